@@ -1,0 +1,1 @@
+"""Errors, seeds, whole files, hashes, progress, and the contracts every layer shares."""

@@ -1,0 +1,75 @@
+"""The model card: `model.json` of a run folder and the metadata of a model file, one contract."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from skytrigger.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """All that is needed to run a model and to refuse the wrong input.
+
+    Attributes
+    ----------
+    name
+        Network name, e.g. ``basic``.
+    channels, classes
+        Input channels and output classes, in order.
+    size
+        (h, w) in pixels.
+    mean, std
+        Per-channel normalisation in the data's own units: ``(x - mean) / std``.
+    units
+        Units of the input: ``DN``, ``rgb8``, ``ADC``.
+    options
+        Builder options of the network, e.g. widths of a student.
+    """
+
+    name: str
+    channels: tuple[str, ...]
+    classes: tuple[str, ...]
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    units: str
+    data_hash: str
+    split: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    precision: str = "fp32"
+    versions: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Canonical JSON text."""
+        return json.dumps(asdict(self), sort_keys=True, allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str, where: str) -> ModelCard:
+        """Parse and check; `where` (a file name) is named in every error."""
+        try:
+            raw = json.loads(text)
+            if not isinstance(raw, dict):
+                raise TypeError("not an object")
+            for key in ("channels", "classes", "size", "mean", "std"):
+                raw[key] = tuple(raw[key])
+            card = ModelCard(**raw)
+            card.check()
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise InputError(f"{where}: not a valid model card: {error}") from error
+        return card
+
+    def check(self) -> None:
+        """Raise ValueError where the fields contradict each other."""
+        if not (len(self.channels) == len(self.mean) == len(self.std) > 0):
+            raise ValueError("channels, mean and std differ in length")
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise ValueError(f"bad size {self.size}")
+        if len(self.classes) < 2:
+            raise ValueError("fewer than two classes")
+        if not all(s > 0 for s in self.std):
+            raise ValueError("a std is not positive")

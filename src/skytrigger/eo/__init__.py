@@ -1,0 +1,1 @@
+"""Earth observation: bands, EuroSAT, synthetic tiles, networks."""

@@ -1,0 +1,1 @@
+"""Networks to model files: ONNX, quantisation, parity."""

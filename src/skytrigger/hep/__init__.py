@@ -1,0 +1,1 @@
+"""High-energy physics: clustering, doublets, particle identification."""

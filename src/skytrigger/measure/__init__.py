@@ -1,0 +1,1 @@
+"""Time, energy, host facts, statistics and records of anything callable."""

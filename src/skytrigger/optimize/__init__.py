@@ -1,0 +1,1 @@
+"""The fastest engine above an accuracy floor."""

@@ -1,0 +1,1 @@
+"""One Session protocol over several inference engines."""

@@ -1,0 +1,1 @@
+"""Matrices of cells: spec, runner, store, comparisons."""
