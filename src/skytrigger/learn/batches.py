@@ -1,0 +1,111 @@
+"""Batches for training and prediction: the stored dtype is moved, floats are made on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skytrigger.core.dataset import Dataset
+from skytrigger.core.extras import require
+
+if TYPE_CHECKING:
+    import torch
+
+
+def channel_statistics(
+    dataset: Dataset, index: NDArray[np.int64], block: int = 256
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over the images `index`, in the data's units.
+
+    Streamed in float64 about a shift (the first block's mean), so large DN lose no digits.
+    A constant channel gets a standard deviation of 1.
+    """
+    shift = dataset.x[np.sort(index[:block])].astype(np.float64).mean(axis=(0, 2, 3))
+    total, square = np.zeros_like(shift), np.zeros_like(shift)
+    count = 0
+    for start in range(0, len(index), block):
+        part = dataset.x[np.sort(index[start : start + block])].astype(np.float64) - shift[:, None, None]
+        total += part.sum(axis=(0, 2, 3))
+        square += np.einsum("nchw,nchw->c", part, part)
+        count += part.size // len(shift)
+    mean = total / count
+    std = np.sqrt(np.maximum(square / count - mean**2, 0))
+    std[std < 1e-6] = 1.0
+    return tuple(map(float, mean + shift)), tuple(map(float, std))
+
+
+class Batches:
+    """Images of a dataset as standardised float32 batches on a device.
+
+    On a GPU the whole set is kept resident in its stored dtype when it takes at most half of the
+    free memory; else batches travel from pinned memory. On the CPU a batch is gathered and cast:
+    1 ms against the 100 ms of a training step, so there is nothing to prefetch.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        device: torch.device,
+        *,
+        channels_last: bool = True,
+    ) -> None:
+        torch = require("torch", why="training")
+        self._torch, self.dataset, self.device = torch, dataset, device
+        self._mean = torch.tensor(mean, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+        # the same rounding as the exported graph's (x - mean) / std
+        self._std = torch.tensor(std, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self._unsigned = dataset.x.dtype == np.uint16
+        self._resident: torch.Tensor | None = None
+        if device.type == "cuda" and dataset.x.nbytes * 2 <= torch.cuda.mem_get_info(device)[0]:
+            self._resident = self._as_tensor(np.ascontiguousarray(dataset.x)).to(device)
+        self._labels = torch.from_numpy(np.ascontiguousarray(dataset.y))
+
+    def _as_tensor(self, array: NDArray[Any]) -> torch.Tensor:
+        # torch indexes int16 everywhere, uint16 hardly anywhere: carry the bits, mask on arrival
+        tensor: torch.Tensor = self._torch.from_numpy(array.view(np.int16) if self._unsigned else array)
+        return tensor
+
+    def take(self, index: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (n, c, h, w) float32 standardised, and labels, on the device."""
+        torch = self._torch
+        if self._resident is not None:
+            stored = self._resident[torch.from_numpy(index).to(self.device)]
+        else:
+            stored = self._as_tensor(self.dataset.x[index])
+            if self.device.type == "cuda":
+                stored = stored.pin_memory().to(self.device, non_blocking=True)
+        if self._unsigned:
+            stored = stored.to(torch.int32) & 0xFFFF
+        images = ((stored.to(torch.float32) - self._mean) / self._std).contiguous(memory_format=self._format)
+        return images, self._labels[torch.from_numpy(index)].to(self.device, non_blocking=True)
+
+    def over(
+        self, index: NDArray[np.int64], batch_size: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """All images `index` in order; the last batch may be smaller, none is dropped."""
+        for start in range(0, len(index), batch_size):
+            yield self.take(index[start : start + batch_size])
+
+
+def augment_d4(images: torch.Tensor, symmetry: NDArray[np.int64]) -> torch.Tensor:
+    """Apply to image i the element symmetry[i] in 0..7 of the dihedral group D4 (square images).
+
+    Element = 4 * mirror + quarter turns.
+    """
+    torch = require("torch", why="augmentation")
+    if images.shape[2] != images.shape[3]:
+        raise ValueError(f"quarter turns need square images, not {tuple(images.shape[2:])}")
+    out = images.clone()
+    for element in np.unique(symmetry):
+        chosen = torch.from_numpy(np.flatnonzero(symmetry == element)).to(images.device)
+        part = images[chosen]
+        if element >= 4:
+            part = part.flip(3)
+        out[chosen] = torch.rot90(part, int(element) % 4, (2, 3))
+    return out

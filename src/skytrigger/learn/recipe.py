@@ -1,0 +1,89 @@
+"""What a training run is made of: everything that decides its result."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from skytrigger.core.errors import InputError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Defaults are the 2019 study's: Adam, L2 1e-4, 25 epochs, batch 32.
+
+    Attributes
+    ----------
+    batch_size
+        Images per step over all processes together.
+    weight_decay
+        L2 coefficient added to the gradient (Adam's own, not decoupled).
+    precision
+        ``fp32``, ``bf16`` (autocast; weights stay float32) or ``auto``: bf16 where the device has it.
+    augment
+        Random D4 symmetry (flips and quarter turns) of each training tile.
+    patience
+        Stop when validation loss has not improved for this many epochs and keep the best epoch's
+        weights; 0 trains all epochs and keeps the last.
+    schedule
+        ``constant`` or ``cosine`` (to zero over all epochs).
+    options
+        Builder options of the network.
+    """
+
+    model: str
+    epochs: int = 25
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    seed: int = 0
+    precision: str = "auto"
+    channels_last: bool = True
+    augment: bool = False
+    patience: int = 0
+    schedule: str = "constant"
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        rules = {
+            "epochs": self.epochs >= 1,
+            "batch_size": self.batch_size >= 1,
+            "learning_rate": 0 < self.learning_rate < float("inf"),
+            "weight_decay": 0 <= self.weight_decay < float("inf"),
+            "seed": self.seed >= 0,
+            "patience": self.patience >= 0,
+            "precision": self.precision in PRECISIONS,
+            "schedule": self.schedule in ("constant", "cosine"),
+        }
+        for name, good in rules.items():
+            if not good:
+                raise InputError(f"{name} = {getattr(self, name)!r} is out of range", remedy="see train --help")
+
+    def to_toml(self) -> str:
+        """TOML text (JSON's scalars and strings are TOML's too)."""
+        values = asdict(self)
+        options = values.pop("options")
+        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        if options:
+            lines += ["", "[options]", *(f"{key} = {json.dumps(value)}" for key, value in options.items())]
+        return "\n".join(lines) + "\n"
+
+    @staticmethod
+    def read(path: str | Path) -> Recipe:
+        """Parse recipe.toml, naming the file in every error."""
+        try:
+            values = tomllib.loads(Path(path).read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read the recipe {path}: {error}") from error
+        known = {f.name for f in fields(Recipe)}
+        if unknown := sorted(set(values) - known):
+            raise InputError(f"{path}: unknown entries {unknown}", expected=", ".join(sorted(known)))
+        try:
+            return Recipe(**values)
+        except TypeError as error:
+            raise InputError(f"{path}: {error}") from error
