@@ -72,9 +72,7 @@ class Dataset:
             return self
         missing = [c for c in channels if c not in self.channels]
         if missing:
-            raise InputError(
-                f"channels {missing} are not in the data", expected=f"some of {', '.join(self.channels)}"
-            )
+            raise InputError(f"channels {missing} are not in the data", expected=f"some of {', '.join(self.channels)}")
         index = [self.channels.index(c) for c in channels]
         x = np.ascontiguousarray(self.x[:, index])
         digest = hashlib.sha256((self.content_hash + ",".join(channels)).encode()).hexdigest()

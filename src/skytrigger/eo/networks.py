@@ -76,4 +76,5 @@ def _stacked(
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             nn.init.zeros_(module.bias)
+    nn.init.xavier_normal_(layers[-1].weight)  # a first loss near ln(classes), not ten times it
     return network

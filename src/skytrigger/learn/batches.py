@@ -12,7 +12,8 @@ from skytrigger.core.dataset import Dataset
 from skytrigger.core.extras import require
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
+    from torch import device as Device
 
 
 def channel_statistics(
@@ -50,7 +51,7 @@ class Batches:
         dataset: Dataset,
         mean: tuple[float, ...],
         std: tuple[float, ...],
-        device: torch.device,
+        device: Device,
         *,
         channels_last: bool = True,
     ) -> None:
@@ -61,17 +62,17 @@ class Batches:
         self._std = torch.tensor(std, dtype=torch.float32, device=device).view(1, -1, 1, 1)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._unsigned = dataset.x.dtype == np.uint16
-        self._resident: torch.Tensor | None = None
+        self._resident: Tensor | None = None
         if device.type == "cuda" and dataset.x.nbytes * 2 <= torch.cuda.mem_get_info(device)[0]:
             self._resident = self._as_tensor(np.ascontiguousarray(dataset.x)).to(device)
         self._labels = torch.from_numpy(np.ascontiguousarray(dataset.y))
 
-    def _as_tensor(self, array: NDArray[Any]) -> torch.Tensor:
+    def _as_tensor(self, array: NDArray[Any]) -> Tensor:
         # torch indexes int16 everywhere, uint16 hardly anywhere: carry the bits, mask on arrival
-        tensor: torch.Tensor = self._torch.from_numpy(array.view(np.int16) if self._unsigned else array)
+        tensor: Tensor = self._torch.from_numpy(array.view(np.int16) if self._unsigned else array)
         return tensor
 
-    def take(self, index: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+    def take(self, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Images (n, c, h, w) float32 standardised, and labels, on the device."""
         torch = self._torch
         if self._resident is not None:
@@ -85,15 +86,13 @@ class Batches:
         images = ((stored.to(torch.float32) - self._mean) / self._std).contiguous(memory_format=self._format)
         return images, self._labels[torch.from_numpy(index)].to(self.device, non_blocking=True)
 
-    def over(
-        self, index: NDArray[np.int64], batch_size: int
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def over(self, index: NDArray[np.int64], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All images `index` in order; the last batch may be smaller, none is dropped."""
         for start in range(0, len(index), batch_size):
             yield self.take(index[start : start + batch_size])
 
 
-def augment_d4(images: torch.Tensor, symmetry: NDArray[np.int64]) -> torch.Tensor:
+def augment_d4(images: Tensor, symmetry: NDArray[np.int64]) -> Tensor:
     """Apply to image i the element symmetry[i] in 0..7 of the dihedral group D4 (square images).
 
     Element = 4 * mirror + quarter turns.

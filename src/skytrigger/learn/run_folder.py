@@ -15,8 +15,7 @@ from skytrigger.core.files import atomic_path, read_lines, write_text
 from skytrigger.learn.recipe import Recipe
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
+    from torch import Tensor, nn
 
 # build(name, channels, size, classes, **options)
 Build = Callable[..., "nn.Module"]
@@ -80,7 +79,7 @@ class RunFolder:
         return module.eval(), card
 
 
-def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write tensors as safetensors, whole or not at all."""
     save_file = require("safetensors.torch").save_file
     held = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
@@ -88,7 +87,7 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapp
         save_file(held, temporary, metadata=dict(metadata))
 
 
-def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file; never unpickles anything."""
     safetensors = require("safetensors")
     try:

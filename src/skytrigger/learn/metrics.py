@@ -1,0 +1,72 @@
+"""Accuracy and everything computed from true classes and logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Row-wise log of softmax in float64, safe for large logits."""
+    z = logits.astype(np.float64)
+    z -= z.max(axis=1, keepdims=True)
+    result: NDArray[np.float64] = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+    return result
+
+
+def cross_entropy(logits: NDArray[Any], true: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Negative log probability of the true class, nats, one per image."""
+    result: NDArray[np.float64] = -log_softmax(logits)[np.arange(len(true)), true]
+    return result
+
+
+def confusion(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Counts (classes, classes): row = true class, column = predicted class."""
+    counts = np.bincount(true * classes + predicted, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.int64)
+
+
+def expected_calibration_error(logits: NDArray[Any], true: NDArray[np.int64], bins: int = 15) -> float:
+    """Mean absolute gap between confidence and accuracy over equal-width bins (Guo et al. 2017, eq. 5)."""
+    probability = np.exp(log_softmax(logits))
+    confidence = probability.max(axis=1)
+    right = probability.argmax(axis=1) == true
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.abs(np.bincount(place, right, bins) - np.bincount(place, confidence, bins))
+    return float(gap.sum() / len(true))
+
+
+def metrics(logits: NDArray[Any], true: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
+    """metrics.json: accuracy with its Wilson interval, loss, calibration, per-class figures, confusion.
+
+    Precision of a class never predicted and recall of a class without images are None.
+    """
+    from skytrigger.measure.stats import wilson
+
+    predicted = logits.argmax(axis=1)
+    counts = confusion(true, predicted, len(classes))
+    right = int(np.trace(counts))
+    per_class = {}
+    for i, name in enumerate(classes):
+        hit, actual, claimed = int(counts[i, i]), int(counts[i].sum()), int(counts[:, i].sum())
+        per_class[name] = {
+            "images": actual,
+            "precision": hit / claimed if claimed else None,
+            "recall": hit / actual if actual else None,
+            "recall_interval_95": list(wilson(hit, actual)) if actual else None,
+            "f1": 2 * hit / (actual + claimed) if actual + claimed else None,
+        }
+    return {
+        "images": len(true),
+        "correct": right,
+        "accuracy": right / len(true),
+        "accuracy_interval_95": list(wilson(right, len(true))),
+        "loss": float(cross_entropy(logits, true).mean()),
+        "expected_calibration_error": expected_calibration_error(logits, true),
+        "per_class": per_class,
+        "classes": list(classes),
+        "confusion": counts.tolist(),
+    }
