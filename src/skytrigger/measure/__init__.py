@@ -1,1 +1,1 @@
-"""Time, energy, host facts, statistics and records of anything callable."""
+"""Time, energy, conditions and statistics of any callable, and the records they are kept in."""

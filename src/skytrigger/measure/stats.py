@@ -1,0 +1,151 @@
+"""Intervals and percentiles of raw samples; what the sample size cannot carry is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skytrigger.core.errors import SkytriggerError
+
+Vector = NDArray[np.float64]
+
+
+class TooFewSamples(SkytriggerError):
+    """A statistic that this many samples cannot support."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its confidence interval; `low` and `high` are NaN where the samples allow none."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float = 0.95
+    n: int = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval at all."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def scaled(self, factor: float) -> Interval:
+        """The same in another unit, `factor` > 0."""
+        return Interval(self.estimate * factor, self.low * factor, self.high * factor, self.level, self.n)
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """For JSON: None in place of an unknown bound."""
+        low, high = (self.low, self.high) if self.known else (None, None)
+        return {"estimate": self.estimate, "low": low, "high": high, "level": self.level, "n": self.n}
+
+
+def normal_quantile(p: float) -> float:
+    """Inverse of the standard normal distribution function."""
+    from scipy.special import ndtri
+
+    return float(ndtri(p))
+
+
+def wilson(k: int, n: int, level: float = 0.95) -> Interval:
+    """Wilson score interval of a proportion of `k` in `n` (Wilson 1927, eq. 5)."""
+    if not 0 <= k <= n or n < 1:
+        raise ValueError(f"{k} of {n} is no proportion")
+    z = normal_quantile(0.5 + level / 2)
+    p = k / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low = 0.0 if k == 0 else max(0.0, centre - half)
+    high = 1.0 if k == n else min(1.0, centre + half)
+    return Interval(p, low, high, level, n)
+
+
+def smallest_n(percent: float) -> int:
+    """Samples a percentile needs: ten beyond it on its thinner side (p50 20, p90 100, p95 200, p99 1,000)."""
+    if not 0 < percent < 100:
+        raise ValueError(f"percentile {percent} outside 0..100")
+    return math.ceil(round(1000 / min(percent, 100 - percent), 6))
+
+
+def percentile(values: ArrayLike, percent: float) -> float:
+    """Percentile of `values`, refused (`TooFewSamples`) below `smallest_n(percent)` samples."""
+    array = np.asarray(values, dtype=np.float64)
+    if len(array) < smallest_n(percent):
+        raise TooFewSamples(f"p{percent:g} of {len(array)} samples: needs at least {smallest_n(percent)}")
+    return float(np.percentile(array, percent))
+
+
+def percentiles(values: ArrayLike, wanted: Sequence[float] = (50, 90, 95, 99, 99.9)) -> dict[str, float]:
+    """Those percentiles that the sample size supports, keyed ``p50``, ``p99.9``."""
+    array = np.asarray(values, dtype=np.float64)
+    return {f"p{p:g}": percentile(array, p) for p in wanted if len(array) >= smallest_n(p)}
+
+
+def median_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Median of a time series with an interval that survives autocorrelation.
+
+    The series is cut into up to 20 stretches in order; if successive samples are related over less than a stretch,
+    the stretches' medians are nearly independent and Student's t over them covers. (An order-statistic interval over
+    all samples assumes independence: on AR(1) noise with 0.9 it covers 45 to 50 %, this one about 90 %.) Under 40
+    samples the order-statistic interval is used; under 6 there is none at that level.
+    """
+    from scipy.special import stdtrit
+    from scipy.stats import binom
+
+    array = np.asarray(values, dtype=np.float64)
+    n = len(array)
+    if n == 0:
+        raise TooFewSamples("median of no samples")
+    centre = float(np.median(array))
+    if n >= 40:
+        parts = min(20, n // 4)
+        medians = np.array([np.median(part) for part in np.array_split(array, parts)])
+        half = float(stdtrit(parts - 1, 0.5 + level / 2) * medians.std(ddof=1) / math.sqrt(parts))
+        return Interval(centre, centre - half, centre + half, level, n)
+    rank = int(binom.ppf((1 - level) / 2, n, 0.5))  # largest r with P(B < r) <= (1 - level) / 2
+    if rank < 1:
+        return Interval(centre, math.nan, math.nan, level, n)
+    ordered = np.sort(array)
+    return Interval(centre, float(ordered[rank - 1]), float(ordered[n - rank]), level, n)
+
+
+def bootstrap_interval(
+    samples: ArrayLike,
+    statistic: Callable[[Vector], Vector] | None = None,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    block: int = 1,
+    seed: int = 0,
+) -> Interval:
+    """Bootstrap interval of `statistic` (default: the mean), bias-corrected percentiles (Efron 1987, without `a`).
+
+    Parameters
+    ----------
+    samples
+        (n,) or (n, k): rows are resampled together.
+    statistic
+        Maps (resamples, n[, k]) to (resamples,): reduces axis 1.
+    block
+        Rows resampled in circular runs of this length (Politis & Romano 1992) where neighbours are related.
+    """
+    from scipy.special import ndtr
+
+    array = np.asarray(samples, dtype=np.float64)
+    n = len(array)
+    if n < 2:
+        raise TooFewSamples(f"a bootstrap of {n} samples")
+    reduce = statistic or (lambda a: np.asarray(a.mean(axis=1), dtype=np.float64))
+    estimate = float(reduce(array[None])[0])
+    rng = np.random.default_rng(seed)
+    starts = rng.integers(0, n, (resamples, math.ceil(n / block)))
+    rows = ((starts[:, :, None] + np.arange(block)) % n).reshape(resamples, -1)[:, :n]
+    spread = np.sort(reduce(array[rows]))
+    below = float(np.mean(spread < estimate) + 0.5 * np.mean(spread == estimate))
+    bias = normal_quantile(min(max(below, 0.5 / resamples), 1 - 0.5 / resamples))
+    tail = normal_quantile(0.5 + level / 2)
+    low, high = np.quantile(spread, [ndtr(2 * bias - tail), ndtr(2 * bias + tail)])
+    return Interval(estimate, float(low), float(high), level, n)
