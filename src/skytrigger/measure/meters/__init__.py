@@ -1,0 +1,1 @@
+"""Power and energy: one protocol, one module per source."""
