@@ -1,0 +1,95 @@
+"""ONNX Runtime."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skytrigger.core.errors import UnavailableError
+from skytrigger.runtimes.model_file import INPUT, ModelFile
+from skytrigger.runtimes.session import EngineFacts, Request, Session
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+class OnnxRuntimeSession(Session):
+    """The provider asked for, or an error; the precision read back from the optimised graph."""
+
+    def __init__(self, model: ModelFile, request: Request) -> None:
+        import onnxruntime as ort
+
+        super().__init__(model, request)
+        kind = request.device.split(":")[0]
+        provider = PROVIDERS.get(kind)
+        if provider is None or provider not in ort.get_available_providers():
+            raise UnavailableError(
+                f"onnxruntime {ort.__version__} here has no provider for device {request.device!r}",
+                expected=", ".join(ort.get_available_providers()),
+                remedy="pip install 'skytrigger[gpu]' for CUDA",
+            )
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = request.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # idle workers must not burn the cores that another stream or the caller needs
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if request.streams == 1 else "0")
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            optimised = Path(folder) / "optimised.onnx"
+            if kind == "cpu":
+                options.optimized_model_filepath = str(optimised)
+            self._session = ort.InferenceSession(model.content, options, providers=[provider])
+            build_s = time.perf_counter() - start
+            content = optimised.read_bytes() if optimised.is_file() else model.content
+        used = self._session.get_providers()[0]
+        if used != provider:
+            raise UnavailableError(f"onnxruntime fell back to {used}", expected=provider)
+        self.engine = EngineFacts(
+            version=ort.__version__,
+            provider=used,
+            precision_run=precision_of(content),
+            engine_hash=hashlib.sha256(content).hexdigest(),
+            engine_bytes=len(content),
+            build_s=build_s,
+        )
+
+    def _infer(self, tiles: NDArray[np.float32], stream: int) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = self._session.run(None, {INPUT: tiles})[0]
+        return logits
+
+
+def precision_of(content: bytes) -> str:
+    """Precision in which most convolutions and matrix products of an ONNX graph run.
+
+    Quantised operators count as int8; a float operator has the type of its weights. An optimised
+    graph of the CPU provider shows float16 weights cast back to float32 where it has no kernels.
+    """
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    types = {t.name: t.data_type for t in model.graph.initializer}
+    made = {out: node for node in model.graph.node for out in node.output}
+    names = {onnx.TensorProto.FLOAT: "fp32", onnx.TensorProto.FLOAT16: "fp16", onnx.TensorProto.BFLOAT16: "bf16"}
+    votes: dict[str, int] = {}
+    for node in model.graph.node:
+        kind = node.op_type
+        if kind.startswith(("QLinearConv", "QGemm", "QLinearMatMul", "MatMulInteger", "ConvInteger")):
+            vote = "int8"
+        elif kind in ("Conv", "FusedConv", "NchwcConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"):
+            weight = node.input[1]
+            if weight in types:
+                vote = names.get(types[weight], "other")
+            else:
+                source = made.get(weight)
+                cast = {a.name: a.i for a in source.attribute} if source and source.op_type == "Cast" else {}
+                vote = names.get(cast.get("to", onnx.TensorProto.FLOAT), "fp32")
+        else:
+            continue
+        votes[vote] = votes.get(vote, 0) + 1
+    return max(votes, key=lambda v: votes[v]) if votes else "fp32"

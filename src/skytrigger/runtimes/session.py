@@ -1,0 +1,120 @@
+"""The Session every engine offers, and the checks that all of them share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skytrigger.core.card import ModelCard
+from skytrigger.core.errors import InputError
+from skytrigger.runtimes.model_file import ModelFile
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked of an engine."""
+
+    runtime: str
+    precision: str
+    batch_size: int
+    threads: int
+    streams: int
+    device: str
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What the engine really is, read back from it.
+
+    Attributes
+    ----------
+    provider
+        Execution provider or device that the engine reports.
+    precision_run
+        Precision of its convolutions and matrix products, as the engine reports it.
+    engine_hash, engine_bytes
+        Of the optimised graph, where the engine gives it out, else of the model file.
+    build_s
+        Seconds to load, optimise and compile.
+    """
+
+    version: str
+    provider: str
+    precision_run: str
+    engine_hash: str
+    engine_bytes: int
+    build_s: float
+
+
+class Session(ABC):
+    """A model on an engine: `run` takes (n, c, h, w) float32 in the data's units, any n >= 1.
+
+    Engines compiled for a fixed batch get the last, partial batch padded and cropped, never dropped.
+    With several streams the batches of one call run side by side.
+    """
+
+    fixed_batch = False
+
+    def __init__(self, model: ModelFile, request: Request) -> None:
+        self.card: ModelCard = model.card
+        self.model, self.request = model, request
+        self.engine: EngineFacts
+        self._shape = (len(model.card.channels), *model.card.size)
+        self._pool = ThreadPoolExecutor(request.streams) if request.streams > 1 else None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Request, engine and model, as records keep them."""
+        return {**asdict(self.request), **asdict(self.engine), "model": self.card.name, "model_hash": self.model.sha256}
+
+    def check(self, tiles: NDArray[Any]) -> None:
+        """Raise InputError unless `tiles` fit the model."""
+        if tiles.ndim != 4 or tiles.shape[1:] != self._shape or len(tiles) == 0:
+            raise InputError(
+                f"tiles of shape {tiles.shape}", expected=f"(n, {', '.join(map(str, self._shape))}), n at least 1"
+            )
+        if tiles.dtype != np.float32:
+            raise InputError(f"tiles of dtype {tiles.dtype}", expected="float32, in the data's own units")
+
+    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (n, classes) float32."""
+        self.check(tiles)
+        size = self.request.batch_size
+        if len(tiles) == size:
+            return self._infer(tiles, 0)
+        parts = [tiles[i : i + size] for i in range(0, len(tiles), size)]
+        if self._pool is None:
+            return np.concatenate([self._part(part, 0) for part in parts])
+        # batch i on stream i mod streams: one engine context is never shared by two threads
+        streams = self.request.streams
+
+        def lane(stream: int) -> list[NDArray[np.float32]]:
+            return [self._part(part, stream) for part in parts[stream::streams]]
+
+        lanes = [self._pool.submit(lane, s) for s in range(min(streams, len(parts)))]
+        done = [future.result() for future in lanes]
+        return np.concatenate([done[i % streams][i // streams] for i in range(len(parts))])
+
+    def _part(self, part: NDArray[np.float32], stream: int) -> NDArray[np.float32]:
+        missing = self.request.batch_size - len(part)
+        if not (missing and self.fixed_batch):
+            return self._infer(part, stream)
+        padded = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.float32)])
+        return self._infer(padded, stream)[: len(part)]
+
+    @abstractmethod
+    def _infer(self, tiles: NDArray[np.float32], stream: int) -> NDArray[np.float32]:
+        """One batch on one stream."""
+
+    def synchronize(self) -> None:  # noqa: B027 - most engines return when the result is there
+        """Wait until all that was asked is done."""
+
+    def close(self) -> None:
+        """Free threads and the engine."""
+        if self._pool is not None:
+            self._pool.shutdown()
