@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skytrigger.measure.stats import wilson
+
 
 def log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     """Row-wise log of softmax in float64, safe for large logits."""
@@ -39,13 +41,18 @@ def expected_calibration_error(logits: NDArray[Any], true: NDArray[np.int64], bi
     return float(gap.sum() / len(true))
 
 
+def _bounds(k: int, n: int) -> list[float] | None:
+    if not n:
+        return None
+    interval = wilson(k, n)
+    return [interval.low, interval.high]
+
+
 def metrics(logits: NDArray[Any], true: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
     """metrics.json: accuracy with its Wilson interval, loss, calibration, per-class figures, confusion.
 
     Precision of a class never predicted and recall of a class without images are None.
     """
-    from skytrigger.measure.stats import wilson
-
     predicted = logits.argmax(axis=1)
     counts = confusion(true, predicted, len(classes))
     right = int(np.trace(counts))
@@ -56,14 +63,14 @@ def metrics(logits: NDArray[Any], true: NDArray[np.int64], classes: Sequence[str
             "images": actual,
             "precision": hit / claimed if claimed else None,
             "recall": hit / actual if actual else None,
-            "recall_interval_95": list(wilson(hit, actual)) if actual else None,
+            "recall_interval_95": _bounds(hit, actual),
             "f1": 2 * hit / (actual + claimed) if actual + claimed else None,
         }
     return {
         "images": len(true),
         "correct": right,
         "accuracy": right / len(true),
-        "accuracy_interval_95": list(wilson(right, len(true))),
+        "accuracy_interval_95": _bounds(right, len(true)),
         "loss": float(cross_entropy(logits, true).mean()),
         "expected_calibration_error": expected_calibration_error(logits, true),
         "per_class": per_class,

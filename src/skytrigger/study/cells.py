@@ -1,0 +1,129 @@
+"""The cells of a study, and what each of them does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from skytrigger import __version__
+from skytrigger.core.dataset import Dataset, Split
+from skytrigger.core.files import sha256_json
+from skytrigger.eo.networks import STACKS
+from skytrigger.learn.evaluate import predictions_of_run, write_evaluation
+from skytrigger.learn.run_folder import RunFolder
+from skytrigger.learn.train import train
+from skytrigger.measure.host import host_facts, host_id
+from skytrigger.study.exporting import export_run
+from skytrigger.study.models import build
+from skytrigger.study.spec import Spec
+from skytrigger.study.store import Cell, Store
+
+Tick = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything a cell may need."""
+
+    spec: Spec
+    dataset: Dataset
+    split: Split
+    store: Store
+
+
+def plan(spec: Spec, dataset: Dataset, split: Split) -> list[Cell]:
+    """All cells, in an order in which each comes after what it needs."""
+    data = {
+        "data": dataset.content_hash,
+        "split": sha256_json([split.train.tolist(), split.val.tolist(), split.test.tolist()]),
+        "version": __version__,
+    }
+    host = host_id(host_facts())
+    cells: list[Cell] = []
+    for seed in spec.seeds:
+        for model in spec.models:
+            recipe = spec.recipe_of(model, seed)
+            cost = _relative_cost(model, len(dataset.channels)) * len(split.train) * recipe.epochs / 1e3
+            fit = Cell("train", f"{model}-{seed}", {**data, "recipe": asdict(recipe)}, cost=cost)
+            judge = Cell("evaluate", f"{model}-{seed}", {"part": spec.part}, (fit,), cost / recipe.epochs / 3)
+            cells += [fit, judge]
+            if seed == spec.seeds[0]:
+                cells.append(Cell("export", model, {"precision": "fp32"}, (fit,), 3.0))
+    for export in [c for c in cells if c.kind == "export"]:
+        for batch_size in spec.measure.batch_sizes:
+            params = {**asdict(spec.measure), "batch_sizes": None, "batch_size": batch_size, "host": host}
+            cost = (spec.measure.seconds + 2) * len(spec.measure.engines)
+            cells.append(Cell("bench", f"{export.label}-batch{batch_size}", params, (export,), cost))
+    return cells
+
+
+def _relative_cost(model: str, channels: int) -> float:
+    """Multiply-adds of the convolutions per pixel of the tile, relative to `basic`'s."""
+
+    def products(filters: tuple[int, ...]) -> float:
+        total, width = 0.0, channels
+        for level, count in enumerate(filters):
+            total += (width * count + count * count) / 4**level
+            width = count
+        return total
+
+    return products(STACKS[model]) / products(STACKS["basic"])
+
+
+def run_train(bench: Bench, cell: Cell, tick: Tick) -> dict[str, Any]:
+    recipe = bench.spec.recipe_of(cell.params["recipe"]["model"], cell.params["recipe"]["seed"])
+    folder = bench.store.folder(cell)
+    part = cell.cost / recipe.epochs
+
+    def on_epoch(line: dict[str, Any]) -> None:
+        tick(part, f"{cell.label} epoch {line['epoch']}/{recipe.epochs} val {100 * line['val_accuracy']:.0f} %")
+
+    run = train(
+        build,
+        bench.dataset,
+        bench.split,
+        recipe,
+        folder,
+        device=bench.spec.device,
+        on_epoch=on_epoch,
+        keep_checkpoint=False,
+    )
+    history, card = run.history(), run.card()
+    return {
+        "epochs": len(history),
+        "seconds": sum(h["seconds"] for h in history),
+        "images_per_s": sum(h["images_per_s"] for h in history) / len(history),
+        "precision": card.notes["training_precision"],
+        "device": card.notes["device"],
+        "threads": card.notes["threads"],
+        "parameters": _parameters(run),
+        "last": history[-1],
+    }
+
+
+def _parameters(run: RunFolder) -> int:
+    network, _ = run.load(build)
+    return sum(p.numel() for p in network.parameters())
+
+
+def run_evaluate(bench: Bench, cell: Cell, tick: Tick) -> dict[str, Any]:
+    index = bench.split.part(cell.params["part"])
+    found = predictions_of_run(bench.store.folder(cell.needs[0]), build, bench.dataset, index)
+    facts = {"part": cell.params["part"], "data_hash": bench.dataset.content_hash, "data": bench.dataset.source}
+    metrics = write_evaluation(found, bench.store.folder(cell), facts)
+    return {k: metrics[k] for k in ("images", "accuracy", "accuracy_interval_95", "loss", "expected_calibration_error")}
+
+
+def run_export(bench: Bench, cell: Cell, tick: Tick) -> dict[str, Any]:
+    out = bench.store.folder(cell) / "model.onnx"
+    result = export_run(
+        bench.store.folder(cell.needs[0]), build, out, cell.params["precision"], (bench.dataset, bench.split)
+    )
+    return result | {"model": "model.onnx"}
+
+
+def model_file(bench: Bench, cell: Cell) -> Path:
+    """The model file that a bench cell measures."""
+    return bench.store.folder(cell.needs[0]) / "model.onnx"

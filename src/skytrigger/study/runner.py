@@ -1,0 +1,100 @@
+"""Run a study's cells one after the other: resumable, and a failed cell does not stop the rest."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from skytrigger.core.dataset import Dataset, Split
+from skytrigger.core.errors import SkytriggerError, UnavailableError
+from skytrigger.core.files import write_text
+from skytrigger.core.progress import say, track
+from skytrigger.measure.host import host_facts
+from skytrigger.study.cells import Bench, Tick, plan, run_evaluate, run_export, run_train
+from skytrigger.study.spec import Spec
+from skytrigger.study.store import Cell, Store
+from skytrigger.study.timing import run_bench
+
+WORK: dict[str, Callable[[Bench, Cell, Tick], dict[str, Any]]] = {
+    "train": run_train,
+    "evaluate": run_evaluate,
+    "export": run_export,
+    "bench": run_bench,
+}
+
+
+def run_study(
+    spec: Spec, dataset: Dataset, split: Split, out: str | Path, *, only: tuple[str, ...] = ()
+) -> list[Cell]:
+    """Run or finish the study in the folder `out`.
+
+    What is done there already (same data, recipe, version; for timings also the same host) is kept.
+
+    Parameters
+    ----------
+    only
+        Kinds of cells to run; all of them by default.
+
+    Returns
+    -------
+    list of Cell
+        With their states; those that failed carry the error.
+    """
+    bench = Bench(spec, dataset, split, Store(out))
+    cells = plan(spec, dataset, split)
+    head = {
+        "spec": spec.to_json(),
+        "host": host_facts(),
+        "data": {
+            "hash": dataset.content_hash,
+            "source": dataset.source,
+            "images": len(dataset),
+            "channels": list(dataset.channels),
+            "classes": list(dataset.classes),
+            "units": dataset.units,
+            "split": {"train": len(split.train), "val": len(split.val), "test": len(split.test), **split.facts},
+        },
+    }
+    for cell in cells:
+        bench.store.load(cell)
+    kept = sum(c.status == "done" for c in cells)
+    if kept:
+        say(f"{kept} of {len(cells)} cells are done already and are kept")
+    todo = [c for c in cells if c.status != "done" and (not only or c.kind in only)]
+    with track("study", sum(c.cost for c in todo)) as advance:
+        for cell in todo:
+            spent = _run(bench, cell, advance)
+            advance(max(0.0, cell.cost - spent), f"{cell.kind} {cell.label}: {cell.status}")
+            bench.store.write_index(head, cells)
+    bench.store.write_index(head, cells)
+    return cells
+
+
+def _run(bench: Bench, cell: Cell, advance: Callable[..., None]) -> float:
+    """Run one cell and note how it ended; returns the cost already shown on the progress bar."""
+    broken = [n for n in cell.needs if n.status != "done"]
+    if broken:
+        cell.status, cell.error = "skipped", f"{broken[0].kind} {broken[0].label} is {broken[0].status}"
+        return 0.0
+    spent = 0.0
+
+    def tick(cost: float, note: str) -> None:
+        nonlocal spent
+        spent += cost
+        advance(cost, note)
+
+    try:
+        bench.store.finish(cell, WORK[cell.kind](bench, cell, tick))
+    except UnavailableError as error:
+        cell.status, cell.error = "unavailable", str(error)
+    except SkytriggerError as error:
+        cell.status, cell.error = "failed", str(error)
+    except Exception as error:
+        # one network or engine that breaks must not take the others' results with it
+        cell.status, cell.error = "failed", f"{type(error).__name__}: {error}"
+        write_text(bench.store.folder(cell) / "traceback.txt", traceback.format_exc())
+    if cell.status == "failed":
+        say(f"{cell.kind} {cell.label} failed: {cell.error}")
+    return spent

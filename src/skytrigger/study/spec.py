@@ -1,0 +1,124 @@
+"""What a study consists of: a TOML file, checked, from which everything else is derived."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from skytrigger.core.errors import InputError
+from skytrigger.eo.networks import NAMES
+from skytrigger.learn.recipe import Recipe
+from skytrigger.runtimes.open import RUNTIMES
+
+PRESETS = ("quick", "eurosat")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Engines as ``runtime:precision``; the first is what the others are compared with."""
+
+    engines: tuple[str, ...] = ("torch:fp32", "onnxruntime:fp32")
+    batch_sizes: tuple[int, ...] = (1, 64)
+    seconds: float = 1.0
+    threads: int | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A study.
+
+    Attributes
+    ----------
+    data
+        As on the command line: folders, zips, packed stores, ``synthetic[:COUNT]``.
+    split, split_lists, split_seed
+        As on the command line.
+    models, seeds
+        Every network is trained with every seed; the first seed's run is exported and measured.
+    part
+        Part of the split that accuracy is reported on; ``val`` and ``train`` are never called test.
+    recipe
+        Overrides of `learn.recipe.Recipe`'s defaults.
+    """
+
+    title: str
+    data: tuple[str, ...]
+    bands: str = "all"
+    split: str = "random"
+    split_lists: tuple[str, ...] = ()
+    split_seed: int = 0
+    skip_bad: bool = False
+    models: tuple[str, ...] = NAMES
+    seeds: tuple[int, ...] = (0,)
+    part: str = "test"
+    device: str = "auto"
+    recipe: dict[str, Any] = field(default_factory=dict)
+    measure: Measure = field(default_factory=Measure)
+
+    def recipe_of(self, model: str, seed: int) -> Recipe:
+        """The recipe of one training."""
+        try:
+            return Recipe(model=model, seed=seed, **self.recipe)
+        except TypeError as error:
+            raise InputError(f"the study's recipe: {error}") from error
+
+    def check(self) -> Spec:
+        """Raise InputError for anything that cannot work, before anything is computed."""
+        if not self.data:
+            raise InputError("the study names no data", remedy="--data PATH [PATH ...], or the word synthetic")
+        for name, values in (("models", self.models), ("seeds", self.seeds), ("batch_sizes", self.measure.batch_sizes)):
+            if not values or len(set(values)) != len(values):
+                raise InputError(f"the study's {name} are empty or repeat: {values}")
+        if self.part not in ("test", "val", "train"):
+            raise InputError(f"part {self.part!r}", expected="test, val or train")
+        for engine in self.measure.engines:
+            runtime, _, precision = engine.partition(":")
+            if runtime not in RUNTIMES or not precision:
+                raise InputError(f"engine {engine!r}", expected=f"RUNTIME:PRECISION, runtime one of {', '.join(RUNTIMES)}")
+        if not self.measure.seconds > 0:
+            raise InputError(f"measure.seconds = {self.measure.seconds}", expected="more than 0")
+        for model in self.models:
+            self.recipe_of(model, self.seeds[0])
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """For study.json."""
+        return asdict(self)
+
+
+def load_spec(name: str, **changes: Any) -> Spec:
+    """A preset by name or a TOML file, with `changes` (None = as it is) on top."""
+    if name in PRESETS:
+        text = resources.files("skytrigger.study").joinpath(f"presets/{name}.toml").read_text()
+    elif name.endswith(".toml"):
+        try:
+            text = Path(name).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read the study {name}: {error}") from error
+    else:
+        raise InputError(f"no preset called {name!r}", expected=f"{', '.join(PRESETS)} or a .toml file")
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name} is not valid TOML: {error}") from error
+    spec = _from_dict(raw, name)
+    if (epochs := changes.pop("epochs", None)) is not None:
+        spec = replace(spec, recipe={**spec.recipe, "epochs": epochs})
+    return replace(spec, **{k: v for k, v in changes.items() if v is not None}).check()
+
+
+def _from_dict(raw: dict[str, Any], where: str) -> Spec:
+    for table, kind in ((raw, Spec), (raw.get("measure", {}), Measure)):
+        known = {f.name for f in fields(kind)}
+        if not isinstance(table, dict) or (unknown := sorted(set(table) - known)):
+            raise InputError(f"{where}: unknown entries {unknown}", expected=", ".join(sorted(known)))
+    try:
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items() if k != "measure"}
+        timing = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.get("measure", {}).items()}
+        return Spec(**values, measure=Measure(**timing))
+    except TypeError as error:
+        raise InputError(f"{where}: {error}") from error
