@@ -32,9 +32,7 @@ def utm_zone(epsg: int) -> tuple[int, bool] | None:
     return (zone, hundreds == 327) if hundreds in (326, 327) and 1 <= zone <= 60 else None
 
 
-def to_lonlat(
-    easting_m: ArrayLike, northing_m: ArrayLike, zone: int, *, south: bool = False
-) -> NDArray[np.float64]:
+def to_lonlat(easting_m: ArrayLike, northing_m: ArrayLike, zone: int, *, south: bool = False) -> NDArray[np.float64]:
     """(..., 2) longitude and latitude, degrees, of UTM coordinates in metres."""
     east, north = np.asarray(easting_m, np.float64), np.asarray(northing_m, np.float64)
     xi = (north - (FALSE_NORTHING_SOUTH_M if south else 0.0)) / (SCALE * _RECTIFYING_RADIUS_M)

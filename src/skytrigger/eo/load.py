@@ -1,0 +1,81 @@
+"""A dataset from what is named on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from skytrigger.core.dataset import Dataset
+from skytrigger.core.errors import InputError
+from skytrigger.core.files import cache_folder
+from skytrigger.eo.bands import select_bands
+from skytrigger.eo.pack import pack_key, pack_listing, refuse_skipped
+from skytrigger.eo.sources import list_sources, source_hashes
+from skytrigger.eo.store import is_store, open_store
+
+SYNTHETIC = "synthetic"
+
+
+def load(paths: Sequence[str], *, bands: str = "all", skip_bad: bool = False, workers: int | None = None) -> Dataset:
+    """Open tiles, packing them first where they are not packed yet.
+
+    Parameters
+    ----------
+    paths
+        Each a folder or zip of ``<Class>/<Class>_<n>.tif|.jpg`` at any depth, or a packed store (the union is
+        opened); or the one word ``synthetic`` (``synthetic:COUNT`` for so many tiles).
+    bands
+        ``all``, ``rgb`` or a list such as ``B02,B03,B04``; matched by name.
+    skip_bad
+        Leave bad tiles out and list them on stderr, instead of refusing.
+    workers
+        Processes that pack; the machine's cores when None.
+
+    Returns
+    -------
+    Dataset
+        ``x`` (n, c, h, w) uint16 DN or uint8, memory-mapped; tiles in order of class and number, so that the same
+        tiles from a folder and from a zip are the same dataset, hash included.
+
+    Raises
+    ------
+    InputError
+        A path is unusable, tiles are bad (all in one error), a store is damaged, a band is missing.
+    """
+    texts = [str(path) for path in paths]
+    if not texts:
+        raise InputError("no data given", expected="a folder or zip of tiles, a packed store, or synthetic")
+    made_up = [text for text in texts if text == SYNTHETIC or text.startswith(f"{SYNTHETIC}:")]
+    if made_up:
+        if len(texts) > 1:
+            raise InputError(f"{' '.join(texts)}: generated tiles are not mixed with others")
+        data = _synthetic(texts[0])
+    elif len(texts) == 1 and is_store(Path(texts[0])):
+        data = open_store(Path(texts[0]))
+        refuse_skipped(data.source["skipped"], True)
+    else:
+        data = _packed(texts, skip_bad, workers)
+    return data.select(select_bands(bands, data.channels))
+
+
+def _packed(paths: Sequence[str], skip_bad: bool, workers: int | None) -> Dataset:
+    """The union of `paths`, from the cache where the same content was packed before."""
+    listing = list_sources(paths)
+    hashes = source_hashes(listing)
+    out = cache_folder() / "tiles" / pack_key(hashes)[:32]
+    if not is_store(out):
+        return pack_listing(listing, hashes, out, skip_bad=skip_bad, workers=workers)
+    data = open_store(out)
+    refuse_skipped(data.source["skipped"], skip_bad)
+    return data
+
+
+def _synthetic(text: str) -> Dataset:
+    from skytrigger.eo import synthetic
+
+    word, colon, count = text.partition(":")
+    if not colon:
+        return synthetic.make()
+    if not count.isdecimal() or len(count) > 9 or int(count) < 1:
+        raise InputError(f"{text!r}: {count!r} is no number of tiles", expected=f"{word}:COUNT, COUNT from 1")
+    return synthetic.make(count=int(count))

@@ -1,0 +1,294 @@
+"""Packing: tiles in folders, archives and stores become one store; killed at any moment, it goes on where it was.
+
+Work in progress lies beside the store in ``<store>.partial``: the rows of ``raw.npy`` and a record per finished
+shard, with the hash of its rows. The store itself appears by one rename, whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import io
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skytrigger.core.dataset import Dataset, content_hash
+from skytrigger.core.errors import InputError, SkytriggerError
+from skytrigger.core.files import read_json, sha256_json, write_json
+from skytrigger.core.progress import say
+from skytrigger.eo import store
+from skytrigger.eo.bands import EUROSAT_ORDER
+from skytrigger.eo.pool import run_shards
+from skytrigger.eo.shards import PLAN, RAW, SHARDS, Plan, Reader, record_path
+from skytrigger.eo.sources import Listing, list_sources, source_hashes
+from skytrigger.eo.tiles import BadTile
+
+SHARD_BYTES, SHARD_TILES = 1 << 24, 512
+NAMED_IN_ERROR = 20
+_PROBES = 32
+
+
+def pack_key(hashes: Sequence[str]) -> str:
+    """Content address of a store: what goes in, and the version of how it is packed."""
+    return sha256_json([store.FORMAT, store.VERSION, *hashes])
+
+
+def pack(paths: Sequence[str], out: str | Path, *, skip_bad: bool = False, workers: int | None = None) -> Dataset:
+    """Pack every tile under `paths` into a new store `out` and open it.
+
+    Parameters
+    ----------
+    paths
+        Folders or zips of ``<Class>/<Class>_<n>.tif|.jpg`` at any depth, or packed stores.
+    skip_bad
+        Leave bad tiles out and list them, instead of refusing.
+    workers
+        Processes; the machine's cores when None.
+
+    Raises
+    ------
+    InputError
+        `out` exists, there is nothing to pack, or tiles are bad: all named in one error.
+    """
+    out = Path(out)
+    if out.exists():
+        raise InputError(f"{out} exists", remedy="another --out, or delete it first")
+    listing = list_sources(paths)
+    return pack_listing(listing, source_hashes(listing), out, skip_bad=skip_bad, workers=workers)
+
+
+def pack_listing(listing: Listing, hashes: Sequence[str], out: Path, *, skip_bad: bool, workers: int | None) -> Dataset:
+    """Pack a listing whose sources have these content hashes."""
+    partial = out.with_name(f"{out.name}.partial")
+    with _locked(partial):
+        if not out.exists():  # another process may have packed it while this one waited
+            finished = partial / "store"
+            if not _is_ready(finished, pack_key(hashes)):
+                plan = _plan(listing, pack_key(hashes))
+                _prepare(partial, plan)
+                run_shards(partial, plan, workers)
+                _finish(partial, plan, listing, hashes, skip_bad)
+            os.rename(finished, out)
+            shutil.rmtree(partial, ignore_errors=True)
+    data = store.open_store(out)
+    refuse_skipped(data.source["skipped"], skip_bad)
+    return data
+
+
+def refuse_skipped(bad: Sequence[Sequence[str]], skip_bad: bool) -> None:
+    """One error that names the bad tiles, or, with `skip_bad`, one line each on stderr."""
+    lines = [f"{place}: {reason}" for place, reason in bad[:NAMED_IN_ERROR]]
+    if len(bad) > NAMED_IN_ERROR:
+        lines.append(f"... and {len(bad) - NAMED_IN_ERROR} more")
+    if bad and not skip_bad:
+        raise InputError(
+            f"{len(bad)} bad tiles:\n    " + "\n    ".join(lines),
+            remedy="repair or remove them, or leave them out with --skip-bad",
+        )
+    if bad:
+        say(f"left out {len(bad)} bad tiles:\n    " + "\n    ".join(lines))
+
+
+@contextlib.contextmanager
+def _locked(partial: Path) -> Iterator[None]:
+    """Hold the work folder alone; the lock goes with the process, however it ends."""
+    lock = partial.with_name(f"{partial.name}.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(lock, "a")  # noqa: SIM115 closed below
+    except OSError as error:
+        raise SkytriggerError(f"cannot write {lock}: {error.strerror}\n  remedy: another folder") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say(f"waiting for another process that packs {partial}")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _plan(listing: Listing, key: str) -> Plan:
+    """Decide by a sample, spread evenly, what most tiles are; the others will be bad."""
+    candidates = listing.candidates
+    reader = Reader(listing.sources)
+    kinds: Counter[tuple[Any, ...]] = Counter()
+    spread = dict.fromkeys(np.linspace(0, len(candidates) - 1, min(_PROBES, len(candidates)), dtype=int).tolist())
+    reasons = {}
+    for index in [*spread, *(k for k in range(len(candidates)) if k not in spread)]:
+        if index not in spread and kinds:
+            break  # the rest only where no probe could be read
+        try:
+            tile = reader.read(candidates[index])
+            kinds[(tile.pixels.shape, tile.pixels.dtype.str, tuple(sorted(tile.channels)), tile.units)] += 1
+        except BadTile as error:
+            reasons[index] = str(error)
+    reader.close()
+    if not kinds:
+        refuse_skipped([*listing.bad, *((listing.place(candidates[k]), reasons[k]) for k in sorted(reasons))], False)
+    (shape, dtype, names, units), _ = kinds.most_common(1)[0]
+    known = EUROSAT_ORDER if units == "DN" else ("B04", "B03", "B02")
+    channels = tuple(name for name in known if name in names)
+    rows = max(1, min(SHARD_TILES, SHARD_BYTES // int(np.prod(shape))))
+    return Plan(key, listing.sources, candidates, shape, dtype, channels, units, rows)
+
+
+def _prepare(partial: Path, plan: Plan) -> None:
+    """A work folder for `plan`: an earlier one of the same plan is kept with all its whole shards."""
+    if (partial / PLAN).exists():
+        with contextlib.suppress(InputError, LookupError, TypeError, ValueError):
+            if Plan.load(partial) == _resolved(plan) and _keep_whole_shards(partial, plan):
+                return
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        (partial / SHARDS).mkdir(parents=True)
+        with open(partial / RAW, "wb") as stream:
+            stream.write(_array_header(plan.dtype, (len(plan.candidates), *plan.shape)))
+            # all of it now: a full disk is an error here, not a fault in the middle
+            os.posix_fallocate(stream.fileno(), 0, stream.tell() + len(plan.candidates) * plan.tile_bytes)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        need = len(plan.candidates) * plan.tile_bytes / 1e9
+        raise SkytriggerError(
+            f"cannot write {partial}: {error.strerror}\n  remedy: {need:.2f} GB are needed; free space, or set "
+            "SKYTRIGGER_CACHE or --out to another disk"
+        ) from error
+    plan.save(partial)
+
+
+def _resolved(plan: Plan) -> Plan:
+    sources = [dataclasses.replace(source, path=source.path.resolve()) for source in plan.sources]
+    return dataclasses.replace(plan, sources=sources)
+
+
+def _keep_whole_shards(partial: Path, plan: Plan) -> bool:
+    """Drop records whose rows are not on disk as recorded; False where ``raw.npy`` itself is unusable."""
+    raw = _raw_rows(partial, plan)
+    if raw is None:
+        return False
+    kept = 0
+    for shard in range(plan.shards):
+        path, span = record_path(partial, shard), plan.span(shard)
+        if not path.exists():
+            continue
+        whole = False
+        with contextlib.suppress(InputError, LookupError, TypeError):
+            digest = hashlib.sha256(np.ascontiguousarray(raw[span.start : span.stop]).data).hexdigest()
+            whole = read_json(path)["sha256"] == digest
+        if not whole:
+            path.unlink()
+        kept += whole
+    if kept:
+        say(f"packing goes on: {kept} of {plan.shards} shards are done")
+    return True
+
+
+def _raw_rows(partial: Path, plan: Plan) -> NDArray[Any] | None:
+    try:
+        raw = np.load(partial / RAW, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    shape = (len(plan.candidates), *plan.shape)
+    return raw if raw.shape == shape and raw.dtype.str == plan.dtype else None
+
+
+def _is_ready(finished: Path, key: str) -> bool:
+    """Whether an earlier run was killed between its last write and the rename."""
+    if not store.is_store(finished):
+        return False
+    try:
+        store.open_store(finished, verify=True)
+        return bool(read_json(finished / store.META).get("key") == key)
+    except InputError:
+        return False
+
+
+def _finish(partial: Path, plan: Plan, listing: Listing, hashes: Sequence[str], skip_bad: bool) -> None:
+    """Sort out bad tiles, then write ``<partial>/store``; ``meta.json`` comes last."""
+    records = [read_json(record_path(partial, shard)) for shard in range(plan.shards)]
+    bad = {index: reason for record in records for index, reason in record["bad"]}
+    _find_duplicates(plan, listing, [digest for record in records for digest in record["hashes"]], bad)
+    skipped = sorted([*listing.bad, *((listing.place(plan.candidates[k]), reason) for k, reason in bad.items())])
+    keep = [index for index in range(len(plan.candidates)) if index not in bad]
+    if not skip_bad or not keep:
+        refuse_skipped(skipped, False)
+    finished = partial / "store"
+    shutil.rmtree(finished, ignore_errors=True)
+    finished.mkdir()
+    raw = _raw_rows(partial, plan)
+    if raw is None:
+        raise SkytriggerError(f"{partial / RAW} disappeared or changed while packing; run the same command again")
+    classes = sorted({plan.candidates[index].label for index in keep})
+    y = np.array([classes.index(plan.candidates[index].label) for index in keep], "<i8")
+    ids = [plan.candidates[index].stem for index in keep]
+    places = [place for record in records for place in record["lonlat"]]
+    lonlat = np.array([places[index] for index in keep], "<f8")
+    try:
+        np.save(finished / store.Y, y)
+        np.save(finished / store.LONLAT, lonlat)
+        write_json(finished / store.IDS, ids)
+        if len(keep) < len(raw):
+            raw = _compact(raw, keep, finished / store.X)
+        meta = {
+            "format": store.FORMAT,
+            "version": store.VERSION,
+            "key": plan.key,
+            "shape": [len(keep), *plan.shape],
+            "dtype": np.dtype(plan.dtype).name,
+            "units": plan.units,
+            "channels": list(plan.channels),
+            "classes": classes,
+            "content_hash": content_hash(raw, y, ids, plan.channels, classes),
+            "labels_hash": store.labels_hash(y, ids, lonlat),
+            "skipped": [list(entry) for entry in skipped],
+            "ignored_files": listing.ignored,
+            "sources": [
+                {"name": source.path.name, "kind": source.kind, "sha256": digest}
+                for source, digest in zip(listing.sources, hashes, strict=True)
+            ],
+        }
+        write_json(finished / store.META, store.seal(meta))
+        if not (finished / store.X).exists():
+            os.rename(partial / RAW, finished / store.X)
+    except OSError as error:
+        raise SkytriggerError(f"cannot write {finished}: {error.strerror}\n  remedy: free space") from error
+    store.stamp(finished / store.X, str(meta["content_hash"]))
+
+
+def _find_duplicates(plan: Plan, listing: Listing, hashes: Sequence[str], bad: dict[int, str]) -> None:
+    """The second and later of equal names, or of equal pixels, are bad."""
+    names: dict[str, int] = {}
+    contents: dict[str, int] = {}
+    for index, candidate in enumerate(plan.candidates):
+        if index in bad:
+            continue
+        for seen, value, what in ((names, candidate.stem, "name"), (contents, hashes[index], "pixels")):
+            first = seen.setdefault(value, index)
+            if first != index:
+                bad[index] = f"a duplicate: the same {what} as {listing.place(plan.candidates[first])}"
+                break
+
+
+def _compact(raw: NDArray[Any], keep: Sequence[int], path: Path) -> NDArray[Any]:
+    """The rows `keep` as a new array on disk, copied in blocks."""
+    with open(path, "wb") as stream:
+        stream.write(_array_header(raw.dtype.str, (len(keep), *raw.shape[1:])))
+        for start in range(0, len(keep), SHARD_TILES):
+            stream.write(raw[keep[start : start + SHARD_TILES]].data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _array_header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return header.getvalue()

@@ -1,0 +1,190 @@
+"""One shard of a store in the making: some rows of ``x.npy``, and a record of what they are.
+
+Run as ``python -m skytrigger.eo.shards FOLDER`` it is a packing worker: shard numbers come in on stdin, one a
+line, and are answered on stdout when they are on disk. A worker ends when its stdin closes, so none outlives a
+killed parent. (`multiprocessing` would import the caller's script again, and leaves orphans.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import zipfile
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skytrigger.core.dataset import Dataset
+from skytrigger.core.errors import InputError
+from skytrigger.core.files import read_json, write_json
+from skytrigger.eo import archive
+from skytrigger.eo.sources import Candidate, Source
+from skytrigger.eo.store import open_store
+from skytrigger.eo.tiles import LIMIT_BYTES, NOWHERE, BadTile, Tile, decode
+
+PLAN, RAW, SHARDS = "plan.json", "raw.npy", "shards"
+_OPEN_ARCHIVES = 8
+
+
+class Reader:
+    """Tiles of the candidates of some sources; archives stay open between tiles."""
+
+    def __init__(self, sources: list[Source]) -> None:
+        self.sources = sources
+        self._zips: OrderedDict[int, zipfile.ZipFile] = OrderedDict()
+        self._stores: dict[int, Dataset] = {}
+
+    def read(self, candidate: Candidate) -> Tile:
+        """The candidate's tile, or `BadTile`."""
+        source = self.sources[candidate.source]
+        if source.kind == "store":
+            if candidate.source not in self._stores:
+                self._stores[candidate.source] = open_store(source.path, verify=False)
+            data = self._stores[candidate.source]
+            lon, lat = NOWHERE if data.lonlat is None else data.lonlat[candidate.index].tolist()
+            return Tile(data.x[candidate.index], data.channels, data.units, (lon, lat))
+        try:
+            if source.kind == "zip":
+                opened = self._zip(candidate.source)
+                content = archive.read_member(opened, opened.infolist()[candidate.index], LIMIT_BYTES)
+            else:
+                content = (source.path / candidate.member).read_bytes()
+        except (archive.MemberError, OSError) as error:
+            raise BadTile(str(error)) from error
+        return decode(content, candidate.member)
+
+    def _zip(self, number: int) -> zipfile.ZipFile:
+        if number not in self._zips:
+            self._zips[number] = archive.open_zip(self.sources[number].path)
+            if len(self._zips) > _OPEN_ARCHIVES:
+                self._zips.popitem(last=False)[1].close()
+        self._zips.move_to_end(number)
+        return self._zips[number]
+
+    def close(self) -> None:
+        """Close every archive."""
+        while self._zips:
+            self._zips.popitem()[1].close()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is packed: the candidates in order, what each must be, and how rows are cut into shards."""
+
+    key: str
+    sources: list[Source]
+    candidates: list[Candidate]
+    shape: tuple[int, int, int]
+    dtype: str
+    channels: tuple[str, ...]
+    units: str
+    rows: int
+
+    @property
+    def tile_bytes(self) -> int:
+        """Bytes of one tile in ``x.npy``."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-len(self.candidates) // self.rows)
+
+    def span(self, shard: int) -> range:
+        """Candidate indices of a shard."""
+        return range(shard * self.rows, min(len(self.candidates), (shard + 1) * self.rows))
+
+    def save(self, folder: Path) -> None:
+        """Write the plan for the workers."""
+        write_json(
+            folder / PLAN,
+            {
+                **{name: getattr(self, name) for name in ("key", "shape", "dtype", "channels", "units", "rows")},
+                "sources": [[source.kind, str(source.path.resolve())] for source in self.sources],
+                "candidates": [
+                    [c.label, c.number, c.stem, c.source, c.member, c.index, c.family] for c in self.candidates
+                ],
+            },
+        )
+
+    @staticmethod
+    def load(folder: Path) -> Plan:
+        """The plan in a folder."""
+        raw = read_json(folder / PLAN)
+        return Plan(
+            key=raw["key"],
+            sources=[Source(kind, Path(path)) for kind, path in raw["sources"]],
+            candidates=[Candidate(*fields) for fields in raw["candidates"]],
+            shape=tuple(raw["shape"]),
+            dtype=raw["dtype"],
+            channels=tuple(raw["channels"]),
+            units=raw["units"],
+            rows=raw["rows"],
+        )
+
+
+def fit(tile: Tile, plan: Plan) -> NDArray[Any]:
+    """The tile's pixels in the plan's band order, or `BadTile` where it is of another kind than most."""
+    if tile.units != plan.units or sorted(tile.channels) != sorted(plan.channels):
+        raise BadTile(f"bands {','.join(tile.channels)} where most tiles have {','.join(plan.channels)}")
+    height, width = tile.pixels.shape[1:]
+    if (height, width) != plan.shape[1:]:
+        raise BadTile(f"{width}x{height} pixels where most tiles have {plan.shape[2]}x{plan.shape[1]}")
+    if tile.channels == plan.channels:
+        return tile.pixels
+    return tile.pixels[[tile.channels.index(name) for name in plan.channels]]
+
+
+def record_path(folder: Path, shard: int) -> Path:
+    """Where a finished shard's record lies."""
+    return folder / SHARDS / f"{shard:06d}.json"
+
+
+def pack_shard(folder: Path, plan: Plan, reader: Reader, shard: int) -> None:
+    """Decode a shard's tiles into its rows of ``raw.npy``; its record is written when they are on disk."""
+    span = plan.span(shard)
+    rows = np.zeros((len(span), *plan.shape), plan.dtype)
+    bad: list[tuple[int, str]] = []
+    hashes, places = [], []
+    for row, index in enumerate(span):
+        place: tuple[float | None, ...] = (None, None)
+        try:
+            tile = reader.read(plan.candidates[index])
+            rows[row] = fit(tile, plan)
+            place = tuple(None if np.isnan(degrees) else degrees for degrees in tile.lonlat)
+        except BadTile as error:
+            bad.append((index, str(error)))
+        hashes.append(hashlib.sha256(rows[row]).hexdigest()[:32])
+        places.append(place)
+    with open(folder / RAW, "r+b") as stream:
+        start = os.fstat(stream.fileno()).st_size - len(plan.candidates) * plan.tile_bytes
+        stream.seek(start + span.start * plan.tile_bytes)
+        stream.write(rows.data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    record = {"sha256": hashlib.sha256(rows.data).hexdigest(), "bad": bad, "hashes": hashes, "lonlat": places}
+    write_json(record_path(folder, shard), record)
+
+
+def worker(folder: Path) -> int:
+    """Answer shard numbers until stdin closes; exit status 3 where the disk refuses."""
+    plan = Plan.load(folder)
+    reader = Reader(plan.sources)
+    for line in sys.stdin:
+        try:
+            pack_shard(folder, plan, reader, int(line))
+        except (OSError, InputError) as error:
+            print(f"error {error}".replace("\n", " "), flush=True)
+            return 3
+        print(f"done {int(line)}", flush=True)
+    reader.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(worker(Path(sys.argv[1])))

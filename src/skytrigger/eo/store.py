@@ -1,0 +1,164 @@
+"""The packed store: a folder of arrays that opens at once.
+
+``meta.json``, ``x.npy`` (n, c, h, w) in the stored dtype, ``y.npy`` (n,) int64, ``lonlat.npy`` (n, 2)
+float64 degrees (NaN where unknown) and ``ids.json``. Nothing in it is believed before it is checked: array
+headers against file sizes, names and labels against their hash, pixels against the content hash.
+Pixels are read for that once, and again only when ``x.npy`` is another file than the one checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skytrigger.core.dataset import Dataset, content_hash
+from skytrigger.core.errors import InputError
+from skytrigger.core.files import cache_folder, read_json, sha256_json, write_json
+
+FORMAT, VERSION = "skytrigger-tiles", 1
+META, X, Y, IDS, LONLAT = "meta.json", "x.npy", "y.npy", "ids.json", "lonlat.npy"
+_STRINGS = ("dtype", "units", "content_hash", "labels_hash", "meta_hash")
+_LISTS = ("channels", "classes", "shape", "skipped", "sources")
+
+
+def is_store(path: Path) -> bool:
+    """Whether the folder is, or claims to be, a packed store."""
+    return (path / META).is_file()
+
+
+def labels_hash(y: NDArray[np.int64], ids: Sequence[str], lonlat: NDArray[np.float64]) -> str:
+    """SHA-256 over all that is small: labels, names, places."""
+    digest = hashlib.sha256(repr(list(ids)).encode())
+    digest.update(np.ascontiguousarray(y, "<i8").tobytes())
+    digest.update(np.ascontiguousarray(lonlat, "<f8").tobytes())
+    return digest.hexdigest()
+
+
+def seal(meta: dict[str, Any]) -> dict[str, Any]:
+    """`meta` with a hash of itself."""
+    body = {key: value for key, value in meta.items() if key != "meta_hash"}
+    return {**body, "meta_hash": sha256_json(body)}
+
+
+def open_store(path: Path, *, verify: bool | None = None) -> Dataset:
+    """The dataset in a store, its pixels memory-mapped.
+
+    Parameters
+    ----------
+    verify
+        Read and check every pixel: True, False, or None for only where ``x.npy`` was not checked before.
+
+    Raises
+    ------
+    InputError
+        Something in it is damaged or contradicts the rest.
+    """
+    meta = _read_meta(path)
+    shape, dtype = tuple(meta["shape"]), np.dtype(meta["dtype"])
+    x = _open_array(path / X, shape, dtype)
+    y = np.array(_open_array(path / Y, shape[:1], np.dtype("<i8")), np.int64)
+    lonlat = np.array(_open_array(path / LONLAT, (shape[0], 2), np.dtype("<f8")), np.float64)
+    ids = read_json(path / IDS)
+    if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
+        raise damaged(path, f"{IDS} is no list of names")
+    if labels_hash(y, ids, lonlat) != meta["labels_hash"]:
+        raise damaged(path, f"{Y}, {IDS} or {LONLAT} is not what was packed")
+    channels, classes = tuple(meta["channels"]), tuple(meta["classes"])
+    if verify or (verify is None and not _is_stamped(path / X, meta["content_hash"])):
+        if content_hash(x, y, ids, channels, classes) != meta["content_hash"]:
+            raise damaged(path, f"{X} is not what was packed")
+        stamp(path / X, meta["content_hash"])
+    return Dataset(
+        x=x,
+        y=y,
+        ids=tuple(ids),
+        channels=channels,
+        classes=classes,
+        content_hash=meta["content_hash"],
+        units=meta["units"],
+        lonlat=lonlat if np.isfinite(lonlat).any() else None,
+        source={
+            "kind": "tiles",
+            "files": meta["sources"],
+            "skipped": meta["skipped"],
+            "ignored_files": meta["ignored_files"],
+            "store": str(path),
+        },
+    )
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    meta = read_json(path / META)
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise InputError(f"{path} is not a packed store: {META} does not say {FORMAT!r}")
+    if meta.get("version") != VERSION:
+        raise InputError(f"{path} is a store of version {meta.get('version')}", expected=str(VERSION), remedy=_REMEDY)
+    if seal(meta)["meta_hash"] != meta.get("meta_hash"):
+        raise damaged(path, f"{META} was changed")
+    good = (
+        all(isinstance(meta.get(key), str) for key in _STRINGS)
+        and all(isinstance(meta.get(key), list) for key in _LISTS)
+        and all(isinstance(name, str) for name in meta["channels"] + meta["classes"])
+        and len(meta["shape"]) == 4
+        and all(isinstance(size, int) and size > 0 for size in meta["shape"])
+        and meta["dtype"] in ("uint8", "uint16")
+        and isinstance(meta.get("ignored_files"), int)
+    )
+    if not good:
+        raise damaged(path, f"{META} lacks a field or has one of the wrong kind")
+    return meta
+
+
+def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Map an array whose header, meta data and file size must agree."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapping allocates nothing
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+        raise damaged(path.parent, f"{path.name} cannot be opened: {error}") from error
+    if not isinstance(array, np.memmap) or array.shape != shape or array.dtype != dtype:
+        found = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else "no array"
+        raise damaged(path.parent, f"{path.name} holds {found}, expected {shape} {dtype}")
+    size = path.stat().st_size
+    if array.offset + array.nbytes != size:
+        raise damaged(path.parent, f"{path.name} has {size} bytes, {array.offset + array.nbytes} expected")
+    return array
+
+
+_REMEDY = "pack again: delete the store and run the command once more (or: skytrigger data pack PATH --out STORE)"
+
+
+def damaged(path: Path, problem: str) -> InputError:
+    """The error for a store that is not what was packed."""
+    return InputError(f"the packed store {path} is damaged: {problem}", remedy=_REMEDY)
+
+
+def _stamp_path(x: Path) -> Path:
+    return cache_folder() / "verified" / f"{hashlib.sha256(str(x.resolve()).encode()).hexdigest()[:32]}.json"
+
+
+def _facts(x: Path, digest: str) -> dict[str, Any]:
+    facts = x.stat()
+    return {
+        "content_hash": digest,
+        "size": facts.st_size,
+        "mtime_ns": facts.st_mtime_ns,
+        "ctime_ns": facts.st_ctime_ns,
+        "inode": facts.st_ino,
+        "device": facts.st_dev,
+    }
+
+
+def stamp(x: Path, digest: str) -> None:
+    """Remember that this very file was read and found right."""
+    write_json(_stamp_path(x), _facts(x, digest))
+
+
+def _is_stamped(x: Path, digest: str) -> bool:
+    path = _stamp_path(x)
+    return os.path.exists(path) and read_json(path) == _facts(x, digest)
