@@ -48,3 +48,29 @@ def time_summary(record: Record, series: str = "call") -> TimeSummary | None:
     rate = Interval(1 / item.estimate if item.estimate > 0 else float("nan"), low, high, item.level, item.n)
     spread = percentiles(samples.values) if record.kind in ("latency", "frame-rate", "streams") else {}
     return TimeSummary(call, item, rate, spread)
+
+
+@dataclass(frozen=True)
+class EnergySummary:
+    """Joules per item, gross and above idle (None where idle was not measured), and mean watts."""
+
+    gross_j: float
+    net_j: float | None
+    watts: float
+    label: str
+    flags: tuple[str, ...]
+
+
+def energy_summary(record: Record) -> EnergySummary | None:
+    """What the record's energy comes to per image; None where there is no figure."""
+    energy = record.energy
+    if energy["label"] == "unavailable" or not energy.get("items") or not energy.get("seconds"):
+        return None
+    net = energy.get("joules_net")
+    return EnergySummary(
+        energy["joules_gross"] / energy["items"],
+        None if net is None else net / energy["items"],
+        energy["joules_gross"] / energy["seconds"],
+        energy["label"],
+        tuple(energy.get("flags", ())),
+    )

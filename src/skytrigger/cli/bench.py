@@ -1,0 +1,112 @@
+"""`skytrigger bench`: time (and energy) of model files on runtimes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skytrigger.cli.outcome import Outcome
+
+if TYPE_CHECKING:
+    from skytrigger.measure.records import Record
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("models", nargs="+", metavar="MODEL.onnx", help="several are measured in one run, side by side")
+    parser.add_argument("--runtime", default="onnxruntime", help="NAME[,NAME]: torch, onnxruntime, openvino, ...")
+    parser.add_argument("--precision", help="fp32,bf16,...; default: the file's own")
+    parser.add_argument("--batch-size", default="1,32", help="default 1,32")
+    parser.add_argument("--threads", help="default: all cores of the mask; 1,2 measures both")
+    parser.add_argument("--streams", type=int, default=1, help="batches side by side")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--scenario", default="auto", help="auto, single-stream, offline, frame-rate, cold-start, stages"
+    )
+    parser.add_argument("--seconds", type=float, default=4.0, help="timed seconds for each cell (default 4)")
+    parser.add_argument("--rate", type=float, default=10.0, help="frames per second for frame-rate (default 10)")
+    parser.add_argument("--deadline-ms", type=float, help="for frame-rate; default: the length of a frame")
+    parser.add_argument("--flush", action="store_true", help="empty the caches before each timed call")
+    parser.add_argument("--tiles", help=".npy with real tiles (n, c, h, w); default: drawn with the model's statistics")
+    parser.add_argument(
+        "--energy-seconds", type=float, default=0.0, help="power window per cell: at least 5, better 30"
+    )
+    parser.add_argument("--meter-csv", help="an external meter's CSV with columns time_s, power_w")
+    parser.add_argument("--no-control", action="store_true", help="leave out the A/A control (no claims then)")
+    parser.add_argument("--out", required=True, help="folder for records.jsonl and bench.md")
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Measure every combination."""
+    from skytrigger.core.errors import InputError, SkytriggerError
+    from skytrigger.core.files import write_text
+    from skytrigger.core.progress import track
+    from skytrigger.measure.host import cores_in_mask, host_label
+    from skytrigger.measure.records import append
+    from skytrigger.measure.tables import markdown
+    from skytrigger.runtimes.model_file import read_model
+    from skytrigger.runtimes.open import AUTOCAST, RUNTIMES
+    from skytrigger.study.bench import Job, Options, bench
+
+    runtimes = args.runtime.split(",")
+    for name in runtimes:
+        if name not in RUNTIMES:
+            raise InputError(f"no runtime called {name!r}", expected=", ".join(RUNTIMES))
+    jobs = []
+    for file in args.models:
+        own = read_model(file).card.precision
+        for runtime in runtimes:
+            for precision in args.precision.split(",") if args.precision else [own]:
+                for size in _numbers(args.batch_size, "--batch-size"):
+                    for threads in _numbers(args.threads, "--threads") if args.threads else [cores_in_mask()]:
+                        source = "fp32" if precision in AUTOCAST else precision
+                        if source == own:  # an fp16 file among fp32 ones is measured as what it is
+                            jobs.append(Job(file, runtime, precision, size, threads, args.streams, args.device))
+    if not jobs:
+        raise InputError(f"no model file holds precision {args.precision}", remedy="skytrigger export --precision ...")
+    options = Options(
+        scenario=args.scenario,
+        seconds=args.seconds,
+        control=not args.no_control,
+        flush=args.flush,
+        tiles=args.tiles,
+        frame_rate_hz=args.rate,
+        deadline_s=args.deadline_ms / 1e3 if args.deadline_ms else None,
+        energy_seconds=args.energy_seconds,
+        meter_csv=args.meter_csv,
+    )
+    with track("bench", len(jobs)) as advance:
+        found = bench(jobs, options, advance)
+    out = Path(args.out)
+    (out / "records.jsonl").unlink(missing_ok=True)
+    for record in found.records:
+        append(out / "records.jsonl", record)
+    if not found.records:
+        reasons = {**found.unavailable, **found.failed}
+        raise SkytriggerError("nothing could be measured:\n  " + "\n  ".join(f"{k}: {v}" for k, v in reasons.items()))
+    table = markdown(found.records)
+    write_text(out / "bench.md", f"Measured on {host_label(found.records[0].where)}.\n\n{table}\n")
+    lines = [table]
+    lines += [f"not available: {label}: {why}" for label, why in found.unavailable.items()]
+    lines += [f"failed: {label}: {why}" for label, why in found.failed.items()]
+    lines.append(f"records: {out / 'records.jsonl'}")
+    return Outcome(_data(found.records, found.unavailable, found.failed, out), "\n".join(lines), bool(found.failed))
+
+
+def _numbers(text: str, name: str) -> list[int]:
+    from skytrigger.core.errors import InputError
+
+    try:
+        values = [int(v) for v in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{name} {text!r}", expected="whole numbers with commas between them") from error
+    if not all(v >= 1 for v in values):
+        raise InputError(f"{name} {text!r}", expected="numbers of at least 1")
+    return list(dict.fromkeys(values))
+
+
+def _data(records: list[Record], unavailable: dict[str, str], failed: dict[str, str], out: Path) -> dict[str, Any]:
+    from skytrigger.measure.tables import rows
+
+    return {"out": str(out), "rows": rows(records), "unavailable": unavailable, "failed": failed}
