@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -111,7 +112,7 @@ def split_lists(
             raise InputError(f"{len(shared)} names are in {first} and in {file}, such as {shared[0]}")
         owner.update(dict.fromkeys(stems, part))
         parts[part] = [index_of[stem] for stem in stems if stem in index_of]
-        lists[part] = {"file": str(file), "sha256": digest, "names": len(stems), "found": len(parts[part])}
+        lists[part] = {"name": Path(file).name, "sha256": digest, "names": len(stems), "found": len(parts[part])}
         if not parts[part]:
             raise InputError(
                 f"{file}: none of its {len(stems)} names is in the data",
@@ -122,22 +123,31 @@ def split_lists(
     return _split(dataset, (parts["train"], parts["val"], parts["test"]), facts)
 
 
-def split_again(dataset: Dataset, facts: dict[str, Any]) -> Split:
-    """The split that `facts` (of a `Split`, or of a model card) describes.
+def split_again(
+    dataset: Dataset, facts: dict[str, Any], lists: Sequence[str | os.PathLike[str]] | None = None
+) -> Split:
+    """The split that `facts` (of a `Split`, or of a model card) describes, on the same data.
+
+    `lists` are the files of a ``lists`` split: only their names and hashes are in the facts.
 
     Raises
     ------
     InputError
-        A list has changed or is gone, or the facts describe no split.
+        Other data, other or no lists, or facts that describe no split.
     """
+    if facts.get("data_hash") not in (None, dataset.content_hash):
+        raise InputError(
+            f"the {facts.get('kind')} split was made on other data ({str(facts['data_hash'])[:12]}, here "
+            f"{dataset.content_hash[:12]})",
+            remedy="give the data that was trained on, or --split all for all tiles of other data",
+        )
     if facts.get("kind") != "lists":
         return make_split(dataset, str(facts.get("kind")), int(facts.get("seed", 0)))
-    files = {}
-    for part, entry in facts["lists"].items():
-        files[part] = Path(entry["file"])
-        if _read_list(files[part])[1] != entry["sha256"]:
-            raise InputError(f"{files[part]} is not the list that was trained with", remedy="restore it")
-    return split_lists(dataset, files["train"], files["val"], files.get("test"))
+    wanted = [facts["lists"][part]["sha256"] for part in ("train", "val", "test") if part in facts["lists"]]
+    if [_read_list(Path(file))[1] for file in lists or ()] != wanted:
+        names = " ".join(entry["name"] for entry in facts["lists"].values())
+        raise InputError("the lists of the split are missing or not the same", remedy=f"--split-lists {names}")
+    return split_lists(dataset, *lists or ())
 
 
 def _split(dataset: Dataset, parts: Any, facts: dict[str, Any]) -> Split:

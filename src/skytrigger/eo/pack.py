@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.core.dataset import Dataset, content_hash
+from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError, SkytriggerError
-from skytrigger.core.files import read_json, sha256_json, write_json
+from skytrigger.core.files import read_json, sha256_json
 from skytrigger.core.progress import say
 from skytrigger.eo import store
 from skytrigger.eo.bands import EUROSAT_ORDER
@@ -226,41 +226,35 @@ def _finish(partial: Path, plan: Plan, listing: Listing, hashes: Sequence[str], 
     raw = _raw_rows(partial, plan)
     if raw is None:
         raise SkytriggerError(f"{partial / RAW} disappeared or changed while packing; run the same command again")
-    classes = sorted({plan.candidates[index].label for index in keep})
-    y = np.array([classes.index(plan.candidates[index].label) for index in keep], "<i8")
-    ids = [plan.candidates[index].stem for index in keep]
+    classes = tuple(sorted({plan.candidates[index].label for index in keep}))
     places = [place for record in records for place in record["lonlat"]]
-    lonlat = np.array([places[index] for index in keep], "<f8")
     try:
-        np.save(finished / store.Y, y)
-        np.save(finished / store.LONLAT, lonlat)
-        write_json(finished / store.IDS, ids)
         if len(keep) < len(raw):
             raw = _compact(raw, keep, finished / store.X)
-        meta = {
-            "format": store.FORMAT,
-            "version": store.VERSION,
-            "key": plan.key,
-            "shape": [len(keep), *plan.shape],
-            "dtype": np.dtype(plan.dtype).name,
-            "units": plan.units,
-            "channels": list(plan.channels),
-            "classes": classes,
-            "content_hash": content_hash(raw, y, ids, plan.channels, classes),
-            "labels_hash": store.labels_hash(y, ids, lonlat),
-            "skipped": [list(entry) for entry in skipped],
-            "ignored_files": listing.ignored,
-            "sources": [
-                {"name": source.path.name, "kind": source.kind, "sha256": digest}
-                for source, digest in zip(listing.sources, hashes, strict=True)
-            ],
-        }
-        write_json(finished / store.META, store.seal(meta))
+        dataset = Dataset(
+            x=raw,
+            y=np.array([classes.index(plan.candidates[index].label) for index in keep], np.int64),
+            ids=tuple(plan.candidates[index].stem for index in keep),
+            channels=plan.channels,
+            classes=classes,
+            content_hash="",
+            units=plan.units,
+            lonlat=np.array([places[index] for index in keep], np.float64),
+            source={
+                "kind": "tiles",
+                "files": [
+                    {"name": source.path.name, "kind": source.kind, "sha256": digest}
+                    for source, digest in zip(listing.sources, hashes, strict=True)
+                ],
+                "skipped": [list(entry) for entry in skipped],
+                "ignored_files": listing.ignored,
+            },
+        )
+        store.write_around(finished, dataset, key=plan.key)
         if not (finished / store.X).exists():
             os.rename(partial / RAW, finished / store.X)
     except OSError as error:
         raise SkytriggerError(f"cannot write {finished}: {error.strerror}\n  remedy: free space") from error
-    store.stamp(finished / store.X, str(meta["content_hash"]))
 
 
 def _find_duplicates(plan: Plan, listing: Listing, hashes: Sequence[str], bad: dict[int, str]) -> None:

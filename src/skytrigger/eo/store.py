@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.dataset import Dataset, content_hash
-from skytrigger.core.errors import InputError
+from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.files import cache_folder, read_json, sha256_json, write_json
 
 FORMAT, VERSION = "skytrigger-tiles", 1
 META, X, Y, IDS, LONLAT = "meta.json", "x.npy", "y.npy", "ids.json", "lonlat.npy"
 _STRINGS = ("dtype", "units", "content_hash", "labels_hash", "meta_hash")
-_LISTS = ("channels", "classes", "shape", "skipped", "sources")
+_LISTS = ("channels", "classes", "shape")
 
 
 def is_store(path: Path) -> bool:
@@ -40,7 +41,54 @@ def labels_hash(y: NDArray[np.int64], ids: Sequence[str], lonlat: NDArray[np.flo
     return digest.hexdigest()
 
 
-def seal(meta: dict[str, Any]) -> dict[str, Any]:
+def write_around(folder: Path, dataset: Dataset, *, key: str = "") -> None:
+    """Write all of a store but ``x.npy``, ``meta.json`` last.
+
+    `key` is what the store was made from, for the maker's own use. A dataset whose ``content_hash`` is empty gets it
+    here: hashing reads every pixel once.
+    """
+    y = np.ascontiguousarray(dataset.y, "<i8")
+    places = np.full((len(y), 2), np.nan) if dataset.lonlat is None else dataset.lonlat
+    lonlat = np.ascontiguousarray(places, "<f8")
+    np.save(folder / Y, y)
+    np.save(folder / LONLAT, lonlat)
+    write_json(folder / IDS, list(dataset.ids))
+    meta = {
+        "format": FORMAT,
+        "version": VERSION,
+        "key": key,
+        "shape": list(dataset.x.shape),
+        "dtype": dataset.x.dtype.name,
+        "units": dataset.units,
+        "channels": list(dataset.channels),
+        "classes": list(dataset.classes),
+        "content_hash": dataset.content_hash
+        or content_hash(dataset.x, dataset.y, dataset.ids, dataset.channels, dataset.classes),
+        "labels_hash": labels_hash(y, dataset.ids, lonlat),
+        "source": dataset.source,
+    }
+    write_json(folder / META, _seal(meta))
+
+
+def save_store(dataset: Dataset, out: Path) -> None:
+    """Write a dataset that is in memory as a new store; by one rename, so two writers do no harm."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
+            made = Path(name) / "store"
+            made.mkdir()
+            np.save(made / X, dataset.x)
+            write_around(made, dataset)
+            if not out.exists():
+                os.rename(made, out)
+    except OSError as error:
+        if not is_store(out):  # else another process was first
+            raise SkytriggerError(
+                f"cannot write {out}: {error.strerror}\n  remedy: free space, or set SKYTRIGGER_CACHE to another disk"
+            ) from error
+
+
+def _seal(meta: dict[str, Any]) -> dict[str, Any]:
     """`meta` with a hash of itself."""
     body = {key: value for key, value in meta.items() if key != "meta_hash"}
     return {**body, "meta_hash": sha256_json(body)}
@@ -83,13 +131,7 @@ def open_store(path: Path, *, verify: bool | None = None) -> Dataset:
         content_hash=meta["content_hash"],
         units=meta["units"],
         lonlat=lonlat if np.isfinite(lonlat).any() else None,
-        source={
-            "kind": "tiles",
-            "files": meta["sources"],
-            "skipped": meta["skipped"],
-            "ignored_files": meta["ignored_files"],
-            "store": str(path),
-        },
+        source={**meta["source"], "store": str(path)},
     )
 
 
@@ -99,7 +141,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a packed store: {META} does not say {FORMAT!r}")
     if meta.get("version") != VERSION:
         raise InputError(f"{path} is a store of version {meta.get('version')}", expected=str(VERSION), remedy=_REMEDY)
-    if seal(meta)["meta_hash"] != meta.get("meta_hash"):
+    if _seal(meta)["meta_hash"] != meta.get("meta_hash"):
         raise damaged(path, f"{META} was changed")
     good = (
         all(isinstance(meta.get(key), str) for key in _STRINGS)
@@ -108,7 +150,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
         and len(meta["shape"]) == 4
         and all(isinstance(size, int) and size > 0 for size in meta["shape"])
         and meta["dtype"] in ("uint8", "uint16")
-        and isinstance(meta.get("ignored_files"), int)
+        and isinstance(meta.get("source"), dict)
     )
     if not good:
         raise damaged(path, f"{META} lacks a field or has one of the wrong kind")
