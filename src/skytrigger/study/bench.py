@@ -187,8 +187,9 @@ def _group(jobs: Sequence[Job], options: Options, found: Bench, advance: Advance
         visits = {name: visitor(name) for name in workers}
         slots = run_blocks(visits, blocks, options.seed, lambda: advance(share, jobs[0].label))
         run_id = uuid.uuid4().hex
+        twins = {"control": _control(slots[reference], slots[CONTROL])} if CONTROL in slots else {}
         for name, (job, worker) in workers.items():
-            how = {"run": run_id, "reference": reference, "blocks": blocks, "calls_per_slot": calls[name]}
+            how = {"run": run_id, "reference": reference, "blocks": blocks, "calls_per_slot": calls[name], **twins}
             found.records.append(_record(job, worker, slots[name], options, {**how, "warmup": warmed[name]}, name))
 
 
@@ -225,12 +226,31 @@ def _record(
         "call": Samples("s", tuple(round(s, 9) for slot in slots for s in slot.seconds), items),
         "slot": Samples("s", tuple(round(slot.value_s, 9) for slot in slots), items),
     }
-    names = slots[0].conditions.keys()
-    total = {n: _sum([slot.conditions[n] for slot in slots]) for n in names}
-    kept = ("wall_s", "steal_s", "quota_throttled_s", "thermal_throttles")  # what the rejection rules look at
-    per_slot = {n: [slot.conditions[n] for slot in slots] for n in kept if total.get(n) is not None}
-    extra = {**how, "cell": name, "label": job.label, "cold": worker.cold, "slot_conditions": per_slot, **options.extra}
+    total = {n: _sum([slot.conditions[n] for slot in slots]) for n in slots[0].conditions}
+    extra = {
+        **how,
+        "cell": name,
+        "label": job.label,
+        "cold": worker.cold,
+        "slot_conditions": _per_slot(slots),
+        **options.extra,
+    }
     return Record(kind, what, worker.ready["host"], samples, conditions=total, extra=extra)
+
+
+def _per_slot(slots: Sequence[Slot]) -> dict[str, list[float]]:
+    """What the rejection rules look at, one value a visit."""
+    found = {}
+    for name in ("wall_s", "steal_s", "quota_throttled_s", "thermal_throttles"):
+        values = [slot.conditions[name] for slot in slots]
+        if None not in values:
+            found[name] = [v for v in values if v is not None]
+    return found
+
+
+def _control(a: Sequence[Slot], c: Sequence[Slot]) -> dict[str, Any]:
+    """The two copies of the reference, kept in every record of the run, so that any two of them can be compared."""
+    return {"a": [round(s.value_s, 9) for s in a], "c": [round(s.value_s, 9) for s in c], **_per_slot(c)}
 
 
 def _sum(values: list[float | None]) -> float | None:

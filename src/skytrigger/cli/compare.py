@@ -1,0 +1,29 @@
+"""`skytrigger compare`: two runs, predictions or records: is the difference real?"""
+
+from __future__ import annotations
+
+import argparse
+
+from skytrigger.cli.outcome import Outcome
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.description = (
+        "Compare two evaluations (paired on the same images) or two measurements (paired within one bench run). "
+        "Exit code: 0 no difference established, 3 B is worse, 4 B is better."
+    )
+    what = "folder, predictions.parquet or records.jsonl; ::WORD[,WORD] picks records, e.g. runs/bench::basic,openvino"
+    parser.add_argument("a", metavar="A", help=what)
+    parser.add_argument("b", metavar="B", help="likewise")
+    parser.add_argument("--margin", type=float, metavar="POINTS",
+                        help="non-inferiority margin of accuracy in percentage points, fixed beforehand")  # fmt: skip
+    parser.add_argument("--seeds", action="store_true", help="all predictions below a folder are seeds of one recipe")
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Compare; the exit code is the verdict."""
+    from skytrigger.study.compare import as_text, compare
+
+    result = compare(args.a, args.b, margin=args.margin, seeds=args.seeds)
+    return Outcome(result, as_text(result), result["exit_code"])
