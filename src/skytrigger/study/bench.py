@@ -178,7 +178,8 @@ def _group(jobs: Sequence[Job], options: Options, found: Bench, advance: Advance
             lead_in = 1 if typical[name] < 0.2 else 0  # a cold cache costs a long call next to nothing
 
             def visit() -> Slot:
-                got = worker.ask("slot", calls=calls[name], offline=_offline(job, options), lead_in=lead_in)
+                got = worker.ask("slot", calls=calls[name], offline=_offline(job, options), lead_in=lead_in,
+                                 limit_s=3 * slot_s)  # fmt: skip
                 return Slot(tuple(got["seconds"]), got["conditions"])
 
             return visit

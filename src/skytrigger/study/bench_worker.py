@@ -53,8 +53,11 @@ class Worker:
 
         return WarmUp(**rule).run(step)  # type: ignore[arg-type]
 
-    def slot(self, calls: int, offline: bool, lead_in: int) -> dict[str, Any]:
-        """One visit: `lead_in` untimed calls, then `calls` timed ones, each synchronised or (offline) all at once."""
+    def slot(self, calls: int, offline: bool, lead_in: int, limit_s: float) -> dict[str, Any]:
+        """One visit: `lead_in` untimed calls, then `calls` timed ones, each synchronised or (offline) all at once.
+
+        Single calls stop at `limit_s`: on a loaded machine the mean can be many times the median.
+        """
         from skytrigger.measure.conditions import Watch
         from skytrigger.measure.scenarios import no_collection
 
@@ -72,7 +75,8 @@ class Worker:
                 synchronize()
                 seconds.append((clock() - start) / 1e9 / calls)
             else:
-                for _ in range(calls):
+                until = clock() + limit_s * 1e9
+                while len(seconds) < calls and (not seconds or clock() < until):
                     if flush is not None:
                         flush()
                     start = clock()

@@ -133,8 +133,8 @@ def _accuracy_lines(x: dict[str, Any]) -> list[str]:
         f"{f['wrong_to_right']}, wrong to another wrong {f['wrong_to_other_wrong']}"
     )
     lines += [
-        f"  cell {c['true']} -> {c['predicted']}: {c['a']} to {c['b']} images, {_points(c['change'])} points of the class"
-        f" ({_points(c['low'])} to {_points(c['high'])}), p = {c['p_holm']:.2g} after Holm"
+        f"  cell {c['true']} -> {c['predicted']}: {c['a']} to {c['b']} images, {_points(c['change'])} points of the"
+        f" class ({_points(c['low'])} to {_points(c['high'])}), p = {c['p_holm']:.2g} after Holm"
         for c in x["cells"]
     ]
     if not x["cells"]:

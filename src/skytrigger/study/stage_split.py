@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skytrigger.eo.bands import EUROSAT_ORDER
+from skytrigger.eo.tiles import decode
 from skytrigger.measure.stages import Stages
 
 LEAD_IN = 3
@@ -17,12 +20,12 @@ LEAD_IN = 3
 def stage_split(session: Any, inputs: Sequence[NDArray[np.float32]], calls: int) -> dict[str, Any]:
     """Seconds per batch of decode, prepare, compute and post, as series of a record.
 
-    Decode reads GeoTIFF (or JPEG, for ``rgb8``) from memory with the project's own decoder; other kinds of data have
-    no decode stage. Prepare stacks and converts to float32; post takes the most likely class. The copies to and from
-    a GPU lie inside a session's compute stage.
+    Decode reads 13-band GeoTIFF (or JPEG, for ``rgb8``) from memory with the project's own decoder; other kinds of
+    data have no decode stage. Prepare picks the channels, stacks and converts to float32; post takes the most likely
+    class. The copies to and from a GPU lie inside a session's compute stage.
     """
     card = session.model.card
-    encode = _encoder(card.units)
+    encode, channels = _encoder(card)
     dtype = np.uint8 if card.units == "rgb8" else np.uint16
     stages = Stages(session.synchronize)
     for i in range(calls + LEAD_IN):
@@ -30,13 +33,11 @@ def stage_split(session: Any, inputs: Sequence[NDArray[np.float32]], calls: int)
             stages.seconds.clear()
         raw = [tile.astype(dtype) for tile in inputs[i % len(inputs)]]
         if encode is not None:
-            from skytrigger.eo.tiles import decode
-
             files, name = encode(raw)
             with stages("decode"):
                 raw = [decode(file, name).pixels for file in files]
         with stages("prepare"):
-            batch = np.stack(raw).astype(np.float32)
+            batch = np.stack([tile[channels] for tile in raw]).astype(np.float32)
         with stages("compute"):
             logits = session.run(batch)
         with stages("post"):
@@ -48,19 +49,28 @@ def stage_split(session: Any, inputs: Sequence[NDArray[np.float32]], calls: int)
     }
 
 
-def _encoder(units: str) -> Callable[[list[NDArray[Any]]], tuple[list[bytes], str]] | None:
-    if units == "rgb8":
-        return _jpeg
-    return _tiff if units == "DN" else None
+Encode = Callable[[list[NDArray[Any]]], tuple[list[bytes], str]]
 
 
-def _tiff(tiles: list[NDArray[Any]]) -> tuple[list[bytes], str]:
+def _encoder(card: Any) -> tuple[Encode | None, Any]:
+    """How tiles of this model are written to files, and which of a file's channels the model wants."""
+    if card.units == "rgb8" and len(card.channels) == 3:
+        return _jpeg, slice(None)
+    if card.units == "DN" and set(card.channels) <= set(EUROSAT_ORDER):
+        place = [EUROSAT_ORDER.index(c) for c in card.channels]
+        return partial(_tiff, place), place
+    return None, slice(None)
+
+
+def _tiff(place: list[int], tiles: list[NDArray[Any]]) -> tuple[list[bytes], str]:
     import tifffile
 
     files = []
     for tile in tiles:
+        bands = np.zeros((*tile.shape[1:], len(EUROSAT_ORDER)), np.uint16)
+        bands[..., place] = tile.transpose(1, 2, 0)
         file = io.BytesIO()
-        tifffile.imwrite(file, tile.transpose(1, 2, 0), planarconfig="contig", photometric="minisblack")
+        tifffile.imwrite(file, bands, planarconfig="contig", photometric="minisblack")
         files.append(file.getvalue())
     return files, "tile.tif"
 
