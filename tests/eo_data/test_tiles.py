@@ -123,7 +123,7 @@ def test_bad_tiles_say_why(make: SimpleNamespace, name: str, build: object, reas
 
 def test_claimed_sizes_are_not_allocated(make: SimpleNamespace) -> None:
     content = bytearray(make.tile(1))
-    at = content.index(struct.pack("<HHIH", 256, 3, 1, 64))  # ImageWidth, one SHORT
+    at = content.index(struct.pack("<HHII", 256, 4, 1, 64))  # ImageWidth, one LONG
     content[at : at + 12] = struct.pack("<HHII", 256, 4, 1, 2_000_000_000)
     tracemalloc.start()
     with pytest.raises(BadTile, match="claims 13 bands of 2000000000x64"):
