@@ -16,7 +16,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,7 @@ def pack_listing(listing: Listing, hashes: Sequence[str], out: Path, *, skip_bad
                 run_shards(partial, plan, workers)
                 _finish(partial, plan, listing, hashes, skip_bad)
             os.rename(finished, out)
+            store.stamp(out)
             shutil.rmtree(partial, ignore_errors=True)
     data = store.open_store(out)
     refuse_skipped(data.source["skipped"], skip_bad)
@@ -104,16 +105,29 @@ def _locked(partial: Path) -> Iterator[None]:
     lock = partial.with_name(f"{partial.name}.lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(lock, "a")  # noqa: SIM115 closed below
+        while True:
+            with open(lock, "a") as handle:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    say(f"waiting for another process that packs {partial}")
+                    fcntl.flock(handle, fcntl.LOCK_EX)
+                if not _is_at(handle, lock):
+                    continue  # its last holder has removed it meanwhile
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
     except OSError as error:
-        raise SkytriggerError(f"cannot write {lock}: {error.strerror}\n  remedy: another folder") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say(f"waiting for another process that packs {partial}")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        raise SkytriggerError(f"cannot write {error.filename or lock}: {error.strerror}") from error
+
+
+def _is_at(handle: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _plan(listing: Listing, key: str) -> Plan:

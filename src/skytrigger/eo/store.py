@@ -81,6 +81,7 @@ def save_store(dataset: Dataset, out: Path) -> None:
             write_around(made, dataset)
             if not out.exists():
                 os.rename(made, out)
+                stamp(out)
     except OSError as error:
         if not is_store(out):  # else another process was first
             raise SkytriggerError(
@@ -118,10 +119,10 @@ def open_store(path: Path, *, verify: bool | None = None) -> Dataset:
     if labels_hash(y, ids, lonlat) != meta["labels_hash"]:
         raise damaged(path, f"{Y}, {IDS} or {LONLAT} is not what was packed")
     channels, classes = tuple(meta["channels"]), tuple(meta["classes"])
-    if verify or (verify is None and not _is_stamped(path / X, meta["content_hash"])):
+    if verify or (verify is None and not _is_stamped(path, meta["meta_hash"])):
         if content_hash(x, y, ids, channels, classes) != meta["content_hash"]:
             raise damaged(path, f"{X} is not what was packed")
-        stamp(path / X, meta["content_hash"])
+        stamp(path)
     return Dataset(
         x=x,
         y=y,
@@ -180,14 +181,14 @@ def damaged(path: Path, problem: str) -> InputError:
     return InputError(f"the packed store {path} is damaged: {problem}", remedy=_REMEDY)
 
 
-def _stamp_path(x: Path) -> Path:
-    return cache_folder() / "verified" / f"{hashlib.sha256(str(x.resolve()).encode()).hexdigest()[:32]}.json"
+def _stamp_path(path: Path) -> Path:
+    return cache_folder() / "verified" / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}.json"
 
 
-def _facts(x: Path, digest: str) -> dict[str, Any]:
-    facts = x.stat()
+def _facts(path: Path, meta_hash: str) -> dict[str, Any]:
+    facts = (path / X).stat()
     return {
-        "content_hash": digest,
+        "meta_hash": meta_hash,
         "size": facts.st_size,
         "mtime_ns": facts.st_mtime_ns,
         "ctime_ns": facts.st_ctime_ns,
@@ -196,11 +197,11 @@ def _facts(x: Path, digest: str) -> dict[str, Any]:
     }
 
 
-def stamp(x: Path, digest: str) -> None:
-    """Remember that this very file was read and found right."""
-    write_json(_stamp_path(x), _facts(x, digest))
+def stamp(path: Path) -> None:
+    """Remember that the pixels of this very store, with this meta.json, were read and found right."""
+    write_json(_stamp_path(path), _facts(path, _read_meta(path)["meta_hash"]))
 
 
-def _is_stamped(x: Path, digest: str) -> bool:
-    path = _stamp_path(x)
-    return os.path.exists(path) and read_json(path) == _facts(x, digest)
+def _is_stamped(path: Path, meta_hash: str) -> bool:
+    memo = _stamp_path(path)
+    return memo.exists() and read_json(memo) == _facts(path, meta_hash)
