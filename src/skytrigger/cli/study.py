@@ -19,6 +19,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--device", help="for training: cpu, cuda, auto")
+    parser.add_argument(
+        "--only", nargs="+", choices=("train", "evaluate", "export", "bench"), help="kinds of cells to run now"
+    )
     parser.add_argument("--skip-bad", action="store_true", default=None, help="leave out and list bad tiles")
 
 
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> Outcome:
     )
     out = Path(args.out or f"runs/{Path(args.study).stem}")
     dataset, split = load_data(spec)
-    cells = run_study(spec, dataset, split, out)
+    cells = run_study(spec, dataset, split, out, only=tuple(args.only or ()))
     pages = build_report(out)
     states: dict[str, int] = {}
     for cell in cells:
@@ -50,6 +53,6 @@ def run(args: argparse.Namespace) -> Outcome:
     lines = [f"{cell.kind} {cell.label}: {cell.status}: {cell.error}" for cell in cells if cell.error]
     lines.append(", ".join(f"{n} {state}" for state, n in states.items()))
     lines += [f"report: {page}" for page in pages]
-    data = {"out": str(out), "cells": states, "report": [str(p) for p in pages]}
-    data["problems"] = [{"cell": f"{c.kind} {c.label}", "status": c.status, "error": c.error} for c in cells if c.error]
+    problems = [{"cell": f"{c.kind} {c.label}", "status": c.status, "error": c.error} for c in cells if c.error]
+    data = {"out": str(out), "cells": states, "report": [str(p) for p in pages], "problems": problems}
     return Outcome(data, "\n".join(lines), 1 if "failed" in states else 0)

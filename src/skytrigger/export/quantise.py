@@ -23,9 +23,7 @@ CALIBRATION_IMAGES = 200
 METHODS = ("minmax", "percentile", "entropy")
 
 
-def stratified(
-    index: NDArray[np.int64], labels: NDArray[np.int64], count: int, seed: int = 0
-) -> NDArray[np.int64]:
+def stratified(index: NDArray[np.int64], labels: NDArray[np.int64], count: int, seed: int = 0) -> NDArray[np.int64]:
     """At most `count` of the images `index`, as evenly over the classes as they allow."""
     random = generator(seed, "calibration")
     shuffled = random.permutation(index)

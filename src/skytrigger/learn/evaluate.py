@@ -77,9 +77,7 @@ def predictions_of_call(
 ) -> Predictions:
     """Predictions of anything that maps tiles (n, c, h, w) float32 in raw units to logits."""
     dataset = align(dataset, card)
-    parts = [
-        run(dataset.x[index[i : i + batch_size]].astype(np.float32)) for i in range(0, len(index), batch_size)
-    ]
+    parts = [run(dataset.x[index[i : i + batch_size]].astype(np.float32)) for i in range(0, len(index), batch_size)]
     return _checked(dataset, index, np.concatenate(parts))
 
 

@@ -24,7 +24,7 @@ Tick = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
-class Bench:
+class Study:
     """Everything a cell may need."""
 
     spec: Spec
@@ -72,9 +72,9 @@ def _relative_cost(model: str, channels: int) -> float:
     return products(STACKS[model]) / products(STACKS["basic"])
 
 
-def run_train(bench: Bench, cell: Cell, tick: Tick) -> dict[str, Any]:
-    recipe = bench.spec.recipe_of(cell.params["recipe"]["model"], cell.params["recipe"]["seed"])
-    folder = bench.store.folder(cell)
+def run_train(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
+    recipe = study.spec.recipe_of(cell.params["recipe"]["model"], cell.params["recipe"]["seed"])
+    folder = study.store.folder(cell)
     part = cell.cost / recipe.epochs
 
     def on_epoch(line: dict[str, Any]) -> None:
@@ -82,11 +82,11 @@ def run_train(bench: Bench, cell: Cell, tick: Tick) -> dict[str, Any]:
 
     run = train(
         build,
-        bench.dataset,
-        bench.split,
+        study.dataset,
+        study.split,
         recipe,
         folder,
-        device=bench.spec.device,
+        device=study.spec.device,
         on_epoch=on_epoch,
         keep_checkpoint=False,
     )
@@ -108,22 +108,22 @@ def _parameters(run: RunFolder) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def run_evaluate(bench: Bench, cell: Cell, tick: Tick) -> dict[str, Any]:
-    index = bench.split.part(cell.params["part"])
-    found = predictions_of_run(bench.store.folder(cell.needs[0]), build, bench.dataset, index)
-    facts = {"part": cell.params["part"], "data_hash": bench.dataset.content_hash, "data": bench.dataset.source}
-    metrics = write_evaluation(found, bench.store.folder(cell), facts)
+def run_evaluate(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
+    index = study.split.part(cell.params["part"])
+    found = predictions_of_run(study.store.folder(cell.needs[0]), build, study.dataset, index)
+    facts = {"part": cell.params["part"], "data_hash": study.dataset.content_hash, "data": study.dataset.source}
+    metrics = write_evaluation(found, study.store.folder(cell), facts)
     return {k: metrics[k] for k in ("images", "accuracy", "accuracy_interval_95", "loss", "expected_calibration_error")}
 
 
-def run_export(bench: Bench, cell: Cell, tick: Tick) -> dict[str, Any]:
-    out = bench.store.folder(cell) / "model.onnx"
+def run_export(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
+    out = study.store.folder(cell) / "model.onnx"
     result = export_run(
-        bench.store.folder(cell.needs[0]), build, out, cell.params["precision"], (bench.dataset, bench.split)
+        study.store.folder(cell.needs[0]), build, out, cell.params["precision"], (study.dataset, study.split)
     )
     return result | {"model": "model.onnx"}
 
 
-def model_file(bench: Bench, cell: Cell) -> Path:
+def model_file(study: Study, cell: Cell) -> Path:
     """The model file that a bench cell measures."""
-    return bench.store.folder(cell.needs[0]) / "model.onnx"
+    return study.store.folder(cell.needs[0]) / "model.onnx"

@@ -13,6 +13,7 @@ from skytrigger.core.card import ModelCard
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
+from skytrigger.core.files import write_bytes
 from skytrigger.core.seeds import generator
 from skytrigger.export.onnx_file import export_onnx, with_normalisation
 from skytrigger.export.parity import parity, require_parity
@@ -54,7 +55,9 @@ def export_run(
     tiles, kind = _parity_tiles(card, data)
     with torch.inference_mode():
         module = with_normalisation(network, card)
-        reference = np.concatenate([module(torch.from_numpy(t)).numpy() for t in np.array_split(tiles, -(-len(tiles) // 64))])
+        reference = np.concatenate(
+            [module(torch.from_numpy(t)).numpy() for t in np.array_split(tiles, -(-len(tiles) // 64))]
+        )
     out = Path(out)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "model.onnx"
@@ -73,12 +76,16 @@ def export_run(
         result = parity(reference, session.run(tiles))
         session.close()
         require_parity(result, precision)
-        out.parent.mkdir(parents=True, exist_ok=True)
         content = draft.read_bytes()
-    from skytrigger.core.files import write_bytes
-
     write_bytes(out, content)
-    return {"model": str(out), "precision": precision, "bytes": len(content), "runtime": runtime, "tiles": kind, **result}
+    return {
+        "model": str(out),
+        "precision": precision,
+        "bytes": len(content),
+        "runtime": runtime,
+        "tiles": kind,
+        **result,
+    }
 
 
 def _parity_tiles(card: ModelCard, data: tuple[Dataset, Split] | None) -> tuple[NDArray[np.float32], str]:

@@ -12,12 +12,12 @@ from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.core.files import write_text
 from skytrigger.core.progress import say, track
 from skytrigger.measure.host import host_facts
-from skytrigger.study.cells import Bench, Tick, plan, run_evaluate, run_export, run_train
+from skytrigger.study.cells import Study, Tick, plan, run_evaluate, run_export, run_train
 from skytrigger.study.spec import Spec
 from skytrigger.study.store import Cell, Store
 from skytrigger.study.timing import run_bench
 
-WORK: dict[str, Callable[[Bench, Cell, Tick], dict[str, Any]]] = {
+WORK: dict[str, Callable[[Study, Cell, Tick], dict[str, Any]]] = {
     "train": run_train,
     "evaluate": run_evaluate,
     "export": run_export,
@@ -25,9 +25,7 @@ WORK: dict[str, Callable[[Bench, Cell, Tick], dict[str, Any]]] = {
 }
 
 
-def run_study(
-    spec: Spec, dataset: Dataset, split: Split, out: str | Path, *, only: tuple[str, ...] = ()
-) -> list[Cell]:
+def run_study(spec: Spec, dataset: Dataset, split: Split, out: str | Path, *, only: tuple[str, ...] = ()) -> list[Cell]:
     """Run or finish the study in the folder `out`.
 
     What is done there already (same data, recipe, version; for timings also the same host) is kept.
@@ -42,7 +40,7 @@ def run_study(
     list of Cell
         With their states; those that failed carry the error.
     """
-    bench = Bench(spec, dataset, split, Store(out))
+    study = Study(spec, dataset, split, Store(out))
     cells = plan(spec, dataset, split)
     head = {
         "spec": spec.to_json(),
@@ -58,21 +56,21 @@ def run_study(
         },
     }
     for cell in cells:
-        bench.store.load(cell)
+        study.store.load(cell)
     kept = sum(c.status == "done" for c in cells)
     if kept:
         say(f"{kept} of {len(cells)} cells are done already and are kept")
     todo = [c for c in cells if c.status != "done" and (not only or c.kind in only)]
     with track("study", sum(c.cost for c in todo)) as advance:
         for cell in todo:
-            spent = _run(bench, cell, advance)
+            spent = _run(study, cell, advance)
             advance(max(0.0, cell.cost - spent), f"{cell.kind} {cell.label}: {cell.status}")
-            bench.store.write_index(head, cells)
-    bench.store.write_index(head, cells)
+            study.store.write_index(head, cells)
+    study.store.write_index(head, cells)
     return cells
 
 
-def _run(bench: Bench, cell: Cell, advance: Callable[..., None]) -> float:
+def _run(study: Study, cell: Cell, advance: Callable[..., None]) -> float:
     """Run one cell and note how it ended; returns the cost already shown on the progress bar."""
     broken = [n for n in cell.needs if n.status != "done"]
     if broken:
@@ -86,7 +84,7 @@ def _run(bench: Bench, cell: Cell, advance: Callable[..., None]) -> float:
         advance(cost, note)
 
     try:
-        bench.store.finish(cell, WORK[cell.kind](bench, cell, tick))
+        study.store.finish(cell, WORK[cell.kind](study, cell, tick))
     except UnavailableError as error:
         cell.status, cell.error = "unavailable", str(error)
     except SkytriggerError as error:
@@ -94,7 +92,7 @@ def _run(bench: Bench, cell: Cell, advance: Callable[..., None]) -> float:
     except Exception as error:
         # one network or engine that breaks must not take the others' results with it
         cell.status, cell.error = "failed", f"{type(error).__name__}: {error}"
-        write_text(bench.store.folder(cell) / "traceback.txt", traceback.format_exc())
+        write_text(study.store.folder(cell) / "traceback.txt", traceback.format_exc())
     if cell.status == "failed":
         say(f"{cell.kind} {cell.label} failed: {cell.error}")
     return spent

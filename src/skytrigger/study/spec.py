@@ -78,7 +78,9 @@ class Spec:
         for engine in self.measure.engines:
             runtime, _, precision = engine.partition(":")
             if runtime not in RUNTIMES or not precision:
-                raise InputError(f"engine {engine!r}", expected=f"RUNTIME:PRECISION, runtime one of {', '.join(RUNTIMES)}")
+                raise InputError(
+                    f"engine {engine!r}", expected=f"RUNTIME:PRECISION, runtime one of {', '.join(RUNTIMES)}"
+                )
         if not self.measure.seconds > 0:
             raise InputError(f"measure.seconds = {self.measure.seconds}", expected="more than 0")
         for model in self.models:
@@ -117,8 +119,8 @@ def _from_dict(raw: dict[str, Any], where: str) -> Spec:
         if not isinstance(table, dict) or (unknown := sorted(set(table) - known)):
             raise InputError(f"{where}: unknown entries {unknown}", expected=", ".join(sorted(known)))
     try:
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items() if k != "measure"}
-        timing = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.get("measure", {}).items()}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items() if k != "measure"}
+        timing: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.get("measure", {}).items()}
         return Spec(**values, measure=Measure(**timing))
     except TypeError as error:
         raise InputError(f"{where}: {error}") from error

@@ -1,40 +1,41 @@
-"""The bench cell: one model file on every engine."""
+"""The bench cell: one model file on every engine, all in one counterbalanced run."""
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skytrigger.core.errors import UnavailableError
-from skytrigger.measure.host import host_facts
-from skytrigger.measure.records import Record, append
-from skytrigger.measure.scenarios import offline, single_stream
-from skytrigger.runtimes.model_file import read_model
-from skytrigger.runtimes.open import open_session
-from skytrigger.study.cells import Bench, Tick, model_file
+from skytrigger.core.errors import SkytriggerError, UnavailableError
+from skytrigger.core.files import write_text
+from skytrigger.measure.host import cores_in_mask
+from skytrigger.study.bench import Job, Options, bench
+from skytrigger.study.cells import Study, Tick, model_file
 from skytrigger.study.store import Cell
 
 
-def run_bench(bench: Bench, cell: Cell, tick: Tick) -> dict[str, Any]:
-    model = read_model(model_file(bench, cell))
-    size = cell.params["batch_size"]
-    index = bench.split.part("val")[:size]
-    tiles = bench.dataset.x[np.resize(index, size)].astype(np.float32)
-    file = bench.store.folder(cell) / "records.jsonl"
-    file.unlink(missing_ok=True)
-    unavailable = {}
-    for engine in cell.params["engines"]:
-        runtime, _, precision = engine.partition(":")
-        try:
-            session = open_session(model, runtime, precision, size, threads=cell.params["threads"], device=cell.params["device"])
-        except UnavailableError as error:
-            unavailable[engine] = str(error)
-            continue
-        scenario = single_stream if size == 1 else offline
-        found = scenario(lambda: session.run(tiles), session.synchronize, items=size, duration_s=cell.params["seconds"])
-        what = {"network": model.card.name, "scenario": found.scenario, "data_hash": bench.dataset.content_hash, **session.facts}
-        append(file, Record("latency" if size == 1 else "throughput", what, host_facts(), found.samples, conditions=found.conditions, extra={"warmup": found.warmup}))
-        session.close()
-        tick(cell.cost / len(cell.params["engines"]), f"{cell.label} {engine}")
-    return {"unavailable": unavailable}
+def run_bench(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
+    """Measure on real tiles of the validation part; records.jsonl is written when all engines are through."""
+    params = cell.params
+    size = params["batch_size"]
+    threads = params["threads"] or cores_in_mask()
+    index = np.resize(study.split.val, max(size, 16))
+    with tempfile.TemporaryDirectory() as folder:
+        tiles = Path(folder) / "tiles.npy"
+        np.save(tiles, study.dataset.x[index].astype(np.float32))
+        jobs = []
+        for engine in params["engines"]:
+            runtime, _, precision = engine.partition(":")
+            jobs.append(Job(str(model_file(study, cell)), runtime, precision, size, threads, device=params["device"]))
+        options = Options(seconds=params["seconds"], tiles=str(tiles), data_hash=study.dataset.content_hash)
+        share = cell.cost / len(jobs)
+        found = bench(jobs, options, lambda part, note: tick(part * share, note))
+    if not found.records:
+        if found.failed:
+            raise SkytriggerError("; ".join(found.failed.values()))
+        raise UnavailableError("; ".join(found.unavailable.values()))
+    lines = "".join(record.to_json() + "\n" for record in found.records)
+    write_text(study.store.folder(cell) / "records.jsonl", lines)
+    return {"measured": len(found.records), "unavailable": found.unavailable, "failed": found.failed}
