@@ -85,11 +85,6 @@ def run(args: argparse.Namespace) -> Outcome:
         "data_hash": dataset.content_hash,
         "data": dataset.source,
     }
-        "part": part,
-        "seen_in_training": part in ("train", "all") and dataset.content_hash == card.data_hash,
-        "data_hash": dataset.content_hash,
-        "data": dataset.source,
-    }
     metrics = write_evaluation(found, args.out, facts)
     confusion_png(metrics, Path(args.out) / "confusion.png", f"{Path(args.model).name} on {part}")
     low, high = metrics["accuracy_interval_95"]
