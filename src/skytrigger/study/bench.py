@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.measure.host import cores_in_mask
+from skytrigger.measure.meters.found import open_meters
 from skytrigger.measure.paired import DEFAULT_BLOCKS, MIN_PAIRS, Slot, run_blocks
-from skytrigger.measure.records import Record, Samples
+from skytrigger.measure.records import NO_ENERGY, Record, Samples
+from skytrigger.study.power_window import energy_windows
 from skytrigger.study.worker_process import WorkerProcess
 
 SCENARIOS = ("auto", "single-stream", "offline", "frame-rate", "cold-start", "stages")
@@ -66,6 +68,8 @@ class Options:
         For ``frame-rate``; the deadline is a frame's length unless given.
     starts
         Fresh processes for ``cold-start``.
+    energy_seconds, meter_csv
+        Loaded power window of each cell (0: none; at least 5, better 30), and an external meter's file.
     """
 
     scenario: str = "auto"
@@ -191,7 +195,29 @@ def _group(jobs: Sequence[Job], options: Options, found: Bench, advance: Advance
         twins = {"control": _control(slots[reference], slots[CONTROL])} if CONTROL in slots else {}
         for name, (job, worker) in workers.items():
             how = {"run": run_id, "reference": reference, "blocks": blocks, "calls_per_slot": calls[name], **twins}
-            found.records.append(_record(job, worker, slots[name], options, {**how, "warmup": warmed[name]}, name))
+            energy = _energy(job, worker, options) if name != CONTROL else _NOT_ASKED
+            record = _record(job, worker, slots[name], options, {**how, "warmup": warmed[name]}, name)
+            found.records.append(replace(record, energy=energy))
+
+
+_NOT_ASKED = {**NO_ENERGY, "why_not": "not asked for"}
+
+
+def _energy(job: Job, worker: WorkerProcess, options: Options) -> dict[str, Any]:
+    """The `energy` of a record; the worker's context stays loaded through the idle windows."""
+    if not options.energy_seconds:
+        return _NOT_ASKED
+
+    def work() -> tuple[int, float]:
+        done = worker.ask("loop", seconds=options.energy_seconds)
+        return int(done["items"]), float(done["seconds"])
+
+    meters = open_meters(job.device, options.meter_csv)
+    try:
+        return energy_windows(meters, work, options.energy_seconds)
+    finally:
+        for meter in meters:
+            meter.close()
 
 
 def _opened(job: Job, options: Options, found: Bench) -> WorkerProcess | None:

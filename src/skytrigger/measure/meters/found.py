@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import find, install_command
 from skytrigger.measure.host import nvml_gpus, read_text
+from skytrigger.measure.meters.external import CsvMeter
+from skytrigger.measure.meters.hwmon import HwmonMeter, hwmon_rails
+from skytrigger.measure.meters.nvml import NvmlMeter
+from skytrigger.measure.meters.protocol import Meter
+from skytrigger.measure.meters.rapl import RaplMeter, rapl_domains
 
 
-def rapl_domains(root: Path = Path("/")) -> list[Path]:
-    """Top-level RAPL zones (packages, psys) and DRAM sub-zones of powercap, each counted once.
-
-    ``intel-rapl-mmio`` shows the same packages again and is left out; core and uncore lie inside the package.
-    """
-    base = root / "sys/class/powercap"
-    zones = [z for z in sorted(base.glob("intel-rapl:*")) if (z / "name").exists()]
-    kept = []
-    for zone in zones:
-        name = read_text(zone / "name") or ""
-        if name.startswith("package") or (name == "dram" and zone.name.count(":") == 2):
-            kept.append(zone)
-    return kept
-
-
-def hwmon_rails(root: Path = Path("/")) -> list[Path]:
-    """Rails of hwmon that give power (``power*_input``, uW) or current with voltage (``curr*``, ``in*``: INA3221)."""
-    rails: list[Path] = []
-    for chip in sorted((root / "sys/class/hwmon").glob("hwmon*")):
-        rails += sorted(chip.glob("power*_input")) or sorted(chip.glob("power*_average"))
-        for current in sorted(chip.glob("curr*_input")):
-            number = current.name.removeprefix("curr").removesuffix("_input")
-            if (chip / f"in{number}_input").exists() and not (chip / f"power{number}_input").exists():
-                rails.append(current)
-    return rails
+def open_meters(device: str = "cpu", meter_csv: str | None = None, root: Path = Path("/")) -> list[Meter]:
+    """Every meter that works here, the one closest to `device` first: an external one, then GPU board or CPU."""
+    meters: list[Meter] = [CsvMeter(meter_csv)] if meter_csv else []
+    index = int(device.partition(":")[2] or 0) if device.startswith("cuda") else 0
+    kinds: dict[str, Callable[[], Meter]] = {
+        "nvml": lambda: NvmlMeter(index),
+        "rapl": lambda: RaplMeter(root),
+        "hwmon": lambda: HwmonMeter(root),
+    }
+    order = ("nvml", "hwmon", "rapl") if device.startswith("cuda") else ("rapl", "hwmon", "nvml")
+    for kind in order:
+        with contextlib.suppress(UnavailableError):
+            meters.append(kinds[kind]())
+    return meters
 
 
 def power_sensors(root: Path = Path("/")) -> list[dict[str, Any]]:
     """Each kind of sensor: ``source``, ``available``, ``scope``; or ``why_not`` and ``remedy``."""
-    return [_nvml(), _rapl(root), _hwmon(root), {
-        "source": "external", "available": True, "scope": "whatever the meter is wired to",
-        "remedy": "skytrigger bench ... --meter-csv FILE (columns time_s, power_w)",
-    }]  # fmt: skip
+    external = {
+        "source": "external",
+        "available": True,
+        "scope": "whatever the meter is wired to",
+        "remedy": "skytrigger bench ... --energy-seconds 30 --meter-csv FILE (columns time_s, power_w)",
+    }
+    return [_nvml(), _rapl(root), _hwmon(root), external]
+
+
+def _missing(source: str, why_not: str, remedy: str = "") -> dict[str, Any]:
+    return {"source": source, "available": False, "why_not": why_not, "remedy": remedy}
 
 
 def _nvml() -> dict[str, Any]:
@@ -50,27 +54,22 @@ def _nvml() -> dict[str, Any]:
     if gpus:
         return {"source": "nvml", "available": True, "scope": f"{len(gpus)} GPU board(s)"}
     if find("pynvml") is None:
-        return {"source": "nvml", "available": False, "why_not": "nvidia-ml-py is not installed",
-                "remedy": install_command("pynvml")}  # fmt: skip
-    return {"source": "nvml", "available": False, "why_not": "no NVIDIA driver or no GPU", "remedy": ""}
+        return _missing("nvml", "nvidia-ml-py is not installed", install_command("pynvml"))
+    return _missing("nvml", "no NVIDIA driver or no GPU")
 
 
 def _rapl(root: Path) -> dict[str, Any]:
     domains = rapl_domains(root)
     if not domains:
-        return {"source": "rapl", "available": False, "remedy": "",
-                "why_not": "no powercap zones (a virtual machine, or a CPU without RAPL)"}  # fmt: skip
-    unreadable = [d for d in domains if not os.access(d / "energy_uj", os.R_OK)]
-    if unreadable:
-        return {"source": "rapl", "available": False, "why_not": "energy_uj may only be read by root",
-                "remedy": "sudo chmod o+r /sys/class/powercap/intel-rapl:*/energy_uj"
-                          " /sys/class/powercap/intel-rapl:*:*/energy_uj"}  # fmt: skip
-    names = ", ".join(read_text(d / "name") or d.name for d in domains)
-    return {"source": "rapl", "available": True, "scope": names}
+        return _missing("rapl", "no powercap zones (a virtual machine, or a CPU without RAPL)")
+    if not all(os.access(d / "energy_uj", os.R_OK) for d in domains):
+        files = "/sys/class/powercap/intel-rapl:*/energy_uj /sys/class/powercap/intel-rapl:*:*/energy_uj"
+        return _missing("rapl", "energy_uj may only be read by root", f"sudo chmod o+r {files}")
+    return {"source": "rapl", "available": True, "scope": ", ".join(read_text(d / "name") or d.name for d in domains)}
 
 
 def _hwmon(root: Path) -> dict[str, Any]:
     rails = hwmon_rails(root)
     if rails:
-        return {"source": "hwmon", "available": True, "scope": ", ".join(f"{r.parent.name}/{r.name}" for r in rails)}
-    return {"source": "hwmon", "available": False, "why_not": "no power rails under /sys/class/hwmon", "remedy": ""}
+        return {"source": "hwmon", "available": True, "scope": ", ".join(r.label for r in rails)}
+    return _missing("hwmon", "no power monitors (INA) under /sys/class/hwmon")
