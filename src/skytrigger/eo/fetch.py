@@ -83,7 +83,8 @@ def fetch(
     SkytriggerError
         The transfer kept breaking or the disk is full (what arrived is kept), or the checksum is wrong (it is not).
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    address = urllib.parse.urlsplit(url)
+    if address.scheme not in ("http", "https") or not address.netloc:
         raise InputError(f"cannot download from {url!r}", expected="an http or https address")
     if target.exists():
         problem = _problem(target, checksum, expected_bytes)
@@ -138,14 +139,15 @@ def _lock(stream: IO[bytes], part: Path) -> None:
 
 
 def _until_whole(transfer: _Transfer, attempts: int, wait: Callable[[float], None]) -> None:
-    failures = 0
+    failures, furthest = 0, transfer.have
     while True:
-        before = transfer.have
         try:
             transfer.run()
             return
         except _Broken as broken:
-            failures = 1 if transfer.have > before else failures + 1
+            # only bytes never reached before count, or starting over could go round for ever
+            failures = 1 if transfer.have > furthest else failures + 1
+            furthest = max(furthest, transfer.have)
             if failures >= attempts:
                 raise SkytriggerError(
                     f"{transfer.url}: {broken} ({attempts} tries; {transfer.have} bytes are kept)\n"
