@@ -1,0 +1,164 @@
+"""`cluster`: one call, every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skytrigger.core.errors import InputError
+from skytrigger.hep.clue.hits import Hits, check_hits, coordinate
+from skytrigger.hep.clue.results import Clusters, empty_clusters
+from skytrigger.hep.clue.rules import Cuts, Kernel, Rules, resolve_cuts, resolve_rules
+
+if TYPE_CHECKING:
+    from skytrigger.hep.clue.workspace import Workspace
+
+BACKENDS = ("cpu", "reference", "kdtree", "cuda")
+
+
+def cluster(
+    x: ArrayLike,
+    y: ArrayLike,
+    layer: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    event: ArrayLike | None = None,
+    z: ArrayLike | None = None,
+    *,
+    dc: float | None = None,
+    rhoc: ArrayLike | None = None,
+    seed_distance: float | None = None,
+    outlier_distance: float | None = None,
+    rules: str | Rules = "paper",
+    kernel: Kernel | None = None,
+    noise: ArrayLike | None = None,
+    kappa: float | None = None,
+    ecut: float | None = None,
+    period: Mapping[str, float] | None = None,
+    backend: str = "cpu",
+    strategy: int = 3,
+    workspace: Workspace | None = None,
+    threads: int | None = None,
+) -> Clusters:
+    """Density clustering of hits (CLUE, Rovere et al. 2020).
+
+    Parameters
+    ----------
+    x, y, z
+        (n,) coordinates, used as float32: plane coordinates in one unit of length, or eta and phi. With `z` the
+        distance is three-dimensional.
+    layer, event
+        (n,) whole numbers: hits see only hits of their own layer and event. None: all of one.
+    weight
+        (n,) energies >= 0, used as float32. None: all 1.
+    dc
+        Radius of the local density, in the unit of the coordinates, above 0 (rules `cmssw`: 1.3 cm by default). One
+        that is larger than the detector is allowed: every hit then sees all of its layer, in O(n^2) time.
+    rhoc
+        Density that makes a seed: one value or (n,), in the unit of the weights. Rules `cmssw`: kappa * noise.
+    seed_distance, outlier_distance
+        Default: dc, and dc times the rules' outlier factor (2, `cluestering` 1).
+    rules
+        ``paper``, ``cmssw``, ``cluestering`` or a `Rules`.
+    kernel
+        Neighbour factor of the density, instead of the rules' own.
+    noise, kappa, ecut
+        Rules with a `kappa`: sigma of each hit's noise in the unit of the weights (one value or (n,), default 1); hits
+        of less than ``ecut * noise`` take no part and come back with cluster_id -1, rho 0, delta infinite.
+    period
+        ``{"y": 2 * pi}``: that coordinate (one of x, y, z) wraps around.
+    backend
+        ``cpu`` (tiles, vectors, threads), ``cuda``, ``reference`` (brute force), ``kdtree``. All give the same result.
+    strategy
+        Of the backend ``cuda``, 1 to 4 (see `cuda`).
+    workspace
+        Buffers kept between calls (`Workspace`); spares the allocations.
+    threads
+        Of the backend ``cpu``; default 1. The result does not depend on it.
+
+    Raises
+    ------
+    InputError
+        For NaN, infinities, negative weights, arrays of different lengths, distances not above 0, an unknown name.
+
+    Notes
+    -----
+    Distances are float32 with the root taken, and the nearest higher among hits at one distance is the one of highest
+    index; densities are exact sums (see `densities`): the result depends on nothing but the arguments.
+    No hits give no clusters.
+    """
+    preset = resolve_rules(rules)
+    cuts = resolve_cuts(preset, dc, seed_distance, outlier_distance, kernel)
+    if backend not in BACKENDS:
+        raise InputError(f"no backend called {backend!r}", expected=", ".join(BACKENDS))
+    if threads is not None and threads < 1:
+        raise InputError(f"threads = {threads}", expected="1 or more")
+    n = len(coordinate("x", x))
+    kept, rhoc = _thresholds(preset, n, weight, rhoc, noise, kappa, ecut)
+    if kept is not None:
+        x, y, z, layer, weight, event, rhoc = (
+            v if v is None or np.ndim(v) == 0 else np.asarray(v)[kept] if len(np.asarray(v)) == n else v
+            for v in (x, y, z, layer, weight, event, rhoc)
+        )
+    hits = check_hits(x, y, z, layer, weight, event, rhoc, period)
+    found = _run(hits, cuts, backend, strategy, workspace, threads or 1) if len(hits) else empty_clusters(0)
+    return found if kept is None else _spread(found, kept, n)
+
+
+def _run(
+    hits: Hits, cuts: Cuts, backend: str, strategy: int, workspace: Workspace | None, threads: int
+) -> Clusters:
+    if backend == "reference":
+        from skytrigger.hep.clue import reference
+
+        return reference.cluster(hits, cuts)
+    if backend == "kdtree":
+        from skytrigger.hep.clue import kdtree
+
+        return kdtree.cluster(hits, cuts)
+    if backend == "cuda":
+        from skytrigger.hep.clue import cuda
+
+        return cuda.cluster(hits, cuts, strategy, workspace)
+    from skytrigger.hep.clue import cpu
+
+    return cpu.cluster(hits, cuts, workspace, threads)
+
+
+def _thresholds(
+    rules: Rules,
+    n: int,
+    weight: ArrayLike | None,
+    rhoc: ArrayLike | None,
+    noise: ArrayLike | None,
+    kappa: float | None,
+    ecut: float | None,
+) -> tuple[NDArray[np.int64] | None, ArrayLike]:
+    """(indices of the hits above the energy cut or None for all, rhoc)."""
+    if rules.kappa is None:
+        if noise is not None or kappa is not None or ecut is not None:
+            raise InputError(f"noise, kappa and ecut mean nothing to the rules {rules.name!r}", expected="cmssw")
+        if rhoc is None:
+            raise InputError("rhoc is not given", expected="a density, in the unit of the weights")
+        return None, rhoc
+    sigma = coordinate("noise", np.atleast_1d(np.asarray(1.0 if noise is None else noise)))
+    if len(sigma) not in (1, n) or not (np.isfinite(sigma).all() and (sigma >= 0).all()):
+        raise InputError("noise", expected="one value or one per hit, finite, 0 or more")
+    if rhoc is None:
+        rhoc = np.float32(rules.kappa if kappa is None else kappa) * sigma
+    cut = np.float32((rules.ecut or 0.0) if ecut is None else ecut) * sigma
+    energy = coordinate("weight", np.ones(n, np.float32) if weight is None else weight, n)
+    weak = energy < cut
+    return (np.flatnonzero(~weak) if weak.any() else None), rhoc
+
+
+def _spread(found: Clusters, kept: NDArray[np.int64], n: int) -> Clusters:
+    """Results of the kept hits back in the order of all hits."""
+    whole = empty_clusters(n)
+    for name in ("cluster_id", "is_seed", "rho", "delta"):
+        getattr(whole, name)[kept] = getattr(found, name)
+    nearest = found.nearest_higher
+    whole.nearest_higher[kept] = np.where(nearest >= 0, kept[nearest], -1)
+    return whole

@@ -1,0 +1,304 @@
+"""Backend `cpu`: tiles, vectors and threads.
+
+A call is cut into chunks of whole groups where the hits come ordered by group (event, layer): a chunk of some 10^5
+hits stays in the cache and needs nothing of the others, so chunks are also what threads share out. A call of one chunk
+is shared out inside: hits, groups or rows of tiles, whichever the step allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skytrigger.core.extras import require
+from skytrigger.hep.clue.densities import FixedPoint, flat_bits, plan_fixed_point, round_sums
+from skytrigger.hep.clue.hits import Hits
+from skytrigger.hep.clue.results import Clusters
+from skytrigger.hep.clue.rules import Cuts
+from skytrigger.hep.clue.tiles import Grid, plan_grid
+from skytrigger.hep.clue.workspace import Workspace
+
+CHUNK = 1 << 16
+"""Hits of a chunk, about (whole groups)."""
+PAD = 8
+NOTES_PER_HIT = 8
+NONE = np.empty(0, np.int32)
+
+
+def cluster(
+    hits: Hits, cuts: Cuts, workspace: Workspace | None = None, threads: int = 1, grid: Grid | None = None
+) -> Clusters:
+    """See `api.cluster`. `grid` overrides the planned one; the result does not depend on it."""
+    require("numba", why="the cpu backend of CLUE")
+    space = workspace or Workspace()
+    grid = grid or plan_grid(hits, cuts)
+    n = len(hits)
+    found = Clusters(
+        np.empty(n, np.int32), np.empty(n, bool), np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.int32)
+    )
+    chunks = cut_chunks(hits)
+    if len(chunks) == 1 or threads == 1:
+        number = 0
+        for chunk in chunks:
+            number = _Chunk(hits, cuts, grid, space, chunk, threads, 0).run(found, number)
+        return found
+    spaces = range(threads)
+    todo = iter(list(enumerate(chunks)))
+    counts = [0] * len(chunks)
+
+    def work(part: int) -> None:
+        for place, chunk in todo:  # a list iterator hands out each item once
+            counts[place] = _Chunk(hits, cuts, grid, space, chunk, 1, part).run(found, 0)
+
+    for done in [space.pool(threads).submit(work, part) for part in spaces]:
+        done.result()
+    base = 0
+    for (first, last, *_), count in zip(chunks, counts, strict=True):
+        ids = found.cluster_id[first:last]
+        np.add(ids, base, out=ids, where=ids >= 0)
+        base += count
+    return found
+
+
+def cut_chunks(hits: Hits) -> list[tuple[int, int, int, int]]:
+    """(first hit, last hit + 1, first group, last group + 1) of each chunk."""
+    n = len(hits)
+    if hits.group is None or not hits.ordered or n < 2 * CHUNK:
+        return [(0, n, 0, hits.n_groups)]
+    starts = np.searchsorted(hits.group, np.arange(hits.n_groups + 1, dtype=np.int32))
+    chunks, first = [], 0
+    for group in range(1, hits.n_groups + 1):
+        if starts[group] - starts[first] >= CHUNK or group == hits.n_groups:
+            if starts[group] > starts[first]:
+                chunks.append((int(starts[first]), int(starts[group]), first, group))
+            first = group
+    return chunks
+
+
+def split(n: int, parts: int) -> list[tuple[int, int]]:
+    """``0..n`` in `parts` ranges."""
+    edges = [n * part // parts for part in range(parts + 1)]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+@dataclass
+class _Chunk:
+    """One chunk of one call, on `threads` threads."""
+
+    hits: Hits
+    cuts: Cuts
+    grid: Grid
+    space: Workspace
+    chunk: tuple[int, int, int, int]
+    threads: int
+    part: int
+
+    def run(self, found: Clusters, first_number: int) -> int:
+        """Fill the chunk's slice of `found`; returns the next cluster number."""
+        first, last, first_group, last_group = self.chunk
+        self.n = last - first
+        self.n_groups = last_group - first_group
+        self.n_tiles = self.n_groups * self.grid.tiles
+        self._sort(first, last, first_group)
+        fixed = self._fixed_point()
+        self._search(fixed)
+        return self._finish(found, first, last, first_number)
+
+    def _array(self, name: str, size: int, dtype: Any) -> NDArray[Any]:
+        return self.space.array(name, size, dtype, self.part)
+
+    def _share(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Call `function` with each of the argument tuples, on as many threads."""
+        if len(tasks) == 1:
+            return [function(*tasks[0])]
+        pool = self.space.pool(self.threads)
+        return [done.result() for done in [pool.submit(function, *task) for task in tasks]]
+
+    def _sort(self, first: int, last: int, first_group: int) -> None:
+        from skytrigger.hep.clue import cpu_kernels as k
+
+        hits, grid, n = self.hits, self.grid, self.n
+        own = slice(first, last)
+        x, y = hits.x[own], hits.y[own]
+        z = None if hits.z is None else hits.z[own]
+        weight = None if hits.weight is None else hits.weight[own]
+        group = NONE if hits.group is None else hits.group[own]
+        axes = tuple((a.low, a.scale, a.n) for a in (grid.x, grid.y, grid.z))
+        parts = self.threads if n > CHUNK // 4 else 1
+        tile = self._array("tile", n, np.int32)
+        ends = self._array("ends", parts * self.n_tiles, np.int32)
+        ends[: parts * self.n_tiles] = 0
+        tables = [ends[p * self.n_tiles : (p + 1) * self.n_tiles] for p in range(parts)]
+
+        def count(start: int, stop: int, table: NDArray[np.int32]) -> None:
+            k.tile_numbers(x, y, z, group, axes, first_group, tile, start, stop)
+            k.count(tile, start, stop, table)
+
+        ranges = split(n, parts)
+        self._share(count, [(*r, t) for r, t in zip(ranges, tables, strict=True)])
+        k.begins(ends, self.n_tiles, parts)
+        self.xs = self._array("xs", n + PAD, np.float32)
+        self.ys = self._array("ys", n + PAD, np.float32)
+        self.zs = None if z is None else self._array("zs", n + PAD, np.float32)
+        self.ws = None if weight is None else self._array("ws", n + PAD, np.float32)
+        self.index = self._array("index", n + PAD, np.int32)
+        self.place = self._array("place", n, np.int32)
+
+        def sort(start: int, stop: int, table: NDArray[np.int32]) -> None:
+            k.sort_hits(
+                x, y, z, weight, tile, start, stop, table, self.xs, self.ys, self.zs, self.ws, self.index, self.place
+            )
+
+        self._share(sort, [(*r, t) for r, t in zip(ranges, tables, strict=True)])
+        self.ends = tables[-1]  # the last part's ends are the tiles' ends
+        self.axes = axes
+        self.rhoc = hits.rhoc
+        if len(hits.rhoc) > 1:
+            self.rhoc = self._array("rhoc", n + PAD, np.float32)
+            k.gather(hits.rhoc[own], self.index, n, self.rhoc)
+
+    def _fixed_point(self) -> FixedPoint:
+        from skytrigger.hep.clue import cpu_kernels as k
+
+        if self.ws is None:
+            return plan_fixed_point(0, 1, self.n, self.cuts.kernel)
+        low, high = k.lowest_and_highest_bit(self.ws[: self.n])
+        if high < low:
+            low, high = 0, 0
+        return plan_fixed_point(int(low), int(high - low) + 1, self._most_neighbours(), self.cuts.kernel)
+
+    def _most_neighbours(self) -> int:
+        """No hit has more neighbours than its group has hits."""
+        if self.n_groups == 1:
+            return self.n
+        per_group = np.diff(self.ends[self.grid.tiles - 1 : self.n_tiles : self.grid.tiles], prepend=0)
+        return int(per_group.max())
+
+    def _limb(self, fixed: FixedPoint, place: int) -> NDArray[Any]:
+        from skytrigger.hep.clue import cpu_kernels as k
+
+        # int64 sums twice as many bytes: 1.2 times the time of the whole call
+        dtype = np.int32 if fixed.narrow and self.cuts.kernel.kind == "flat" else np.int64
+        q = self._array("q", self.n + PAD, dtype)
+        if self.ws is None:
+            q[: self.n] = 1
+        else:
+            scale = 2.0 ** (-fixed.exponent - place * fixed.limb_bits)
+            k.take_limb(self.ws, self.n, scale, 2.0**fixed.limb_bits, place + 1 == fixed.n_limbs, q)
+        return q
+
+    def _search(self, fixed: FixedPoint) -> None:
+        from skytrigger.hep.clue import cpu_kernels as k
+
+        n, cuts, grid = self.n, self.cuts, self.grid
+        kernel, factor, factor_bits = None, 1, 0
+        if cuts.kernel.kind == "flat":
+            factor, factor_bits = flat_bits(cuts.kernel)
+        else:
+            a, b, c = (*map(np.float32, cuts.kernel.parameters), np.float32(0))[:3]
+            kernel, factor_bits = (cuts.kernel.kind == "gaussian", a, b, c), fixed.factor_bits
+        q = self._limb(fixed, 0)
+        sums = self._array("sums", n + PAD, q.dtype)
+        rho = self._array("rho", n + PAD, np.float32)
+        tie = self.index if cuts.zero_ties else self._array("tie", n + PAD, np.int32)
+        self.delta = self._array("delta", n + PAD, np.float32)
+        self.higher = self._array("higher", n + PAD, np.int32)
+        self.follows = self._array("follows", n + PAD, np.int32)
+        self.seed = self._array("seed", n + PAD, np.uint8)
+        self.root = self._array("root", n, np.int32)
+        self.rho = rho
+        reach = tuple(axis.reach(cuts.reach) for axis in (grid.x, grid.y, grid.z))
+        thresholds = (cuts.density_square, np.nextafter(cuts.search_square, np.float32(np.inf)))
+        distances = (cuts.search, cuts.seed_distance, cuts.outlier_distance)
+        period = self.hits.period
+        by_groups = fixed.n_limbs == 1 and (self.threads == 1 or self.n_groups >= 4 * self.threads)
+        ranges = self._row_ranges(by_groups)
+        notes = [
+            (self._array(f"notes{t}", self._notes(len(ranges)), np.int32), self._array(f"note_ends{t}", n + PAD, np.int32))
+            for t in range(len(ranges))
+        ]
+        scale = 2.0 ** (fixed.exponent - fixed.factor_bits)
+        fixed_views = (self.xs, self.ys, self.zs)
+        if by_groups:
+            rows = grid.rows
+            self._share(
+                k.cluster_groups,
+                [
+                    (*fixed_views, q, self.axes, reach, thresholds, self.ends, (r[0] // rows, r[1] // rows), period,
+                     kernel, sums, *note, factor, factor_bits, scale, rho, self.index, tie, cuts.zero_ties, distances,
+                     self.rhoc, self.delta, self.higher, self.follows, self.seed, self.place, self.root)
+                    for r, note in zip(ranges, notes, strict=True)
+                ],
+            )  # fmt: skip
+            return
+        limbs = []
+        for place in range(fixed.n_limbs):
+            q = self._limb(fixed, place)
+            self._share(
+                k.densities,
+                [
+                    (*fixed_views, q, self.axes, reach, thresholds, self.ends, r, period, kernel, sums, *note)
+                    for r, note in zip(ranges, notes, strict=True)
+                ],
+            )
+            if fixed.n_limbs > 1:
+                limb = np.empty(n, np.int64)
+                k.complete_sums(q, sums, n, factor, factor_bits, kernel is None, limb)
+                limbs.append(limb)
+        if limbs:
+            rho[:n] = round_sums(limbs, fixed)
+        else:
+            k.round_densities(q, sums, 0, n, factor, factor_bits, scale, kernel is None, rho)
+        if not cuts.zero_ties:
+            k.ties(rho, self.index, 0, n, tie)
+        self._share(
+            k.nearest,
+            [
+                (*fixed_views, rho, tie, self.axes, reach, distances, self.rhoc, self.ends, r, period, *note,
+                 self.delta, self.higher, self.follows, self.seed)
+                for r, note in zip(ranges, notes, strict=True)
+            ],
+        )  # fmt: skip
+        positions = split(n, self.threads)
+        self._share(k.begin_roots, [(self.follows, self.place, *r, self.root) for r in positions])
+        self._share(k.find_roots, [(self.root, *r) for r in positions])
+
+    def _notes(self, parts: int) -> int:
+        """Room for notes: linear in the hits, shared out over the threads."""
+        return NOTES_PER_HIT * self.n // parts + 1024
+
+    def _row_ranges(self, whole_groups: bool) -> list[tuple[int, int]]:
+        """Ranges of rows of about as many hits each, for the threads."""
+        rows = self.n_groups * self.grid.rows
+        if self.threads == 1:
+            return [(0, rows)]
+        step = self.grid.rows if whole_groups else 1
+        row_ends = self.ends[step * self.grid.x.n - 1 : self.n_tiles : step * self.grid.x.n]
+        cuts = np.searchsorted(row_ends, [self.n * t // self.threads for t in range(1, self.threads)])
+        edges = [0, *(int(c) * step for c in cuts), rows]
+        return list(zip(edges[:-1], edges[1:], strict=True))
+
+    def _finish(self, found: Clusters, first: int, last: int, first_number: int) -> int:
+        from skytrigger.hep.clue import cpu_kernels as k
+
+        own = slice(first, last)
+        number = self._array("number", self.n, np.int32)
+        ranges = split(self.n, self.threads)
+        starts = [first_number]
+        if self.threads > 1:
+            for one in self._share(k.count_seeds, [(self.seed, self.place, *r) for r in ranges]):
+                starts.append(starts[-1] + one)
+        ends = self._share(
+            k.number_seeds, [(self.seed, self.place, *r, s, number) for r, s in zip(ranges, starts, strict=False)]
+        )
+        outputs = (found.cluster_id, found.is_seed, found.rho, found.delta, found.nearest_higher)
+        out = [o[own] for o in outputs]
+        self._share(
+            k.give_back,
+            [(self.rho, self.delta, self.higher, self.seed, self.root, number, self.place, *r, first, *out) for r in ranges],
+        )
+        return int(ends[-1])

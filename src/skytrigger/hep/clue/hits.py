@@ -1,0 +1,213 @@
+"""Checked input of a clustering: what every backend is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skytrigger.core.errors import InputError
+
+LARGEST_COORDINATE = 1e18
+"""Squares of differences stay finite in float32."""
+
+MAX_HITS = 2**31 - 64
+"""Positions are int32."""
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Hits of one call.
+
+    Attributes
+    ----------
+    x, y, z
+        float32, contiguous, finite; z is None in two dimensions.
+    weight
+        float32, finite, >= 0; None: all 1.
+    group
+        int32, 0..n_groups-1: hits see only hits of their own (event, layer); None: one group.
+    ordered
+        `group` never falls.
+    period
+        Period of y, or None. (A periodic x or z has been swapped with y.)
+    rhoc
+        float32 threshold, one value or one per hit.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    z: NDArray[np.float32] | None
+    weight: NDArray[np.float32] | None
+    group: NDArray[np.int32] | None
+    n_groups: int
+    ordered: bool
+    period: np.float32 | None
+    rhoc: NDArray[np.float32]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def coordinate(name: str, values: ArrayLike, n: int | None = None) -> NDArray[np.float32]:
+    """`values` as contiguous float32 of length `n`."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"dtype {array.dtype}")
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(array, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is not an array of numbers: {error}", expected="a 1-D array") from error
+    if array.ndim != 1:
+        raise InputError(f"{name} has shape {array.shape}", expected="a 1-D array")
+    if n is not None and len(array) != n:
+        raise InputError(f"{name} has {len(array)} values, x has {n}", expected="arrays of one length")
+    return array
+
+
+def _range(name: str, values: NDArray[np.float32], limit: float) -> tuple[float, float]:
+    """Smallest and largest value; NaN, infinities and too large values are refused with their place."""
+    low, high = float(values.min()), float(values.max())
+    if not (low >= -limit and high <= limit):
+        bad = int(np.flatnonzero(~(np.abs(values) <= limit))[0])
+        raise InputError(
+            f"{name}[{bad}] = {values[bad]}",
+            expected=f"finite numbers of at most {limit:g}",
+            remedy="drop such hits, or choose a larger unit",
+        )
+    return low, high
+
+
+def _weights(weight: ArrayLike | None, n: int) -> NDArray[np.float32] | None:
+    if weight is None:
+        return None
+    array = coordinate("weight", weight, n)
+    if n:
+        low, high = _range("weight", array, float(np.finfo(np.float32).max))
+        if low < 0:
+            bad = int(np.argmax(array < 0))
+            raise InputError(f"weight[{bad}] = {array[bad]}", expected="weights of 0 or more")
+        if high * 1024.0 * n > float(np.finfo(np.float32).max):
+            raise InputError(
+                f"weights up to {high:g} on {n} hits: their sum may not fit float32", remedy="choose a larger unit"
+            )
+    return array
+
+
+def labels(name: str, values: ArrayLike, n: int) -> NDArray[np.int64]:
+    """Whole numbers (layers, events), given as integers or as floats without a fraction."""
+    array = np.asarray(values)
+    if array.ndim == 0:
+        array = np.full(n, array)
+    if array.ndim != 1 or len(array) != n:
+        raise InputError(f"{name} has shape {array.shape}, x has {n} hits", expected="arrays of one length")
+    if array.dtype.kind == "f":
+        if n and not (np.isfinite(array).all() and np.abs(array).max() < 2**62 and (np.rint(array) == array).all()):
+            raise InputError(f"{name} holds fractions or infinities", expected="whole numbers")
+    elif array.dtype.kind not in "iub":
+        raise InputError(f"{name} has dtype {array.dtype}", expected="whole numbers")
+    elif array.dtype.kind == "u" and n and array.max() >= 2**62:
+        raise InputError(f"{name} holds {array.max()}", expected="whole numbers below 2^62")
+    return array.astype(np.int64, copy=False)
+
+
+def _dense(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Values renumbered from 0: by subtraction where they lie close, else by rank."""
+    low, high = int(values.min()), int(values.max())
+    if high - low < 2 * len(values) + 1024:
+        return (values - low if low else values), high - low + 1
+    unique, inverse = np.unique(values, return_inverse=True)
+    return inverse.astype(np.int64), len(unique)
+
+
+def _groups(
+    layer: ArrayLike | None, event: ArrayLike | None, n: int
+) -> tuple[NDArray[np.int32] | None, int, bool]:
+    parts = [labels(name, v, n) for name, v in (("event", event), ("layer", layer)) if v is not None]
+    if not parts or n == 0:
+        return None, 1, True
+    group, count = _dense(parts[0])
+    for part in parts[1:]:
+        inner, inner_count = _dense(part)
+        group, count = _dense(group * inner_count + inner)
+    if count == 1:
+        return None, 1, True
+    narrow = np.ascontiguousarray(group, dtype=np.int32)
+    return narrow, count, bool((narrow[1:] >= narrow[:-1]).all())
+
+
+def _period(
+    period: Mapping[str, float] | None, axes: dict[str, NDArray[np.float32] | None]
+) -> np.float32 | None:
+    """Swap the periodic axis with y (distances do not mind, see `reference.distances`) and check its range."""
+    if not period:
+        return None
+    if len(period) != 1 or next(iter(period)) not in axes:
+        raise InputError(f"period {dict(period)}", expected="one of x, y, z and its period, e.g. {'y': 2 * pi}")
+    (name, value), length = next(iter(period.items())), np.float32(next(iter(period.values())))
+    if axes[name] is None:
+        raise InputError("period of z without z")
+    if not (math.isfinite(length) and length > 0):
+        raise InputError(f"period {value}", expected="finite and above 0")
+    axes[name], axes["y"] = axes["y"], axes[name]
+    return length
+
+
+def check_hits(
+    x: ArrayLike,
+    y: ArrayLike,
+    z: ArrayLike | None,
+    layer: ArrayLike | None,
+    weight: ArrayLike | None,
+    event: ArrayLike | None,
+    rhoc: ArrayLike,
+    period: Mapping[str, float] | None,
+) -> Hits:
+    """All checks of the hits, once; `InputError` names the value and what was expected."""
+    first = coordinate("x", x)
+    n = len(first)
+    if n > MAX_HITS:
+        raise InputError(f"{n} hits in one call", expected=f"at most {MAX_HITS}", remedy="split the events")
+    axes: dict[str, NDArray[np.float32] | None] = {
+        "x": first,
+        "y": coordinate("y", y, n),
+        "z": None if z is None else coordinate("z", z, n),
+    }
+    ranges = {name: _range(name, a, LARGEST_COORDINATE) for name, a in axes.items() if a is not None and n}
+    length = _period(period, axes)
+    if length is not None and n:
+        name = next(iter(period or ()))
+        low, high = ranges[name]
+        if high - low > float(length):
+            raise InputError(
+                f"{name} spans {high - low:g}, more than its period {length:g}",
+                remedy="fold the values into one period first",
+            )
+        ranges[name], ranges["y"] = ranges["y"], ranges[name]
+    threshold = coordinate("rhoc", np.atleast_1d(np.asarray(rhoc)), None)
+    if len(threshold) not in (1, n):
+        raise InputError(f"rhoc has {len(threshold)} values, x has {n}", expected="one value, or one per hit")
+    if not np.isfinite(threshold).all():
+        raise InputError("rhoc holds NaN or an infinity", expected="finite densities")
+    group, n_groups, ordered = _groups(layer, event, n)
+    used: list[Any] = [ranges[name] for name in ("x", "y", "z") if name in ranges]
+    return Hits(
+        x=first if axes["x"] is None else axes["x"],
+        y=first if axes["y"] is None else axes["y"],
+        z=axes["z"],
+        weight=_weights(weight, n),
+        group=group,
+        n_groups=n_groups,
+        ordered=ordered,
+        period=length,
+        rhoc=threshold,
+        low=tuple(low for low, _ in used),
+        high=tuple(high for _, high in used),
+    )
