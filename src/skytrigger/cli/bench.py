@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--streams", type=int, default=1, help="batches side by side")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--scenario", default="auto", help="auto, single-stream, offline, frame-rate, cold-start, stages"
+        "--scenario", default="auto", help="auto, single-stream, offline, frame-rate, streams, cold-start, stages"
     )
     parser.add_argument("--seconds", type=float, default=4.0, help="timed seconds for each cell (default 4)")
     parser.add_argument("--rate", type=float, default=10.0, help="frames per second for frame-rate (default 10)")
@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--energy-seconds", type=float, default=0.0, help="power window per cell: at least 5, better 30"
     )
     parser.add_argument("--meter-csv", help="an external meter's CSV with columns time_s, power_w")
+    parser.add_argument("--no-roofline", action="store_true", help="leave out the machine's own ceilings")
     parser.add_argument("--no-control", action="store_true", help="leave out the A/A control (no claims then)")
     parser.add_argument("--out", required=True, help="folder for records.jsonl and bench.md")
 
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> Outcome:
         tiles=args.tiles,
         frame_rate_hz=args.rate,
         deadline_s=args.deadline_ms / 1e3 if args.deadline_ms else None,
+        ceilings=not args.no_roofline,
         energy_seconds=args.energy_seconds,
         meter_csv=args.meter_csv,
     )
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> Outcome:
         raise SkytriggerError("nothing could be measured:\n  " + "\n  ".join(f"{k}: {v}" for k, v in reasons.items()))
     table = markdown(found.records)
     write_text(out / "bench.md", f"Measured on {host_label(found.records[0].where)}.\n\n{table}\n")
-    lines = [table]
+    lines = [table, *_against_first(found.records)]
     lines += [f"not available: {label}: {why}" for label, why in found.unavailable.items()]
     lines += [f"failed: {label}: {why}" for label, why in found.failed.items()]
     lines.append(f"records: {out / 'records.jsonl'}")
@@ -110,3 +112,19 @@ def _data(records: list[Record], unavailable: dict[str, str], failed: dict[str, 
     from skytrigger.measure.tables import rows
 
     return {"out": str(out), "rows": rows(records), "unavailable": unavailable, "failed": failed}
+
+
+def _against_first(records: list[Record]) -> list[str]:
+    """Each cell against the first of its group, measured side by side."""
+    from skytrigger.study.compare_time import TIMED, compare_times
+
+    lines = []
+    timed = [r for r in records if r.kind in TIMED]
+    for run_id in dict.fromkeys(r.extra["run"] for r in timed):
+        first, *others = [r for r in timed if r.extra["run"] == run_id]
+        for other in others:
+            cell = compare_times([first], [other])["cells"][0]
+            r = cell["ratio"]
+            span = f" ({r['low']:.3f} to {r['high']:.3f})" if r["low"] is not None else ""
+            lines.append(f"{cell['label']}: x{r['estimate']:.3f} of the time{span}: {cell['verdict']}")
+    return lines

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from skytrigger.measure.operations import Work
 from skytrigger.measure.records import Record
+from skytrigger.measure.roofline import Ceilings, RooflinePoint, roofline_point
 from skytrigger.measure.stats import Interval, median_interval, percentiles
 
 
@@ -74,3 +77,20 @@ def energy_summary(record: Record) -> EnergySummary | None:
         energy["label"],
         tuple(energy.get("flags", ())),
     )
+
+
+def joules_per_correct(energy: EnergySummary, accuracy: float) -> float:
+    """Gross joules for each image that is classified correctly."""
+    return energy.gross_j / accuracy
+
+
+def roofline_of(record: Record, records: Sequence[Record]) -> RooflinePoint | None:
+    """The record's median batch against the ceilings of its own run; None where the run did not measure them."""
+    ceilings = next(
+        (r for r in records if r.kind == "ceilings" and r.extra.get("bench") == record.extra.get("bench")
+         and r.extra["threads"] == record.what.get("threads")), None,
+    )  # fmt: skip
+    summary = time_summary(record)
+    if ceilings is None or summary is None or "work" not in record.extra:
+        return None
+    return roofline_point(Work(**record.extra["work"]), summary.call_s.estimate, Ceilings.of(ceilings))

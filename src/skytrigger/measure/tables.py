@@ -10,11 +10,11 @@ from typing import Any
 from skytrigger.measure.host import host_id, host_label
 from skytrigger.measure.records import Record
 from skytrigger.measure.stats import Interval
-from skytrigger.measure.summary import energy_summary, time_summary
+from skytrigger.measure.summary import energy_summary, roofline_of, time_summary
 
 KEYS = ("network", "runtime", "precision", "batch_size", "threads", "streams", "device", "scenario")
-HEAD = ("network", "runtime", "precision", "batch", "threads", "what", "ms/image (95 % interval)", "images/s", "tail",
-        "energy", "n")  # fmt: skip
+HEAD = ("network", "runtime", "precision", "batch", "threads", "what", "ms/image (95 % interval)", "images/s", "of ceiling",
+        "tail", "energy", "n")  # fmt: skip
 SERIES = {"frame-rate": ("response",), "stages": None, "cold-start": None}
 
 
@@ -22,7 +22,7 @@ def rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     """One flat dict for each record and series, plain enough for JSON and CSV; control arms are left out."""
     found = []
     for record in records:
-        if record.kind == "control":
+        if record.kind in ("control", "ceilings"):
             continue
         names = SERIES.get(record.kind, ("call",))
         for series in names if names is not None else tuple(record.samples):
@@ -38,6 +38,8 @@ def rows(records: Sequence[Record]) -> list[dict[str, Any]]:
                 if name in record.extra:
                     row[name] = record.extra[name]
             row |= {"energy": record.energy["label"], "energy_source": record.energy.get("source")}
+            if (point := roofline_of(record, records)) is not None and series == "call":
+                row |= {"fraction_of_ceiling": point.fraction, "bound": point.bound}
             if (energy := energy_summary(record)) is not None:
                 row |= {"joules_per_item_gross": energy.gross_j, "joules_per_item_net": energy.net_j}
             row |= {"host": host_label(record.where), "host_id": host_id(record.where), "when": record.when}
@@ -65,7 +67,7 @@ def markdown(records: Sequence[Record]) -> str:
     """A Markdown table: what ran, ms per image with its 95 % interval, images/s, tail, energy, samples."""
     lines = [
         "| " + " | ".join(HEAD) + " |",
-        "|---|---|---|---:|---:|---|---:|---:|---|---|---:|",
+        "|---|---|---|---:|---:|---|---:|---:|---|---|---|---:|",
     ]
     for row in rows(records):
         streams = f" x{row['streams']}" if (row["streams"] or 1) > 1 else ""
@@ -74,12 +76,21 @@ def markdown(records: Sequence[Record]) -> str:
             what = f"{what}: {row['series']}"
         if "missed" in row:
             what += f" {row['rate_hz']:g} Hz, missed {row['missed']} of {row['frames']}"
+        ceiling = f"{row['fraction_of_ceiling']:.0%} ({row['bound']})" if "bound" in row else ""
         tail = ", ".join(f"{p[:-3]} {row[p]:.3g} ms" for p in row if p.startswith("p9") and p.endswith("_ms"))
         energy = row["energy"]
         if "joules_per_item_gross" in row:
             energy = f"{row['joules_per_item_gross'] * 1e3:.3g} mJ/image ({energy}, {row['energy_source']})"
         cells = [row["network"], row["runtime"], row["precision"], row["batch_size"], f"{row['threads']}{streams}"]
-        cells += [what, _with_interval(row, "ms_per_item"), f"{row['items_per_s']:.4g}", tail, energy, row["n"]]
+        cells += [
+            what,
+            _with_interval(row, "ms_per_item"),
+            f"{row['items_per_s']:.4g}",
+            ceiling,
+            tail,
+            energy,
+            row["n"],
+        ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 

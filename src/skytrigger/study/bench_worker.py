@@ -23,6 +23,7 @@ class Worker:
         from skytrigger.measure.inputs import CacheFlush, rotating
         from skytrigger.runtimes.open import open_session
 
+        self.job = job
         imported_s = time.perf_counter()
         asked = {k: job[k] for k in ("runtime", "precision", "batch_size", "threads", "streams", "device")}
         self.session = open_session(job["model"], **asked)
@@ -101,6 +102,21 @@ class Worker:
 
         return _plain(frame_rate(self.call, self.session.synchronize, items=self.items, **options))
 
+    def streams(self, duration_s: float) -> dict[str, Any]:
+        """As many sessions as streams, each in a thread of its own."""
+        from skytrigger.measure.inputs import rotating
+        from skytrigger.measure.streams import concurrent
+        from skytrigger.runtimes.open import open_session
+
+        asked = {k: self.job[k] for k in ("runtime", "precision", "batch_size", "threads", "device")}
+        sessions = [open_session(self.job["model"], **asked) for _ in range(self.job["streams"])]
+        inputs = [batch[: self.job["batch_size"]] for batch in self.inputs]
+        calls = [rotating(session.run, inputs) for session in sessions]
+        measured = concurrent(calls, items=self.job["batch_size"], duration_s=duration_s)
+        for session in sessions:
+            session.close()
+        return _plain(measured)
+
     def stages(self, calls: int) -> dict[str, Any]:
         """Decode, prepare, compute, post, each timed apart."""
         from skytrigger.study.stage_split import stage_split
@@ -151,6 +167,7 @@ def main() -> None:
     _answer(out, worker.ready())
     requests: dict[str, Callable[..., dict[str, Any]]] = {
         "warm": worker.warm, "slot": worker.slot, "loop": worker.loop, "frame-rate": worker.frame_rate,
+        "streams": worker.streams,
         "stages": worker.stages,
     }  # fmt: skip
     for line in sys.stdin:

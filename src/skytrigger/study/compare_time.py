@@ -108,6 +108,8 @@ def _cell(a: Record, b: Record, level: float) -> dict[str, Any]:
 
 def _label(record: Record) -> str:
     what = record.what
+    if "cell" in record.extra:
+        return str(record.extra["cell"])
     return f"{what.get('network')} {what.get('runtime')} {what.get('precision')} batch {what.get('batch_size')}"
 
 
