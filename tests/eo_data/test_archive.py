@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import tracemalloc
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from skytrigger.core.errors import InputError
 from skytrigger.eo.archive import MemberError, open_zip, read_member
+from skytrigger.eo.load import load
 
 LIMIT = 1 << 20
 METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA]
@@ -138,6 +143,22 @@ def test_huge_lzma_dictionary_is_not_allocated(tmp_path: Path) -> None:
     start = raw.index(b"River_1.tif") + len("River_1.tif")
     raw[start + 5 : start + 9] = struct.pack("<I", 0xFFFFFFFF)
     assert read(tmp_path, bytes(raw)) == CONTENT
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), method=st.sampled_from(METHODS))
+def test_damaged_archives_raise_nothing_else(
+    make: SimpleNamespace, cache: Path, tmp_path: Path, data: st.DataObject, method: int
+) -> None:
+    raw = bytearray(archive_bytes(method=method))
+    directory = raw.index(b"PK\x01\x02")
+    for _ in range(data.draw(st.integers(1, 5))):
+        part = data.draw(st.sampled_from([(0, 80), (directory, len(raw) - 1)]))
+        raw[data.draw(st.integers(*part))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(InputError, MemberError):
+        assert len(read(tmp_path, bytes(raw))) <= LIMIT
+    with contextlib.suppress(InputError):
+        load([str(tmp_path / "a.zip")], skip_bad=True)
 
 
 @pytest.mark.parametrize("raw", [b"", b"not a zip" * 100, archive_bytes()[:-30], b"PK\x05\x06" + b"\xff" * 18])

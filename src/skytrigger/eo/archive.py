@@ -30,7 +30,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     """
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+    except Exception as error:  # zipfile raises a dozen kinds on damaged directories
         raise InputError(
             f"{path} cannot be read as a zip archive: {error}",
             remedy="download it again, or test it with: python -m zipfile -t FILE",
@@ -86,11 +86,10 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit_bytes: in
     stream = archive.fp
     if stream is None:
         raise MemberError("its archive is closed")
-    raw = _raw_bytes(stream.fileno(), info)
     try:
-        content = _decompress(raw, info)
-    except (zlib.error, lzma.LZMAError, struct.error, ValueError, IndexError) as error:
-        raise MemberError(f"its compressed data are damaged ({error})") from error
+        content = _decompress(_raw_bytes(stream.fileno(), info), info)
+    except (zlib.error, lzma.LZMAError, struct.error, ValueError, OverflowError, OSError) as error:
+        raise MemberError(f"its data are damaged ({error})") from error
     if len(content) != info.file_size:
         raise MemberError(f"{len(content)} bytes unpacked, {info.file_size} declared")
     if zlib.crc32(content) != info.CRC:

@@ -166,8 +166,10 @@ def _prepare(partial: Path, plan: Plan) -> None:
         (partial / SHARDS).mkdir(parents=True)
         with open(partial / RAW, "wb") as stream:
             stream.write(_array_header(plan.dtype, (len(plan.candidates), *plan.shape)))
-            # all of it now: a full disk is an error here, not a fault in the middle
-            os.posix_fallocate(stream.fileno(), 0, stream.tell() + len(plan.candidates) * plan.tile_bytes)
+            size = stream.tell() + len(plan.candidates) * plan.tile_bytes
+            stream.truncate(size)
+            if hasattr(os, "posix_fallocate"):  # all of it now, so that a full disk is an error here
+                os.posix_fallocate(stream.fileno(), 0, size)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         need = len(plan.candidates) * plan.tile_bytes / 1e9

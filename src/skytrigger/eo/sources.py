@@ -19,7 +19,7 @@ from skytrigger.eo.store import is_store, open_store
 from skytrigger.eo.tiles import JPEG_SUFFIXES, LIMIT_BYTES, TIFF_SUFFIXES
 
 _TILE_NAME = re.compile(r"(?P<class>[^/\\]{1,100})_(?P<number>\d{1,9})\.[a-z]{3,4}", re.IGNORECASE)
-LAYOUT = "<Class>/<Class>_<n>.tif or .jpg, at any depth"
+LAYOUT = "<Class>/<Class>_<n>.tif or .jpg, at any depth (an archive inside a folder is given by its own path)"
 
 
 @dataclass(frozen=True)
