@@ -52,10 +52,19 @@ def plan(spec: Spec, dataset: Dataset, split: Split) -> list[Cell]:
             if seed == spec.seeds[0]:
                 cells.append(Cell("export", model, {"precision": "fp32"}, (fit,), 3.0))
     for export in [c for c in cells if c.kind == "export"]:
-        for batch_size in spec.measure.batch_sizes:
-            params = {**asdict(spec.measure), "batch_sizes": None, "batch_size": batch_size, "host": host}
-            cost = (spec.measure.seconds + 2) * len(spec.measure.engines)
-            cells.append(Cell("bench", f"{export.label}-batch{batch_size}", params, (export,), cost))
+        for measure in spec.measure:
+            if measure.models and export.label not in measure.models:
+                continue
+            for batch_size in measure.batch_sizes:
+                params = {
+                    **asdict(measure),
+                    "batch_sizes": None,
+                    "models": None,
+                    "batch_size": batch_size,
+                    "host": host,
+                }
+                cost = (measure.seconds + 3) * len(measure.engines)
+                cells.append(Cell("bench", f"{export.label}-batch{batch_size}", params, (export,), cost))
     return cells
 
 

@@ -18,13 +18,41 @@ PRESETS = ("quick", "eurosat")
 
 @dataclass(frozen=True)
 class Measure:
-    """Engines as ``runtime:precision``; the first is what the others are compared with."""
+    """One group of timings.
+
+    Attributes
+    ----------
+    engines
+        As ``runtime:precision``; the first is what the others are compared with.
+    models
+        Networks that are measured; all of the study's where it is empty.
+    seconds
+        Timed seconds for each engine.
+    """
 
     engines: tuple[str, ...] = ("torch:fp32", "onnxruntime:fp32")
     batch_sizes: tuple[int, ...] = (1, 64)
     seconds: float = 1.0
     threads: int | None = None
     device: str = "cpu"
+    models: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raise InputError for what cannot be measured."""
+        _require_distinct("batch_sizes", self.batch_sizes)
+        _require_distinct("engines", self.engines)
+        for engine in self.engines:
+            runtime, _, precision = engine.partition(":")
+            if runtime not in RUNTIMES or not precision:
+                known = ", ".join(RUNTIMES)
+                raise InputError(f"engine {engine!r}", expected=f"RUNTIME:PRECISION, runtime one of {known}")
+        if not self.seconds > 0:
+            raise InputError(f"measure.seconds = {self.seconds}", expected="more than 0")
+
+
+def _require_distinct(name: str, values: tuple[Any, ...]) -> None:
+    if not values or len(set(values)) != len(values):
+        raise InputError(f"the study's {name} are empty or repeat: {values}")
 
 
 @dataclass(frozen=True)
@@ -57,7 +85,7 @@ class Spec:
     part: str = "test"
     device: str = "auto"
     recipe: dict[str, Any] = field(default_factory=dict)
-    measure: Measure = field(default_factory=Measure)
+    measure: tuple[Measure, ...] = (Measure(),)
 
     def recipe_of(self, model: str, seed: int) -> Recipe:
         """The recipe of one training."""
@@ -70,19 +98,12 @@ class Spec:
         """Raise InputError for anything that cannot work, before anything is computed."""
         if not self.data:
             raise InputError("the study names no data", remedy="--data PATH [PATH ...], or the word synthetic")
-        for name, values in (("models", self.models), ("seeds", self.seeds), ("batch_sizes", self.measure.batch_sizes)):
-            if not values or len(set(values)) != len(values):
-                raise InputError(f"the study's {name} are empty or repeat: {values}")
+        for name, values in (("models", self.models), ("seeds", self.seeds)):
+            _require_distinct(name, values)
         if self.part not in ("test", "val", "train"):
             raise InputError(f"part {self.part!r}", expected="test, val or train")
-        for engine in self.measure.engines:
-            runtime, _, precision = engine.partition(":")
-            if runtime not in RUNTIMES or not precision:
-                raise InputError(
-                    f"engine {engine!r}", expected=f"RUNTIME:PRECISION, runtime one of {', '.join(RUNTIMES)}"
-                )
-        if not self.measure.seconds > 0:
-            raise InputError(f"measure.seconds = {self.measure.seconds}", expected="more than 0")
+        for measure in self.measure:
+            measure.check()
         for model in self.models:
             self.recipe_of(model, self.seeds[0])
         return self
@@ -114,13 +135,19 @@ def load_spec(name: str, **changes: Any) -> Spec:
 
 
 def _from_dict(raw: dict[str, Any], where: str) -> Spec:
-    for table, kind in ((raw, Spec), (raw.get("measure", {}), Measure)):
-        known = {f.name for f in fields(kind)}
-        if not isinstance(table, dict) or (unknown := sorted(set(table) - known)):
-            raise InputError(f"{where}: unknown entries {unknown}", expected=", ".join(sorted(known)))
+    measures = raw.get("measure", [{}])
+    if not isinstance(measures, list) or not all(isinstance(m, dict) for m in measures):
+        raise InputError(f"{where}: measure is not a list of tables", expected="[[measure]]")
+    groups = tuple(_filled(Measure, table, where) for table in measures)
+    spec: Spec = _filled(Spec, {**raw, "measure": groups}, where)
+    return spec
+
+
+def _filled(kind: Any, table: dict[str, Any], where: str) -> Any:
+    known = {f.name for f in fields(kind)}
+    if unknown := sorted(set(table) - known):
+        raise InputError(f"{where}: unknown entries {unknown}", expected=", ".join(sorted(known)))
     try:
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items() if k != "measure"}
-        timing: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.get("measure", {}).items()}
-        return Spec(**values, measure=Measure(**timing))
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
     except TypeError as error:
         raise InputError(f"{where}: {error}") from error
