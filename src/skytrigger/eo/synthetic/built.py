@@ -23,7 +23,7 @@ def town(canvas: Canvas, where: Mask) -> None:
     canvas.paint(where, garden, np.clip(0.35 + 0.25 * canvas.noise(1.0) + 0.4 * (canvas.season - 0.5), 0, 1))
     woods(canvas, where & (canvas.noise(0.8, shortest_m=12) > canvas.between(0.5, 1.4)), 0.12)
     warp = canvas.noise(2.4, shortest_m=250)
-    along, across = frame(canvas.between(0, math.pi), warp, canvas.between(0, 55))
+    along, across = frame(canvas.between(0, math.pi), warp, canvas.between(0, 25))
     block_along, block_across = canvas.between(85, 190), canvas.between(52, 76)
     blocks = Lattice.over(along, across, block_along, block_across)
     street = (np.abs(blocks.across) > block_across / 2 - 5.5) | (np.abs(blocks.along) > block_along / 2 - 4.5)
@@ -47,7 +47,9 @@ def town(canvas: Canvas, where: Mask) -> None:
     bright = canvas.new("concrete", "roof_metal", 0.12)
     which = plots.dice(canvas)
     code = np.array([*kinds, *others, bright], np.intp)[
-        np.where(which < tiled, (which * 97).astype(int) % 4, np.where(which < 0.96, 4 + (which * 89).astype(int) % 2, 6))
+        np.where(
+            which < tiled, (which * 97).astype(int) % 4, np.where(which < 0.96, 4 + (which * 89).astype(int) % 2, 6)
+        )
     ]
     canvas.paint(house, code, 0.3 * size, 0.85 + 0.3 * plots.dice(canvas))
     canvas.paint(street & where, canvas.new("asphalt", "concrete", 0.1), 0.15 + 0.3 * rng.random())
@@ -80,8 +82,13 @@ def industrial(canvas: Canvas) -> None:
     hall = (np.abs(lots.along) < length * step_along) & (np.abs(local) < depth * step_across / parts) & ~green
     canvas.cast_shadow(hall, canvas.between(8, 16))
     ridges = 0.06 * np.sin(2 * math.pi * local / canvas.between(18, 30))
-    roofs = [("roof_white", "concrete"), ("roof_metal", "roof_white"), ("roof_slate", "concrete"), ("roof_metal", "roof_dark")]
-    roofs += [("roof_dark", "asphalt"), ("roof_tile", "roof_slate")]
+    roofs = [
+        ("roof_white", "concrete"),
+        ("roof_metal", "roof_white"),
+        ("roof_slate", "concrete"),
+        ("roof_slate", "asphalt"),
+    ]
+    roofs += [("roof_dark", "asphalt"), ("concrete", "roof_tile")]
     code = np.array([canvas.new(*roofs[k], 0.14) for k in rng.permutation(6)[: rng.integers(3, 6)]], np.intp)
     canvas.paint(hall, code[(key * len(code)).astype(int)], 0.35 * lots.dice(canvas), 1 + ridges)
     road = np.abs(lots.across) > step_across / 2 - canvas.between(5, 9)
@@ -91,20 +98,20 @@ def industrial(canvas: Canvas) -> None:
 def highway(canvas: Canvas) -> None:
     """One wide road, two carriageways and verges, through whatever landscape."""
     countryside(canvas)
-    if canvas.chance(0.25):
+    if canvas.chance(0.15):
         town(canvas, canvas.noise(2.4) > canvas.between(0.4, 1.2))
-    if canvas.chance(0.3):
+    if canvas.chance(0.4):
         distance, _ = course(canvas, canvas.between(0, 40), canvas.between(700, 1500))
-        road(canvas, distance, canvas.between(9, 14), median_m=0.0)
+        road(canvas, distance, canvas.between(14, 20), median_m=0.0)
     distance, _ = course(canvas, canvas.between(0, 70), canvas.between(900, 2200))
-    road(canvas, distance, canvas.between(24, 40), median_m=canvas.between(3, 9))
+    road(canvas, distance, canvas.between(32, 46), median_m=canvas.between(3, 9))
 
 
 def road(canvas: Canvas, distance: Field, width_m: float, median_m: float) -> None:
     """A road about the line distance = 0: verge, asphalt or concrete, a median strip."""
     away = np.abs(distance)
-    verge = canvas.new("meadow", "dry_grass" if canvas.chance(0.5) else canvas.soil)
-    canvas.paint(away < width_m / 2 + canvas.between(4, 14), verge, canvas.between(0.2, 0.9))
+    verge = canvas.new("meadow", "dry_grass")
+    canvas.paint(away < width_m / 2 + canvas.between(8, 24), verge, canvas.between(0.0, 0.5))
     surface = canvas.new("asphalt", "concrete", 0.12)
-    canvas.paint(away < width_m / 2, surface, canvas.between(0.0, 0.55))
+    canvas.paint(away < width_m / 2, surface, canvas.between(0.0, 0.35))
     canvas.paint(away < median_m / 2, canvas.new("meadow", "concrete"), canvas.between(0.2, 0.9))

@@ -26,9 +26,9 @@ _TILT = np.log(np.array([band.centre_nm for band in BANDS]) / 900.0)  # spectral
 # Everything is float64: the last DN digit then survives the ulp by which sin and exp differ among CPUs.
 
 
-@lru_cache(maxsize=32)
-def _amplitude(exponent: float, shortest_m: float, longest_m: float) -> Field:
-    wave = np.hypot(*np.meshgrid(fft.rfftfreq(CELLS, CELL_M), fft.fftfreq(CELLS, CELL_M)))
+@lru_cache(maxsize=64)
+def _amplitude(exponent: float, shortest_m: float, longest_m: float, modes: int) -> Field:
+    wave = np.hypot(*np.meshgrid(np.arange(modes), np.r_[0:modes, -modes:0])) / EXTENT_M
     wave[0, 0] = 1.0
     amplitude = wave**-exponent * np.exp(-((wave * shortest_m / 2) ** 2)) / (1 + (wave * longest_m) ** -4.0)
     amplitude[0, 0] = 0.0
@@ -80,10 +80,17 @@ class Canvas:
 
     def noise(self, exponent: float = 1.0, shortest_m: float = 0.0, longest_m: float = 4 * EXTENT_M) -> Field:
         """Gaussian random field, mean 0, standard deviation 1, amplitude spectrum ``wave ** -exponent``."""
-        shape = (CELLS, CELLS // 2 + 1)
-        wave = self.rng.standard_normal(shape) + 1j * self.rng.standard_normal(shape)
-        field = np.asarray(fft.irfft2(wave * _amplitude(exponent, shortest_m, longest_m), s=(CELLS, CELLS)))
-        return np.asarray((field - field.mean()) / field.std())
+        # fields without fine detail need only a quarter of the waves: 0.25 ms instead of 0.7
+        modes = CELLS // 4 if exponent >= 1.8 or shortest_m >= 40 else CELLS // 2
+        amplitude = _amplitude(exponent, shortest_m, longest_m, modes)
+        wave = self.rng.standard_normal((2, *amplitude.shape))
+        spectrum = np.zeros((CELLS, CELLS // 2 + 1), complex)
+        waves = (wave[0] + 1j * wave[1]) * amplitude
+        spectrum[:modes, :modes] = waves[:modes]
+        spectrum[-modes:, :modes] = waves[modes:]
+        field = np.asarray(fft.irfft2(spectrum, s=(CELLS, CELLS), overwrite_x=True))
+        field /= math.sqrt(np.square(field).mean())
+        return field
 
     # ---- objects
 
@@ -120,11 +127,11 @@ class Canvas:
         facing = (1 + math.tan(self.sun_zenith) * toward) / np.sqrt(1 + east**2 + south**2)
         self.light *= np.clip(facing, 0.25, 1.8)
 
-    def reflectance(self) -> Field:
-        """(CELLS, CELLS, 13) surface reflectance."""
-        under, over = np.array(self._under), np.array(self._over)
-        share = self.share[..., None]
-        ground = under[self.code]
-        ground += share * (over - under)[self.code]
-        ground *= self.light[..., None]
+    def reflectance(self, band: int) -> Field:
+        """(CELLS, CELLS) surface reflectance of one band, by its number in `BANDS`."""
+        under, over = np.array(self._under)[:, band], np.array(self._over)[:, band]
+        ground = np.take(over - under, self.code)
+        ground *= self.share
+        ground += np.take(under, self.code)
+        ground *= self.light
         return np.clip(ground, 0.0005, 1.6, out=ground)

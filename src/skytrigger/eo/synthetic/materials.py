@@ -41,7 +41,7 @@ _PERCENT: dict[str, tuple[float, ...]] = {
     "sand": (12, 15.5, 21.5, 27.5, 30, 31.5, 33, 34.5, 35.5, 36.5, 32, 42, 39),
     # --- man-made (Herold et al. 2004, urban materials): nearly flat asphalt, brighter and warmer concrete,
     #     tiles with the red edge of iron oxide, bright flat metal and membranes
-    "asphalt": (7.2, 7.8, 9.0, 9.8, 10.3, 10.8, 11.3, 11.8, 12.1, 12.4, 12, 14.2, 13.2),
+    "asphalt": (7.4, 8.0, 8.8, 9.2, 9.4, 9.6, 9.8, 10.0, 10.2, 10.4, 10, 11.6, 11.2),
     "concrete": (13, 15.5, 19, 21.5, 22.8, 23.6, 24.4, 25.2, 25.8, 26.4, 25, 29, 27),
     "gravel": (10.5, 12.2, 15.4, 18.2, 19.6, 20.8, 21.8, 22.8, 23.4, 24.2, 23, 28, 26),
     "roof_tile": (5.2, 6.2, 9.6, 17.5, 20.5, 22.0, 23.0, 24.2, 25.2, 26.2, 26, 31, 27),

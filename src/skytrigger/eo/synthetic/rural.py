@@ -12,10 +12,17 @@ from skytrigger.eo.synthetic.shapes import Lattice, borders, brick_parcels, fram
 EVERYWHERE: Mask = np.ones((CELLS, CELLS), bool)
 
 
-def crop_code(canvas: Canvas) -> tuple[int, float]:
-    """One field of an annual crop at this season: its object, and the crop's share of the ground."""
+def crop_stages(canvas: Canvas) -> list[str]:
+    """Three of the four stages a field can be in, likelier first to last, as the season has it."""
     green = math.exp(-(((canvas.season - 0.4) / 0.22) ** 2))  # most crops are green in early summer
-    stage = canvas.pick(bare=0.35 + 0.65 * (1 - green), young=0.4, full=0.3 + 1.0 * green, ripe=0.5)
+    weight = np.array([0.35 + 0.65 * (1 - green), 0.4, 0.3 + green, 0.5])
+    return [
+        str(s) for s in canvas.rng.choice(["bare", "young", "full", "ripe"], 3, replace=False, p=weight / weight.sum())
+    ]
+
+
+def crop(canvas: Canvas, stage: str) -> tuple[int, float]:
+    """One field of an annual crop: its object, and the crop's share of the ground."""
     soil = canvas.soil if canvas.chance(0.8) else "soil_wet"
     if stage == "bare":
         return canvas.new(soil, "crop_young", spread=0.12), canvas.between(0.0, 0.12)
@@ -28,24 +35,25 @@ def crop_code(canvas: Canvas) -> tuple[int, float]:
 
 def annual_crop(canvas: Canvas) -> None:
     """A few large, even fields, drilled or ploughed in one direction each; farm tracks between them."""
-    arable(canvas, canvas.between(170, 330), canvas.between(240, 520), drilling=canvas.between(0.05, 0.13))
+    arable(canvas, canvas.between(190, 380), canvas.between(260, 560), drilling=canvas.between(0.07, 0.14))
 
 
 def arable(canvas: Canvas, width_m: float, length_m: float, drilling: float) -> None:
     """Arable fields; `drilling` is the contrast of machine passes."""
     angle = canvas.between(0, math.pi)
     label = brick_parcels(canvas, angle, width_m, length_m)
-    fields = [crop_code(canvas) for _ in range(int(label.max()) + 1)]
+    stages = crop_stages(canvas)  # neighbours differ: a farm rotates its crops
+    fields = [crop(canvas, stages[number % 3]) for number in range(int(label.max()) + 1)]
     code, share = np.array([f[0] for f in fields], np.intp), np.array([f[1] for f in fields])
     turned = canvas.rng.random(len(fields)) < 0.35
     along, across = frame(angle)
-    passes = np.sin(2 * math.pi * np.where(turned[label], along, across) / canvas.between(24, 40))
+    passes = np.sin(2 * math.pi * np.where(turned[label], along, across) / canvas.between(36, 60))
     patchy = canvas.noise(2.0) * 0.05
     light = 1 + drilling * 0.6 * passes + patchy
     canvas.paint(EVERYWHERE, code[label], np.clip(share[label] * (1 + drilling * passes + patchy), 0, 1), light)
-    if canvas.chance(0.7):
+    if drilling and canvas.chance(0.7):
         track = widen(borders(label), 1)
-        canvas.paint(track, canvas.new("gravel" if canvas.chance(0.5) else canvas.soil, "meadow"), canvas.between(0, 0.8))
+        canvas.paint(track, canvas.new(canvas.soil, "meadow"), canvas.between(0.3, 1.0))
 
 
 def permanent_crop(canvas: Canvas) -> None:
@@ -60,17 +68,17 @@ def permanent_crop(canvas: Canvas) -> None:
     rng = canvas.rng
     soil = canvas.soil
     code = np.array([canvas.new(soil, "orchard" if rng.random() < 0.8 else "shrub", 0.10) for _ in range(count)])
-    vigour = rng.uniform(0.35, 0.8, count) * (0.75 + 0.35 * math.sin(math.pi * canvas.season))
+    vigour = rng.uniform(0.55, 0.95, count) * (0.75 + 0.35 * math.sin(math.pi * canvas.season))
     grid, turned = rng.random(count) < canvas.between(0, 1), rng.random(count) < 0.4
     along, across = frame(angle)
-    spacing = canvas.between(22, 34)
+    spacing = canvas.between(25, 38)
     wave_along, wave_across = (np.cos(2 * math.pi * c / spacing) for c in (along, across))
     lines = np.where(turned[label], wave_along, wave_across)
     trees = np.where(grid[label], 1.35 * (0.5 + 0.5 * wave_along) * (0.5 + 0.5 * wave_across), 0.5 + 0.5 * lines)
     trees = trees * (1 + 0.25 * canvas.noise(0.5))
-    fallow = (rng.random(count) < 0.12)[label]
-    share = np.where(fallow, 0.2 * vigour[label], 0.12 + 1.15 * vigour[label] * trees)
-    canvas.paint(EVERYWHERE, code[label], np.clip(share, 0, 1), 1 - 0.18 * np.where(fallow, 0, np.clip(trees, 0, 1)))
+    fallow = (rng.random(count) < 0.08)[label]
+    share = np.where(fallow, 0.2 * vigour[label], 0.1 + 1.2 * vigour[label] * trees)
+    canvas.paint(EVERYWHERE, code[label], np.clip(share, 0, 1), 1 - 0.15 * np.where(fallow, 0, np.clip(trees, 0, 1)))
     track = widen(borders(label), 1)
     canvas.paint(track, canvas.new(soil, "dry_grass"), canvas.between(0.1, 0.6))
 
@@ -124,13 +132,17 @@ def forest(canvas: Canvas) -> None:
     if canvas.chance(0.25):
         _, across = frame(canvas.between(0, math.pi), canvas.noise(2.0, shortest_m=150), 40)
         canvas.paint(np.abs(across - canvas.between(-150, 150)) < 5, canvas.new("gravel", "meadow"), 0.5)
-    canvas.relief(canvas.noise(2.4, shortest_m=60), canvas.between(3, 35))
+    canvas.relief(canvas.noise(2.4, shortest_m=60), canvas.between(3, 20))
 
 
 def herbaceous(canvas: Canvas) -> None:
     """Heath and scrub: a patchwork without borders of dry grass, shrubs and open ground, with footpaths."""
     scrub(canvas)
-    canvas.relief(canvas.noise(2.4, shortest_m=60), canvas.between(2, 20))
+    if canvas.chance(0.4):
+        for _ in range(int(canvas.rng.integers(1, 4))):
+            _, across = frame(canvas.between(0, math.pi), canvas.noise(2.0, shortest_m=100), 45)
+            canvas.paint(np.abs(across - canvas.between(-250, 250)) < 4.5, canvas.new(canvas.soil, "sand"), 0.3)
+    canvas.relief(canvas.noise(2.4, shortest_m=60), canvas.between(2, 15))
 
 
 def scrub(canvas: Canvas) -> None:
@@ -143,10 +155,6 @@ def scrub(canvas: Canvas) -> None:
     canvas.paint(
         open_ground > canvas.between(0.9, 2.2), canvas.new(canvas.soil, "dry_grass", 0.1), _step(mosaic, 1.0) * 0.6
     )
-    if canvas.chance(0.5):
-        for _ in range(int(canvas.rng.integers(1, 4))):
-            _, across = frame(canvas.between(0, math.pi), canvas.noise(2.0, shortest_m=100), 45)
-            canvas.paint(np.abs(across - canvas.between(-250, 250)) < 4.5, canvas.new(canvas.soil, "sand"), 0.3)
 
 
 def _step(field: Field, width: float) -> Field:
@@ -156,13 +164,11 @@ def _step(field: Field, width: float) -> Field:
 
 def countryside(canvas: Canvas) -> None:
     """What lies around roads, rivers and towns: any of the open landscapes."""
-    kind = canvas.pick(arable=0.4, meadows=0.3, scrub=0.15, woods=0.15)
+    kind = canvas.pick(arable=0.5, meadows=0.3, woods=0.2)
     if kind == "arable":
-        arable(canvas, canvas.between(120, 300), canvas.between(200, 450), canvas.between(0.02, 0.08))
+        arable(canvas, canvas.between(120, 300), canvas.between(200, 450), 0.0)
     elif kind == "meadows":
         meadows(canvas, int(canvas.rng.integers(2, 9)))
-    elif kind == "scrub":
-        scrub(canvas)
     else:
         meadows(canvas, int(canvas.rng.integers(2, 6)))
         woods(canvas, canvas.noise(2.2) > canvas.between(-0.6, 0.6))

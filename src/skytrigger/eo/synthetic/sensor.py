@@ -7,7 +7,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import interpolate
 
 from skytrigger.eo.bands import BANDS
 from skytrigger.eo.synthetic.canvas import CELL_M, CELLS, Canvas, Field
@@ -47,31 +46,35 @@ _OZONE = np.array([{"B02": 0.007, "B03": 0.033, "B04": 0.018, "B05": 0.007}.get(
 _CIRRUS = [band.name for band in BANDS].index("B10")
 
 
-def top_of_atmosphere(canvas: Canvas, ground: Field) -> Field:
-    """Reflectance seen from orbit at nadir, (h, w, 13), single scattering.
+class Air:
+    """One tile's atmosphere, seen at nadir; single scattering.
 
     Path reflectance of molecules ``tau P / (4 mu)`` and of aerosol with an Angstrom exponent; two-way
     transmission by Tanre et al. 1979 (``exp(-(0.52 tau_r + 0.16 tau_a) / mu)``); part of the light comes
     from the neighbourhood (adjacency). B10 sees no ground: only thin cirrus high above the vapour.
     """
-    rng = canvas.rng
-    mu = math.cos(canvas.sun_zenith)
-    airmass = 1 + 1 / mu
-    haze = 0.10 * math.exp(rng.normal(0.0, 0.5))  # aerosol optical depth at 550 nm
-    aerosol = haze * (_MICRON / 0.55) ** -canvas.between(0.9, 1.6)
-    water = (1.2 + 1.6 * math.sin(math.pi * canvas.season)) * math.exp(rng.normal(0.0, 0.3))
 
-    molecules = RAYLEIGH_DEPTH * 0.75 * (1 + mu**2) / (4 * mu)
-    path = molecules + aerosol * 0.35 / (4 * mu)
-    through = np.exp(-(0.52 * RAYLEIGH_DEPTH + 0.16 * aerosol) * airmass)
-    gas = np.exp(-_WATER * math.sqrt(water * airmass) - _OZONE * airmass)
-    around = ground.mean(axis=(0, 1)) * canvas.between(0.8, 1.2)
-    strayed = np.minimum(0.3, 0.25 * RAYLEIGH_DEPTH + 0.5 * aerosol)
+    def __init__(self, canvas: Canvas) -> None:
+        rng = canvas.rng
+        mu = math.cos(canvas.sun_zenith)
+        airmass = 1 + 1 / mu
+        haze = 0.10 * math.exp(rng.normal(0.0, 0.5))  # aerosol optical depth at 550 nm
+        aerosol = haze * (_MICRON / 0.55) ** -canvas.between(0.9, 1.6)
+        water = (1.2 + 1.6 * math.sin(math.pi * canvas.season)) * math.exp(rng.normal(0.0, 0.3))
+        self.path = RAYLEIGH_DEPTH * 0.75 * (1 + mu**2) / (4 * mu) + aerosol * 0.35 / (4 * mu)
+        self.through = np.exp(-(0.52 * RAYLEIGH_DEPTH + 0.16 * aerosol) * airmass)
+        self.gas = np.exp(-_WATER * math.sqrt(water * airmass) - _OZONE * airmass)
+        self.strayed = np.minimum(0.3, 0.25 * RAYLEIGH_DEPTH + 0.5 * aerosol)
+        cirrus = rng.gamma(6.5, 12.0 / 6.5) / DN_PER_REFLECTANCE  # mean 12 DN, as in EuroSAT
+        self.cirrus = cirrus * (1 + 0.02 * average(canvas.noise(2.0), 2))
 
-    seen = gas * (path + through * (ground * (1 - strayed) + around * strayed))
-    cirrus = rng.gamma(6.5, 12.0 / 6.5) / DN_PER_REFLECTANCE  # mean 12 DN, as in EuroSAT
-    seen[..., _CIRRUS] = cirrus * (1 + 0.02 * canvas.noise(2.0)[::2, ::2])
-    return np.asarray(seen)
+    def top(self, ground: Field, band: int) -> Field:
+        """Reflectance at the top of the atmosphere over surface reflectance `ground` (72, 72)."""
+        if band == _CIRRUS:
+            return self.cirrus
+        strayed = self.strayed[band]
+        mixed = ground * (1 - strayed) + ground.mean() * strayed
+        return np.asarray(self.gas[band] * (self.path[band] + self.through[band] * mixed))
 
 
 def noise_deviation(reflectance: Field, band: int, mu: float) -> Field:
@@ -81,28 +84,42 @@ def noise_deviation(reflectance: Field, band: int, mu: float) -> Field:
 
 
 @lru_cache(maxsize=4)
-def upsampling(resolution_m: int) -> NDArray[np.float64]:
-    """(72, n) matrix: cubic spline through the centres of n coarse pixels, read at the centres of 10 m ones."""
+def _taps(resolution_m: int) -> tuple[NDArray[np.intp], Field]:
+    """For each 10 m pixel of the scene: the four nearest coarse pixels and their weights, (72, 4) each.
+
+    Cubic convolution, Keys 1981, a = -1/2; past the border the last coarse pixel is repeated.
+    """
     factor = resolution_m // 10
-    coarse = CELLS // 2 // factor
-    centre = (np.arange(coarse) + 0.5) * factor
-    fine = np.clip(np.arange(CELLS // 2) + 0.5, centre[0], centre[-1])
-    return np.asarray(interpolate.make_interp_spline(centre, np.eye(coarse), k=3)(fine))
+    place = (np.arange(CELLS // 2) + 0.5) / factor - 0.5
+    first = np.floor(place).astype(np.intp)
+    t = place - first
+    weights = [((2 - t) * t - 1) * t, (3 * t - 5) * t**2 + 2, ((4 - 3 * t) * t + 1) * t, (t - 1) * t**2]
+    index = np.clip(first[:, None] + np.arange(-1, 3), 0, CELLS // 2 // factor - 1)
+    return index, np.stack(weights, axis=1) / 2
 
 
-def _blur(image: Field, weight: float) -> Field:
-    """The optics: a three-point kernel along each axis, reflecting at the border."""
-    for axis in (0, 1):
-        image = image.swapaxes(0, axis)
-        padded = np.concatenate([image[:1], image, image[-1:]])
-        image = ((1 - 2 * weight) * image + weight * (padded[:-2] + padded[2:])).swapaxes(0, axis)
-    return image
+def upsample(image: Field, resolution_m: int, top: int, left: int) -> Field:
+    """(64, 64) pixels of 10 m from (n, n) pixels of 20 or 60 m, beginning at pixel (top, left) of 10 m."""
+    index, weight = _taps(resolution_m)
+    # sums over taps, not matrix products: those wake BLAS threads, 50 times slower on a busy machine
+    rows, by_row = index[top : top + SIZE], weight[top : top + SIZE]
+    tall = sum(by_row[:, tap, None] * image[rows[:, tap]] for tap in range(4))
+    columns, by_column = index[left : left + SIZE], weight[left : left + SIZE]
+    return np.asarray(sum(by_column[:, tap] * tall[:, columns[:, tap]] for tap in range(4)))
+
+
+def blur(image: Field, weight: float) -> Field:
+    """The optics: a three-point kernel along each axis, repeating the border."""
+    padded = np.pad(image, 1, mode="edge")
+    rows = (1 - 2 * weight) * padded[1:-1] + weight * (padded[:-2] + padded[2:])
+    return np.asarray((1 - 2 * weight) * rows[:, 1:-1] + weight * (rows[:, :-2] + rows[:, 2:]))
 
 
 def average(image: Field, factor: int) -> Field:
-    """Mean over factor x factor cells of the first two axes."""
-    height, width = image.shape[0] // factor, image.shape[1] // factor
-    return np.asarray(image.reshape(height, factor, width, factor, *image.shape[2:]).mean(axis=(1, 3)))
+    """Mean over factor x factor cells."""
+    rows = sum(image[start::factor] for start in range(factor))
+    total = sum(rows[:, start::factor] for start in range(factor))  # a strided sum: mean((1, 3)) takes three times it
+    return np.asarray(total / factor**2)
 
 
 def observe(canvas: Canvas) -> NDArray[np.uint16]:
@@ -111,20 +128,16 @@ def observe(canvas: Canvas) -> NDArray[np.uint16]:
     60 m pixels do not divide 640 m: the scene of 720 m is sampled whole and the tile cut from it at a
     random offset, as tiles are cut from a granule.
     """
-    rng = canvas.rng
-    fine = _blur(average(canvas.reflectance(), round(10 / CELL_M)), 0.12)
-    seen = top_of_atmosphere(canvas, fine)
-    mu = math.cos(canvas.sun_zenith)
+    rng, air, mu = canvas.rng, Air(canvas), math.cos(canvas.sun_zenith)
     top, left = rng.integers(0, OFFSETS, 2)
     tile = np.empty((len(BANDS), SIZE, SIZE))
     for number, band in enumerate(BANDS):
+        ground = blur(average(canvas.reflectance(number), round(10 / CELL_M)), 0.12)
         factor = band.resolution_m // 10
-        image = average(np.ascontiguousarray(seen[..., number]), factor) if factor > 1 else seen[..., number]
+        image = average(air.top(ground, number), factor)
         image = image + noise_deviation(image, number, mu) * rng.standard_normal(image.shape)
         # Level 1C is whole DN at the band's own resolution; resampling and its rounding come after
         image = np.rint(image * DN_PER_REFLECTANCE)
-        if factor > 1:
-            matrix = upsampling(band.resolution_m)
-            image = matrix @ image @ matrix.T
-        tile[number] = image[top : top + SIZE, left : left + SIZE]
+        cut = np.s_[top : top + SIZE, left : left + SIZE]
+        tile[number] = image[cut] if factor == 1 else upsample(image, band.resolution_m, top, left)
     return np.clip(np.rint(tile), 1, 65_535).astype(np.uint16)  # 0 is no-data in Level 1C

@@ -97,8 +97,8 @@ class Lattice:
 
     def dice(self, canvas: Canvas) -> Field:
         """A uniform number for each lattice cell."""
-        table: Field = canvas.rng.random((128, 128))
-        return np.asarray(table[self.column & 127, self.row & 127])
+        table: Field = canvas.rng.random((64, 64))
+        return np.asarray(table[self.column & 63, self.row & 63])
 
 
 def course(canvas: Canvas, bend_m: float, wave_m: float) -> tuple[Field, Field]:
@@ -108,7 +108,7 @@ def course(canvas: Canvas, bend_m: float, wave_m: float) -> tuple[Field, Field]:
     by the slope's length, so that a band keeps its width in bends.
     """
     along, across = frame(canvas.between(0, math.pi))
-    middle = np.full_like(along, canvas.between(-110, 110))
+    middle = np.full_like(along, canvas.between(-90, 90))
     slope = np.zeros_like(along)
     for swing, length in ((bend_m, wave_m), (bend_m * 0.35, wave_m * 0.47)):
         wave = 2 * math.pi / (length * canvas.between(0.8, 1.25))

@@ -28,13 +28,13 @@ def river(canvas: Canvas) -> None:
         town(canvas, canvas.noise(2.4) > canvas.between(0.3, 1.2))
     distance, _ = course(canvas, canvas.between(30, 110), canvas.between(550, 1100))
     distance = distance + 7 * canvas.noise(1.6, shortest_m=30)
-    width = math.exp(canvas.between(math.log(50), math.log(200)))
+    width = math.exp(canvas.between(math.log(70), math.log(220)))
     bank = np.abs(distance) < width / 2 + canvas.between(5, 35)
     if canvas.chance(0.6):
         woods(canvas, bank & (canvas.noise(1.0) > -0.8), 0.1)
     else:
         canvas.paint(bank, canvas.new("meadow", "sand", 0.1), canvas.between(0, 1))
-    water(canvas, np.abs(distance) < width / 2, {"water_lake": 1, "water_turbid": 1, "water_algae": 0.6}, 0.03)
+    water(canvas, np.abs(distance) < width / 2, {"water_lake": 1, "water_turbid": 0.5, "water_algae": 0.6}, 0.03)
 
 
 def sea_lake(canvas: Canvas) -> None:
@@ -47,6 +47,8 @@ def sea_lake(canvas: Canvas) -> None:
     limit = canvas.between(90, 250)
     where = (across + offset < limit) if shore else EVERYWHERE
     if shore:
-        canvas.paint(across + offset < limit + canvas.between(5, 20), canvas.new("sand", "meadow"), canvas.between(0, 1))
+        canvas.paint(
+            across + offset < limit + canvas.between(5, 20), canvas.new("sand", "meadow"), canvas.between(0, 1)
+        )
     kinds = {"water_clear": 1.2, "water_lake": 1.0, "water_turbid": 0.35, "water_algae": 0.35}
     water(canvas, where, kinds, canvas.between(0.02, 0.10))
