@@ -1,0 +1,26 @@
+"""`skytrigger report`: report.html and report.md."""
+
+from __future__ import annotations
+
+import argparse
+
+from skytrigger.cli.outcome import Outcome
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        metavar="DIR",
+        help="a study's folder, or one with records*.jsonl; several are set together",
+    )
+    parser.add_argument("--out", help="folder for the report (default: the first DIR)")
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Write the report."""
+    from skytrigger.report.build import build_reports
+
+    files = [str(p) for p in build_reports(args.folders, args.out or args.folders[0])]
+    return Outcome({"files": files}, "\n".join(files))

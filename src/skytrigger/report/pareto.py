@@ -1,0 +1,103 @@
+"""Accuracy against time per image: which networks and engines nothing else beats in both, and how surely."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skytrigger.measure.stats import normal_quantile
+from skytrigger.report import svg
+from skytrigger.report.content import Block, Figure, Section, Table, Value, estimate, number, words
+from skytrigger.report.learning import accuracy_of
+from skytrigger.report.study_folder import Run, StudyFolder
+from skytrigger.report.timing import Timing
+
+DRAWS = 2000
+
+
+def front(accuracy: NDArray[np.float64], time_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(..., n) whether no other point is at least as good in both and better in one (the Pareto front)."""
+    a, t = accuracy[..., :, None], time_s[..., :, None]
+    b, u = accuracy[..., None, :], time_s[..., None, :]
+    beaten = (b >= a) & (u <= t) & ((b > a) | (u < t))
+    return np.asarray(~beaten.any(axis=-1))
+
+
+def accuracy_draws(runs: Sequence[Sequence[Run]], seed: int = 0) -> NDArray[np.float64] | None:
+    """(draws, networks) mean accuracies when images, the same for all networks, and each network's seeds are redrawn.
+
+    None where the networks were not evaluated on equally many images.
+    """
+    rights = [np.array([r.right for r in group], dtype=np.float64) for group in runs]
+    if len({r.shape[1] for r in rights}) != 1:
+        return None
+    rng = np.random.default_rng(seed)
+    n = rights[0].shape[1]
+    drawn = np.empty((DRAWS, len(rights)))
+    for i in range(DRAWS):
+        images = np.bincount(rng.integers(0, n, n), minlength=n)
+        for j, right in enumerate(rights):
+            rows = rng.integers(0, len(right), len(right))
+            drawn[i, j] = (right[rows] @ images).mean() / n
+    return drawn
+
+
+def time_draws(timed: Sequence[Timing], seed: int = 0) -> NDArray[np.float64]:
+    """(draws, timings) seconds per image, log-normal with each timing's own interval."""
+    rng = np.random.default_rng(seed + 1)
+    z = normal_quantile(0.975)
+    columns = []
+    for t in timed:
+        item = t.summary.item_s
+        low = max(item.low, item.estimate / 10) if item.known else item.estimate / 2
+        high = max(item.high if item.known else item.estimate * 2, low)
+        sigma = math.log(high / low) / (2 * z)
+        columns.append(item.estimate * np.exp(sigma * rng.standard_normal(DRAWS)))
+    return np.stack(columns, axis=1)
+
+
+def pareto_section(study: StudyFolder, timed: Sequence[Timing]) -> Section | None:
+    """A table and a picture for each batch size, device and host that the study's networks were timed on."""
+    networks = {name: [r for r in runs if r.predictions] for name, runs in study.networks.items()}
+    networks = {name: runs for name, runs in networks.items() if runs}
+    own = [t for t in timed if t.network in networks and t.record in study.records]
+    if len(networks) < 2 or not own:
+        return None
+    drawn = accuracy_draws(list(networks.values()))
+    if drawn is None:
+        return None
+    place = {name: i for i, name in enumerate(networks)}
+    blocks: list[Block] = []
+    for key in sorted({(*t.setting, t.host) for t in own}):
+        group = [t for t in own if (*t.setting, t.host) == key]
+        chance = front(drawn[:, [place[t.network] for t in group]], time_draws(group)).mean(axis=0)
+        blocks += _blocks(group, networks, chance)
+    return Section("pareto", "Accuracy against time", blocks)
+
+
+def _blocks(group: Sequence[Timing], networks: dict[str, list[Run]], chance: NDArray[np.float64]) -> list[Block]:
+    size, device = group[0].setting
+    accuracies = {name: accuracy_of(runs) for name, runs in networks.items()}
+    pairs = [(t, a) for t in group if (a := accuracies[t.network]) is not None]
+    on = front(np.array([a.estimate for _, a in pairs]), np.array([t.summary.item_s.estimate for t, _ in pairs]))
+    spots, rows = [], []
+    for (t, accuracy), p, best in zip(pairs, chance, on, strict=True):
+        name = f"{t.network}, {t.engine}"
+        ms = t.summary.ms_per_item
+        spots.append(svg.Spot(name, ms, accuracy, t.tone, bool(best), f"on the front in {100 * p:.0f} % of draws"))
+        if p >= 0.05 or best:
+            rows.append([words(t.network), words(t.engine), estimate(accuracy, "{:.2f}", 100, " %"), estimate(ms),
+                         number(100 * p, "{:.0f} %"), Value("yes" if best else "no", "a" if best else "b"),
+                         number(ms.n, "{:d}", f"{accuracy.n} images")])  # fmt: skip
+    drawing = svg.scatter(f"Batch {size} on {device}", "ms/image (logarithmic)", "accuracy", spots)
+    caption = "Up and left is better. Filled: nothing measured is both more accurate and faster. Lines: 95 % intervals."
+    head = ("network", "engine", "accuracy", "ms/image", "chance of being on the front", "on it by the estimates", "n")
+    note = (
+        f"Batch {size} on {device}. Chance: share of {DRAWS:,} draws in which nothing else is better in both; "
+        "images are resampled for all networks together, seeds within each, times from their own intervals. Rows under "
+        "5 % are left out. Accuracy is that of the trained network in its framework; reduced precision may lower it."
+    )
+    return [Figure([("", drawing)], caption, wide=True), Table(head, rows, note)]

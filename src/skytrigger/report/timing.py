@@ -1,0 +1,323 @@
+"""Time per image of every engine, and its speed-up over the framework as a paired ratio within one run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from skytrigger.core.errors import InputError
+from skytrigger.measure.accuracy import holm
+from skytrigger.measure.host import host_id
+from skytrigger.measure.records import Record
+from skytrigger.measure.stats import Interval
+from skytrigger.measure.summary import TimeSummary, energy_summary, time_summary
+from skytrigger.measure.tables import rows as flat_rows
+from skytrigger.report import svg
+from skytrigger.report.content import (
+    NOTHING,
+    Block,
+    Figure,
+    Prose,
+    Section,
+    Table,
+    Value,
+    compact_bytes,
+    interval_of,
+    number,
+    span,
+    words,
+)
+from skytrigger.report.study_folder import StudyFolder
+from skytrigger.study.compare_time import LEVEL, TIMED, compare_times
+
+# the framework as a user gets it: what every engine is set against
+FRAMEWORK = ("torch", "fp32")
+TONES = {"torch": "c1", "torch-compiled": "c2", "onnxruntime": "c3", "openvino": "c4", "tensorrt": "c5",
+         "tensorrt-rtx": "c6"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A timing record with what follows from it. `speedup` is the framework's time over this one's, paired."""
+
+    record: Record
+    summary: TimeSummary
+    speedup: Interval | None = None
+    verdict: str = ""
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def network(self) -> str:
+        return str(self.record.what.get("network"))
+
+    @property
+    def engine(self) -> str:
+        """Runtime and precision, with threads and streams where they matter."""
+        what = self.record.what
+        streams = f" x{what['streams']}" if (what.get("streams") or 1) > 1 else ""
+        return f"{what.get('runtime')} {what.get('precision')}{streams}"
+
+    @property
+    def tone(self) -> str:
+        """Its colour: one for each runtime."""
+        return TONES.get(str(self.record.what.get("runtime")), "c7")
+
+    @property
+    def setting(self) -> tuple[int, str]:
+        """What timings must share to stand in one table: batch size and device."""
+        return int(self.record.what.get("batch_size") or 1), str(self.record.what.get("device"))
+
+    @property
+    def host(self) -> str:
+        return host_id(self.record.where)
+
+
+def timings(records: Sequence[Record]) -> list[Timing]:
+    """Every latency and throughput record, with its speed-up where its run holds the framework too."""
+    found = []
+    for record in records:
+        summary = time_summary(record) if record.kind in TIMED else None
+        if summary is not None:
+            found.append(Timing(record, summary))
+    families: dict[tuple[Any, ...], list[int]] = {}
+    for i, t in enumerate(found):
+        what = t.record.what
+        same = (t.record.extra.get("run"), what.get("network"), what.get("batch_size"), what.get("threads"))
+        families.setdefault((*same, what.get("device"), what.get("streams")), []).append(i)
+    for key, members in families.items():
+        base = next((found[i] for i in members if _framework(found[i].record)), None)
+        if key[0] is None or base is None:
+            continue
+        others = [i for i in members if found[i] is not base]
+        for i, timing in zip(others, _against(base, [found[i] for i in others]), strict=True):
+            found[i] = timing
+    return found
+
+
+def _framework(record: Record) -> bool:
+    return (record.what.get("runtime"), record.what.get("precision")) == FRAMEWORK
+
+
+def _against(base: Timing, others: Sequence[Timing]) -> list[Timing]:
+    """Speed-ups of one run's engines over its framework, corrected after Holm for their number."""
+    cells: list[dict[str, Any]] = []
+    for other in others:
+        try:
+            cells.append(compare_times([base.record], [other.record])["cells"][0])
+        except InputError as error:
+            cells.append({"paired": False, "reasons": [str(error)]})
+    tested = [c for c in cells if c["paired"] and c["p_value"] is not None]
+    if tested:
+        for cell, p in zip(tested, holm(np.array([c["p_value"] for c in tested])), strict=True):
+            if cell["verdict"] != "not established" and p > 1 - LEVEL:
+                cell["verdict"] = "not established"
+                cell["reasons"] = [*cell["reasons"], f"not after correction for {len(tested)} engines (p = {p:.3f})"]
+    done = []
+    for other, cell in zip(others, cells, strict=True):
+        if not cell["paired"]:
+            done.append(other)
+            continue
+        verdict = {"better": "faster", "worse": "slower"}.get(cell["verdict"], cell["verdict"])
+        reasons = (*cell["reasons"], *cell.get("notes", []))
+        done.append(replace(other, speedup=inverse(interval_of(cell["ratio"])), verdict=verdict, reasons=reasons))
+    return done
+
+
+def inverse(ratio: Interval) -> Interval:
+    """1 / ratio."""
+    low, high = (1 / ratio.high, 1 / ratio.low) if ratio.known else (math.nan, math.nan)
+    return Interval(1 / ratio.estimate, low, high, ratio.level, ratio.n)
+
+
+def host_names(hosts: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Host id -> ``host 1``, ``host 2``, ... in order of appearance."""
+    found: dict[str, str] = {}
+    for facts in hosts:
+        found.setdefault(host_id(facts), f"host {len(found) + 1}")
+    return found
+
+
+def timing_section(found: Sequence[Timing], hosts: dict[str, str], studies: Sequence[StudyFolder]) -> Section:
+    """A table and a picture for each batch size and device."""
+    title = "Time per image"
+    blocks: list[Block] = []
+    if not found:
+        blocks.append(Prose("No engine has been timed."))
+    for size, device in sorted({t.setting for t in found}):
+        group = [t for t in found if t.setting == (size, device)]
+        blocks.append(_figure(group, size, device, hosts))
+        blocks.append(_table(group, size, device, hosts))
+    if found:
+        blocks.append(_energy(found))
+    blocks += _absent(studies)
+    return Section("timing", title, blocks)
+
+
+def _ms(t: Timing) -> Interval:
+    """Milliseconds per image; a time below zero in the interval is cut off."""
+    ms = t.summary.ms_per_item
+    return replace(ms, low=max(0.0, ms.low)) if ms.known else ms
+
+
+def _figure(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str]) -> Figure:
+    bars = []
+    for t in sorted(group, key=lambda t: list(hosts).index(t.host) if t.host in hosts else 0):
+        where = f", {hosts[t.host]}" if len(hosts) > 1 and t.host in hosts else ""
+        note = "" if t.speedup is None else f"{t.speedup.estimate:.2f}×" if t.verdict == "faster" else ""
+        bars.append(svg.Bar(t.network + where, t.engine, _ms(t), t.tone, note))
+    order = {name: i for i, name in enumerate(dict.fromkeys(b.group for b in bars))}
+    bars.sort(key=lambda b: order[b.group])
+    title = f"Batch {size} on {device}"
+    drawn = svg.intervals(title, "ms/image", bars)
+    caption = (
+        "Median time per image with its 95 % interval, logarithmic; shorter is better. Beside it the speed-up over the "
+        "framework (torch fp32) where it is established."
+    )
+    return Figure([("", drawn)], caption, wide=True)
+
+
+def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str]) -> Table:
+    tails = sorted({p for t in group for p in t.summary.percentiles_s if p != "p50"}, key=lambda p: float(p[1:]))
+    energy = any(energy_summary(t.record) for t in group)
+    several = len(hosts) > 1
+    rows = []
+    for t in group:
+        what, ms, rate = t.record.what, _ms(t), t.summary.items_per_s
+        row = [words(t.network), words(what.get("runtime")), words(what.get("precision")), words(what.get("threads"))]
+        if several:
+            row.insert(0, words(hosts.get(t.host)))
+        row += [number(ms.estimate, "{:.3g}", span(ms)), number(rate.estimate, "{:.4g}", span(rate))]
+        row += [number(t.summary.percentiles_s.get(p, math.nan) * 1e3) for p in tails]
+        row += [_speedup(t), number(t.summary.call_s.n, "{:d}", _how(t))]
+        row += [_joules(t)] if energy else []
+        rows.append(row)
+    head = [*(["host"] if several else []), "network", "runtime", "precision", "threads", "ms/image", "images/s",
+            *(f"{p}, ms/batch" for p in tails), "speed-up over torch fp32", "calls timed (n)",
+            *(["mJ/image above idle"] if energy else [])]  # fmt: skip
+    caption = (
+        f"Batch {size} on {device}. Median over all timed calls with its 95 % interval. Speed-up: the framework's time "
+        "divided by this engine's, paired visit by visit within one counterbalanced run, with a bootstrap interval "
+        "over blocks; not established where it lies within the run's A/A noise floor or does not survive the "
+        "correction for the number of engines. A percentile is shown where the calls suffice for it (p99: 1,000)."
+    )
+    return Table(tuple(head), rows, caption)
+
+
+def _how(t: Timing) -> str:
+    blocks = t.record.extra.get("blocks")
+    said = f"{blocks} blocks" if blocks else ""
+    if not t.record.extra.get("warmup", {}).get("agreed", True):
+        said += ", warm-up did not settle"
+    return said.strip(", ")
+
+
+def _speedup(t: Timing) -> Value:
+    if t.speedup is None:
+        return (
+            Value("1 (framework)", 1.0, "", "mute") if _framework(t.record) else Value("–", None, "not paired", "mute")
+        )
+    text, tone = f"{t.speedup.estimate:.2f}×", {"faster": "good", "slower": "bad"}.get(t.verdict, "mute")
+    small = span(t.speedup, "{:.2f}")
+    if t.verdict == "not established":
+        return Value(f"{text}, not established", t.speedup.estimate, small, tone)
+    return Value(f"{text} {t.verdict}" if t.verdict == "slower" else text, t.speedup.estimate, small, tone)
+
+
+def _joules(t: Timing) -> Value:
+    found = energy_summary(t.record)
+    if found is None:
+        return Value("unavailable", None, str(t.record.energy.get("why_not") or ""), "mute")
+    joules = found.gross_j if found.net_j is None else found.net_j
+    kind = f"{found.label}, {t.record.energy.get('source')}, {found.watts:.3g} W"
+    return Value(f"{joules * 1e3:.3g}" + (" (gross)" if found.net_j is None else ""), joules, kind)
+
+
+def _energy(found: Sequence[Timing]) -> Prose:
+    without = [t for t in found if t.record.energy["label"] == "unavailable"]
+    if not without:
+        return Prose("Energy: one power window a cell, without an interval; source and watts stand beside it.")
+    reasons = sorted({str(t.record.energy.get("why_not") or "no sensor was read") for t in without})
+    return Prose(f"Energy: unavailable for {len(without)} of {len(found)} timings ({'; '.join(reasons)}). No figure is "
+                 "derived from nominal power.")  # fmt: skip
+
+
+def _absent(studies: Sequence[StudyFolder]) -> list[Block]:
+    """Engines that this machine could not run, with the reason."""
+    rows = []
+    for study in studies:
+        for cell in study.of_kind("bench"):
+            for word in ("unavailable", "failed"):
+                listed = cell.result.get(word)
+                for label, why in listed.items() if isinstance(listed, dict) else ():
+                    tone = "bad" if word == "failed" else "mute"
+                    rows.append([words(study.network_of(cell)), words(label), Value(word, word, "", tone), words(why)])
+    if not rows:
+        return []
+    return [Table(("network", "engine", "state", "reason"), rows, "Engines without a figure, and why.")]
+
+
+def other_section(records: Sequence[Record], hosts: dict[str, str]) -> Section | None:
+    """Records of other kinds: frame rate, stages, cold start, power."""
+    rest = [r for r in records if r.kind not in (*TIMED, "control")]
+    if not rest:
+        return None
+    rows = []
+    for row in flat_rows(rest):
+        low, high = row["ms_per_item_low"], row["ms_per_item_high"]
+        small = "no interval: too few samples" if low is None else f"{max(0.0, low):.3g} to {high:.3g}"
+        missed = f"{row['missed']} of {row['frames']} at {row['rate_hz']:g} Hz" if "missed" in row else None
+        rows.append(
+            [words(hosts.get(row["host_id"])), words(row["network"]), words(row["runtime"]), words(row["precision"]),
+             words(row["batch_size"]), words(row["kind"]), words(row["series"]),
+             number(row["ms_per_item"], "{:.3g}", small), words(missed), number(row["n"], "{:d}")]
+        )  # fmt: skip
+    if not rows:
+        return None
+    head = (
+        "host",
+        "network",
+        "runtime",
+        "precision",
+        "batch",
+        "measured",
+        "series",
+        "ms/image",
+        "deadlines missed",
+        "n",
+    )
+    return Section("other", "Other measurements", [Table(head, rows, "Median with its 95 % interval.")])
+
+
+def exports_table(study: StudyFolder) -> Block:
+    """Model files: size and parity with the network they came from."""
+    rows = []
+    for cell in study.of_kind("export"):
+        r = cell.result
+        if cell.status != "done":
+            continue
+        size = r.get("bytes")
+        rows.append(
+            [
+                words(study.network_of(cell)),
+                words(r.get("precision")),
+                Value(compact_bytes(size), size) if isinstance(size, int) else NOTHING,
+                number(r.get("relative_error_median"), "{:.1e}"),
+                number(r.get("relative_error_max"), "{:.1e}"),
+                number(r.get("changed_decisions"), "{:d}"),
+                number(r.get("images"), "{:d}", str(r.get("tiles", ""))),
+                words(r.get("runtime")),
+            ]
+        )
+    if not rows:
+        return Prose("No network has been exported yet.")
+    head = ("network", "precision", "model file", "relative error, median", "relative error, largest",
+            "decisions changed", "images", "checked with")  # fmt: skip
+    caption = (
+        "ONNX file against the trained network on the same images, every one of them: errors of the logits relative to "
+        "the image's largest logit, and decisions that came out differently. No sampling, so no interval."
+    )
+    return Table(head, rows, caption)
