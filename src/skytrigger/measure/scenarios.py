@@ -67,7 +67,7 @@ def single_stream(
         Images (events) one call works on.
     duration_s, min_samples, max_samples, max_s
         Goes on until both `duration_s` and `min_samples` are reached, or `max_samples`, or `max_s` seconds
-        (default: ten times `duration_s`).
+        (default: ten times `duration_s`, at least 1).
     between
         Run, untimed, before each timed call: e.g. `inputs.CacheFlush`.
     device_clock
@@ -78,7 +78,7 @@ def single_stream(
     Measured
         Series ``call``: seconds per call, in order.
     """
-    ceiling_s = 10 * duration_s if max_s is None else max_s
+    ceiling_s = max(1.0, 10 * duration_s) if max_s is None else max_s
 
     def step() -> None:
         if between is not None:

@@ -13,8 +13,10 @@ from skytrigger.measure.stats import Interval
 from skytrigger.measure.summary import energy_summary, roofline_of, time_summary
 
 KEYS = ("network", "runtime", "precision", "batch_size", "threads", "streams", "device", "scenario")
-HEAD = ("network", "runtime", "precision", "batch", "threads", "what", "ms/image (95 % interval)", "images/s", "of ceiling",
-        "tail", "energy", "n")  # fmt: skip
+HEAD = (
+    "network", "runtime", "precision", "batch", "threads", "what", "ms/image (95 % interval)", "images/s",
+    "of ceiling", "tail", "energy", "n",
+)  # fmt: skip
 SERIES = {"frame-rate": ("response",), "stages": None, "cold-start": None}
 
 

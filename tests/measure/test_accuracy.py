@@ -1,0 +1,203 @@
+"""Paired accuracy statistics against brute force, SciPy and simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import brentq, minimize_scalar
+from scipy.stats import binomtest, skellam
+
+from skytrigger.measure import accuracy
+from skytrigger.measure.accuracy import (
+    calibration_interval,
+    confusion_change,
+    flips,
+    holm,
+    mcnemar,
+    non_inferior,
+    sign_test,
+    smallest_difference,
+    tango,
+)
+
+
+def _two_networks(
+    rng: np.random.Generator, classes: int, per_class: int, gain: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True classes and two networks' answers; hard images are hard for both, B repairs a share `gain` of its errors."""
+    true = np.repeat(np.arange(classes), per_class)
+    hard = rng.random(len(true)) < 0.25
+
+    def answers() -> np.ndarray:
+        wrong = hard & (rng.random(len(true)) < 0.4)
+        return np.where(wrong, (true + rng.integers(1, classes, len(true))) % classes, true)
+
+    a, b = answers(), answers()
+    repaired = (b != true) & (rng.random(len(true)) < gain)
+    return true, a, np.where(repaired, true, b)
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_mcnemar_is_the_exact_binomial_test(a_only: int, b_only: int) -> None:
+    right_a = np.array([True] * (a_only + 5) + [False] * b_only)
+    right_b = np.array([False] * a_only + [True] * (5 + b_only))
+    test = mcnemar(right_a, right_b)
+    assert (test.a_only, test.b_only, test.n) == (a_only, b_only, a_only + b_only + 5)
+    oracle = binomtest(a_only, a_only + b_only).pvalue if a_only + b_only else 1.0
+    assert test.p == pytest.approx(oracle, abs=1e-9)
+    assert test.difference.estimate == pytest.approx((b_only - a_only) / test.n)
+    assert test.difference.low <= test.difference.estimate <= test.difference.high
+
+
+def test_mcnemar_claims_at_most_5_percent_of_1000_equal_pairs_and_finds_real_ones() -> None:
+    rng = np.random.default_rng(0)
+    false = found = covered = 0
+    for _ in range(1000):
+        true, a, b = _two_networks(rng, 10, 100)
+        test = mcnemar(a == true, b == true)
+        false += test.p <= 0.05
+        covered += test.difference.low <= 0 <= test.difference.high
+        true, a, b = _two_networks(rng, 10, 100, gain=0.5)  # 10 % wrong against 5 %
+        found += mcnemar(a == true, b == true).p <= 0.05
+    assert false <= 50
+    assert found >= 900
+    assert 930 <= covered <= 975
+
+
+def _score_by_likelihood(gained: int, lost: int, n: int, delta: float) -> float:
+    """Tango's score from a numeric constrained maximum likelihood: no formula in common with the code under test."""
+    same = n - gained - lost
+
+    def loss(q: float) -> float:
+        cells = (gained, q + delta), (lost, q), (same, 1 - 2 * q - delta)
+        return -sum(k * math.log(p) for k, p in cells if k and p > 0) + (1e9 if min(p for _, p in cells) < 0 else 0)
+
+    q = minimize_scalar(loss, bounds=(max(0, -delta), (1 - delta) / 2), method="bounded", options={"xatol": 1e-12}).x
+    return (gained - lost - n * delta) / math.sqrt(n * (2 * q + delta - delta**2))
+
+
+@pytest.mark.parametrize(("gained", "lost", "n"), [(20, 12, 1000), (7, 25, 60), (1, 0, 50), (3, 3, 30), (0, 9, 40)])
+def test_tango_against_numeric_likelihood(gained: int, lost: int, n: int) -> None:
+    interval = tango(gained, lost, n)
+    edge = 1e-4
+    estimate = (gained - lost) / n
+    high = brentq(lambda d: _score_by_likelihood(gained, lost, n, d) + 1.959964, estimate + edge, 1 - edge)
+    low = brentq(lambda d: _score_by_likelihood(gained, lost, n, d) - 1.959964, -1 + edge, estimate - edge)
+    assert interval.low == pytest.approx(low, abs=2e-4)
+    assert interval.high == pytest.approx(high, abs=2e-4)
+
+
+def test_no_change_at_all_still_has_an_interval() -> None:
+    interval = tango(0, 0, 100)
+    assert interval.low < 0 < interval.high
+    assert interval.high == pytest.approx(-interval.low, abs=1e-6)
+    assert interval.high == pytest.approx(3.84 / 103.84, abs=1e-3)
+
+
+def test_non_inferiority_follows_the_interval() -> None:
+    right = np.ones(1000, bool)
+    worse = right.copy()
+    worse[:10] = False
+    test = mcnemar(right, worse)
+    assert not non_inferior(test, 0.01)
+    assert non_inferior(test, 0.03)
+
+
+@given(st.integers(6, 300))
+@settings(max_examples=30, deadline=None)
+def test_smallest_difference_has_its_power(discordant: int) -> None:
+    from scipy.stats import binom
+
+    shown = smallest_difference(5000, discordant)
+    p = (shown * 5000 / discordant + 1) / 2
+    counts = np.arange(discordant + 1)
+    significant = sign_test(counts, discordant - counts) <= 0.05
+    power = binom.pmf(counts, discordant, p)[significant & (counts > discordant / 2)].sum()
+    assert power == pytest.approx(0.8, abs=0.01) or p == pytest.approx(1.0)
+
+
+def test_smallest_difference_is_unknown_below_six_discordant_images() -> None:
+    assert math.isnan(smallest_difference(1000, 5))
+    assert math.isnan(smallest_difference(1000, 0))
+    assert 0 < smallest_difference(1000, 6) <= 0.006
+
+
+def test_confusion_cells_claim_at_most_5_percent_of_1000_equal_pairs() -> None:
+    rng = np.random.default_rng(1)
+    claimed = sum(
+        bool(confusion_change(*_two_networks(rng, 6, 100), 6, resamples=2).established()) for _ in range(1000)
+    )
+    assert claimed <= 50
+
+
+def test_confusion_cell_that_changed_is_found_and_its_size_covered() -> None:
+    rng = np.random.default_rng(2)
+    found = covered = 0
+    for _ in range(200):
+        true, a, b = _two_networks(rng, 6, 200)
+        moved = (true == 2) & (b == 2) & (rng.random(len(true)) < 0.16)
+        b = np.where(moved, 4, b)
+        change = confusion_change(true, a, b, 6, resamples=400)
+        found += (2, 4) in change.established()
+        covered += change.low[2, 4] <= 0.16 * 0.9 <= change.high[2, 4]
+    assert found >= 180
+    assert covered >= 180
+
+
+def test_a_percentile_bootstrap_may_not_decide_about_cells() -> None:
+    """The rejected alternative: its limit for many resamples makes too many false claims, the sign test does not."""
+    rng = np.random.default_rng(3)
+    moved = rng.poisson(12, (1000, 90))
+    gained = rng.binomial(moved, 0.5)
+    lost = moved - gained
+    low, high = np.minimum(gained, lost), np.maximum(gained, lost)
+    bootstrap = np.where(moved == 0, 1.0, np.minimum(1, 2 * skellam.cdf(0, high + 1e-12, low + 1e-12)))
+    claims = {
+        name: np.mean([holm(row).min() <= 0.05 for row in p])
+        for name, p in (("bootstrap", bootstrap), ("sign", sign_test(gained, lost)))
+    }
+    assert claims["bootstrap"] > 0.05
+    assert claims["sign"] <= 0.03
+
+
+def test_confusion_change_by_hand() -> None:
+    true = np.array([0, 0, 0, 1, 1])
+    a = np.array([0, 0, 1, 1, 1])
+    b = np.array([0, 1, 1, 1, 0])
+    change = confusion_change(true, a, b, 2, resamples=100)
+    assert change.counts_a.tolist() == [[2, 1], [0, 2]]
+    assert change.counts_b.tolist() == [[1, 2], [1, 1]]
+    assert change.gained.tolist() == [[0, 1], [1, 0]]
+    assert change.lost.tolist() == [[1, 0], [0, 1]]
+    assert change.change[0, 1] == pytest.approx(1 / 3)
+    assert flips(true, a, b) == {"changed": 2, "right_to_wrong": 2, "wrong_to_right": 0, "wrong_to_other_wrong": 0}
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_against_its_definition(p: list[float]) -> None:
+    corrected = holm(np.array(p))
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    running = 0.0
+    for rank, i in enumerate(order):
+        running = max(running, min(1.0, (len(p) - rank) * p[i]))
+        assert corrected[i] == pytest.approx(running)
+
+
+def test_calibration_interval_covers_zero_when_calibrated_and_not_otherwise() -> None:
+    rng = np.random.default_rng(4)
+    confidence = rng.uniform(0.5, 1, 3000)
+    honest = calibration_interval(confidence, rng.random(3000) < confidence, resamples=300)
+    boastful = calibration_interval(confidence, rng.random(3000) < confidence - 0.2, resamples=300)
+    assert honest.low == 0.0
+    assert boastful.low < 0.2 < boastful.high + 0.01
+    assert boastful.low > 0.1
+
+
+def test_calibration_error_by_hand() -> None:
+    found = calibration_interval(np.array([0.9, 0.9, 0.6, 0.6]), np.array([True, False, True, True]), bins=10)
+    assert found.estimate == pytest.approx((2 * 0.4 + 2 * 0.4) / 4)
+    assert accuracy.calibration_interval(np.array([1.0]), np.array([True])).estimate == 0.0
