@@ -34,7 +34,7 @@ from skytrigger.eo.tiles import BadTile
 
 SHARD_BYTES, SHARD_TILES = 1 << 24, 512
 NAMED_IN_ERROR = 20
-_PROBES = 32
+_PROBES = 16
 
 
 def pack_key(hashes: Sequence[str]) -> str:
