@@ -1,0 +1,102 @@
+"""skytrigger doublets"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from skytrigger.cli.outcome import Outcome
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _configure_train(commands.add_parser("train", help="train a filter and its boosted-trees baseline"))
+    _configure_evaluate(commands.add_parser("evaluate", help="AUC and fake rejection, beside the baseline"))
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        default="synthetic",
+        metavar="FILE|synthetic[:COUNT]",
+        help="HDF5 file of doublets (gzipped or not), or simulated ones (default)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the split, the weights and the simulator (default 0)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all this process may use)")
+
+
+def _configure_train(parser: argparse.ArgumentParser) -> None:
+    _add_data(parser)
+    parser.add_argument("--model", default="doublets_small", help="doublets_small or doublets_cnn")
+    parser.add_argument("--out", required=True, help="run folder; an interrupted run there goes on")
+    parser.add_argument("--channels", type=int, default=2, help="of simulated doublets: 2 or 20")
+    parser.add_argument("--epochs", type=int, help="default: the network's own")
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--copies", type=int, default=4, help="augmented copies of the training part (default 4)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
+
+
+def _configure_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="RUN|MODEL.onnx", nargs="?", help="default: the filter of the package")
+    _add_data(parser)
+    parser.add_argument(
+        "--split",
+        default="auto",
+        choices=("auto", "train", "val", "test", "all"),
+        help="auto: test where the model was trained on these very data, all otherwise",
+    )
+    parser.add_argument("--trees", help="trees.onnx to show beside (default: the run's own, else the package's)")
+    parser.add_argument("--runtime", default="onnxruntime", help="engine of a model file")
+    parser.add_argument("--out", help="folder for metrics.json, predictions.parquet and roc.png")
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    return {"train": _train, "evaluate": _evaluate}[args.action](args)
+
+
+def _train(args: argparse.Namespace) -> Outcome:
+    from skytrigger.core.progress import track
+    from skytrigger.hep.doublets.data import load_doublets
+    from skytrigger.hep.doublets.training import default_recipe, train_filter
+
+    recipe = default_recipe(
+        args.model, args.seed, epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.learning_rate
+    )
+    dataset = load_doublets(args.data, channels=args.channels, seed=args.seed)
+    with track(f"train {recipe.model}", recipe.epochs) as advance:
+        folder = train_filter(
+            dataset,
+            recipe,
+            args.out,
+            copies=args.copies,
+            device=args.device,
+            threads=args.threads,
+            on_epoch=lambda h: advance(1, f"epoch {h['epoch']}: validation loss {h['val_loss']:.4f}"),
+        )
+    history = folder.history()
+    last = history[-1]
+    text = (
+        f"{recipe.model}: {len(history)} epochs, {sum(h['seconds'] for h in history):.1f} s, validation loss "
+        f"{last['val_loss']:.4f}, accuracy {100 * last['val_accuracy']:.1f} %; run folder {folder.path}"
+    )
+    return Outcome({"run": str(folder.path), "epochs": len(history), "history": history}, text)
+
+
+def _evaluate(args: argparse.Namespace) -> Outcome:
+    from skytrigger.core.files import write_json
+    from skytrigger.hep.doublets.data import load_doublets
+    from skytrigger.hep.doublets.evaluation import channels_of, describe, evaluate_filter, packaged
+    from skytrigger.hep.doublets.figures import roc_png
+    from skytrigger.learn.predictions import write_predictions
+
+    model = args.model or packaged()
+    dataset = load_doublets(args.data, channels=channels_of(model), seed=args.seed)
+    found, predictions = evaluate_filter(
+        model, dataset, part=args.split, trees=args.trees, runtime=args.runtime, threads=args.threads
+    )
+    if args.out:
+        write_predictions(Path(args.out) / "predictions.parquet", predictions)
+        write_json(Path(args.out) / "metrics.json", found)
+        roc_png(found, Path(args.out) / "roc.png")
+    return Outcome(found, describe(found))

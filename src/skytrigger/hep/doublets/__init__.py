@@ -1,0 +1,1 @@
+"""The pixel-doublet filter: do the two hits of a track seed belong together?"""
