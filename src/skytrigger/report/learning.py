@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skytrigger.measure.seed_variance import seed_variance
-from skytrigger.measure.stats import Interval, TooFewSamples, bootstrap_interval, median_interval
+from skytrigger.measure.stats import Interval, TooFewSamples, bootstrap_interval, median_interval, wilson
 from skytrigger.report import svg
 from skytrigger.report.content import (
     NOTHING,
@@ -23,6 +23,7 @@ from skytrigger.report.content import (
     compact_seconds,
     estimate,
     number,
+    span,
 )
 from skytrigger.report.study_folder import Run, StudyFolder
 
@@ -39,7 +40,7 @@ def accuracy_of(runs: Sequence[Run]) -> Interval | None:
     if not judged:
         return None
     held = [r for r in judged if r.predictions is not None]
-    if len(held) > 1 and len({r.predictions.ids and len(r.right) for r in held if r.predictions}) == 1:
+    if len(held) > 1 and len({r.image_ids for r in held}) == 1:
         return seed_variance(np.array([r.right for r in held])).accuracy
     if len(judged) == 1:
         return wilson_of(judged[0])
@@ -58,7 +59,7 @@ def wilson_of(run: Run) -> Interval | None:
 def loss_of(runs: Sequence[Run]) -> Interval | None:
     """Mean loss over images and seeds; the interval is a bootstrap of the images (seeds as they are)."""
     held = [r for r in runs if r.predictions is not None]
-    if not held or len({len(r.losses) for r in held}) != 1:
+    if not held or len({r.image_ids for r in held}) != 1:
         return None
     try:
         return bootstrap_interval(np.mean([r.losses for r in held], axis=0), resamples=1000)
@@ -145,9 +146,9 @@ def curves_section(study: StudyFolder, mark: str = "") -> tuple[Section, dict[st
             ]
             key = f"{mark}{what}-{number_}"
             log = what == "loss"
-            span = (low, high) if log else (0.0, 1.0)
+            ends = (low, high) if log else (0.0, 1.0)
             title = "loss (nats, logarithmic)" if log else "accuracy"
-            drawn = svg.curves(key, title, lines, *span, log=log, percent=not log)
+            drawn = svg.curves(key, title, lines, *ends, log=log, percent=not log)
             panels.append((name if log else "", drawn))
             data[key] = {
                 "percent": not log,
@@ -158,11 +159,12 @@ def curves_section(study: StudyFolder, mark: str = "") -> tuple[Section, dict[st
         "their axes. Training figures are taken while the weights still change (and with dropout on, where the network "
         "has it), so validation may lie above them."
     )
-    blocks: list[Block] = [Figure(panels, caption), _gap_table(networks)]
+    blocks: list[Block] = [Figure(panels, caption), _gap_table(networks, study.data.get("split"))]
     return Section("curves", "Training curves", blocks), data
 
 
-def _gap_table(networks: dict[str, list[Run]]) -> Table:
+def _gap_table(networks: dict[str, list[Run]], split: Any) -> Table:
+    sizes = split if isinstance(split, dict) else {}
     rows = []
     for name, runs in networks.items():
         last = [r.history[-1] for r in runs]
@@ -174,7 +176,12 @@ def _gap_table(networks: dict[str, list[Run]]) -> Table:
             ("val_loss", 1, "{:.3f}"),
         ):
             values = [scale * x[key] for x in last]
-            cells.append(number(fmean(values), form, _range(values, form)))
+            images = sizes.get(key.split("_")[0]) if key.endswith("accuracy") else None
+            if len(values) == 1 and isinstance(images, int) and images > 0:
+                small = span(wilson(min(images, round(last[0][key] * images)), images), "{:.1f}", 100)
+            else:
+                small = _range(values, form)
+            cells.append(number(fmean(values), form, small))
         gaps = [100 * (x["train_accuracy"] - x["val_accuracy"]) for x in last]
         cells.append(number(fmean(gaps), "{:+.1f} points", _range(gaps, "{:+.1f}")))
         ratios = [x["val_loss"] / x["train_loss"] for x in last if x["train_loss"] > 0]
@@ -183,8 +190,9 @@ def _gap_table(networks: dict[str, list[Run]]) -> Table:
     head = ("network", "seeds", "epochs", "training accuracy", "validation accuracy", "training loss",
             "validation loss", "gap in accuracy", "validation / training loss")  # fmt: skip
     caption = (
-        "After the last epoch: mean over seeds, below it smallest to largest. A large gap is overtraining. Validation "
-        "images serve the choice of epochs, not the claim of accuracy, which is made above."
+        "After the last epoch: mean over seeds, below it smallest to largest; with one seed Wilson's 95 % interval of "
+        "an accuracy, and none for the rest. A large gap is overtraining. Validation images serve the choice of "
+        "epochs, not the claim of accuracy, which is made above."
     )
     return Table(head, rows, caption)
 

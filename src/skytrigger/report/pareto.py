@@ -1,4 +1,8 @@
-"""Accuracy against time per image: which networks and engines nothing else beats in both, and how surely."""
+"""Accuracy against time per image: which networks and engines nothing else beats in both, and how surely.
+
+`measure.pareto.front_probability` draws every candidate for itself. Here one network stands in several candidates (its
+engines) and all networks saw the same images, so accuracies are drawn jointly, by resampling those images.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from skytrigger.measure.pareto import on_front
 from skytrigger.measure.stats import normal_quantile
 from skytrigger.report import svg
 from skytrigger.report.content import Block, Figure, Section, Table, Value, estimate, number, words
@@ -18,22 +23,14 @@ from skytrigger.report.timing import Timing
 DRAWS = 2000
 
 
-def front(accuracy: NDArray[np.float64], time_s: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(..., n) whether no other point is at least as good in both and better in one (the Pareto front)."""
-    a, t = accuracy[..., :, None], time_s[..., :, None]
-    b, u = accuracy[..., None, :], time_s[..., None, :]
-    beaten = (b >= a) & (u <= t) & ((b > a) | (u < t))
-    return np.asarray(~beaten.any(axis=-1))
-
-
 def accuracy_draws(runs: Sequence[Sequence[Run]], seed: int = 0) -> NDArray[np.float64] | None:
     """(draws, networks) mean accuracies when images, the same for all networks, and each network's seeds are redrawn.
 
-    None where the networks were not evaluated on equally many images.
+    None where the networks were not evaluated on the same images.
     """
-    rights = [np.array([r.right for r in group], dtype=np.float64) for group in runs]
-    if len({r.shape[1] for r in rights}) != 1:
+    if len({r.image_ids for group in runs for r in group}) != 1:
         return None
+    rights = [np.array([r.right for r in group], dtype=np.float64) for group in runs]
     rng = np.random.default_rng(seed)
     n = rights[0].shape[1]
     drawn = np.empty((DRAWS, len(rights)))
@@ -73,7 +70,8 @@ def pareto_section(study: StudyFolder, timed: Sequence[Timing]) -> Section | Non
     blocks: list[Block] = []
     for key in sorted({(*t.setting, t.host) for t in own}):
         group = [t for t in own if (*t.setting, t.host) == key]
-        chance = front(drawn[:, [place[t.network] for t in group]], time_draws(group)).mean(axis=0)
+        accuracies = drawn[:, [place[t.network] for t in group]]
+        chance = on_front(np.stack([-accuracies, time_draws(group)], axis=-1)).mean(axis=0)
         blocks += _blocks(group, networks, chance)
     return Section("pareto", "Accuracy against time", blocks)
 
@@ -82,7 +80,7 @@ def _blocks(group: Sequence[Timing], networks: dict[str, list[Run]], chance: NDA
     size, device = group[0].setting
     accuracies = {name: accuracy_of(runs) for name, runs in networks.items()}
     pairs = [(t, a) for t in group if (a := accuracies[t.network]) is not None]
-    on = front(np.array([a.estimate for _, a in pairs]), np.array([t.summary.item_s.estimate for t, _ in pairs]))
+    on = on_front(np.array([[-a.estimate, t.summary.item_s.estimate] for t, a in pairs]))
     spots, rows = [], []
     for (t, accuracy), p, best in zip(pairs, chance, on, strict=True):
         name = f"{t.network}, {t.engine}"

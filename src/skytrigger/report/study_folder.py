@@ -49,6 +49,11 @@ class Run:
     predictions_file: Path | None
 
     @cached_property
+    def image_ids(self) -> tuple[str, ...]:
+        """Ids of the evaluated images, sorted."""
+        return tuple(sorted(self._held.ids))
+
+    @cached_property
     def right(self) -> NDArray[np.bool_]:
         """(n,) whether each image was recognised, in the order of the sorted ids."""
         held = self._held

@@ -49,7 +49,8 @@ class Axis:
         """Four to eight round values."""
         if not self.log:
             return _linear_ticks(self.low, self.high)
-        steps = (1, 2, 5) if self.high - self.low < 2.2 else (1,)
+        decades = self.high - self.low
+        steps = (1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2.2 else (1,)
         powers = range(math.floor(self.low), math.ceil(self.high) + 1)
         values = [s * 10.0**p for p in powers for s in steps]
         kept = [v for v in values if self.low - 1e-9 <= math.log10(v) <= self.high + 1e-9]
@@ -140,7 +141,7 @@ def intervals(title: str, unit: str, bars: Sequence[Bar], *, log: bool = True, o
                   text(x(tick), y + 20, f"{tick:g}", "tick", "middle")]  # fmt: skip
     if one:
         parts.append(line(x(1), top, x(1), y + 6, "one"))
-    parts.append(text(right + 8, y + 20, unit, "tick"))
+    parts.append(text(width, y + 20, unit, "tick", "end"))
     return _svg(width, height, f"{title}, {unit}; the table below holds the same figures", [*parts, *body])
 
 

@@ -13,8 +13,9 @@ from skytrigger.core.errors import InputError
 from skytrigger.measure.accuracy import holm
 from skytrigger.measure.host import host_id
 from skytrigger.measure.records import Record
+from skytrigger.measure.roofline import RooflinePoint
 from skytrigger.measure.stats import Interval
-from skytrigger.measure.summary import TimeSummary, energy_summary, time_summary
+from skytrigger.measure.summary import TimeSummary, energy_summary, roofline_of, time_summary
 from skytrigger.measure.tables import rows as flat_rows
 from skytrigger.report import svg
 from skytrigger.report.content import (
@@ -46,6 +47,7 @@ class Timing:
 
     record: Record
     summary: TimeSummary
+    ceiling: RooflinePoint | None = None
     speedup: Interval | None = None
     verdict: str = ""
     reasons: tuple[str, ...] = ()
@@ -77,12 +79,27 @@ class Timing:
 
 
 def timings(records: Sequence[Record]) -> list[Timing]:
-    """Every latency and throughput record, with its speed-up where its run holds the framework too."""
+    """Every latency and throughput record, with its speed-up where its run holds the framework too.
+
+    Raises
+    ------
+    InputError
+        A record whose free parts (`extra`, `conditions`) are not what `bench` writes.
+    """
+    try:
+        return _timings(records)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise InputError(
+            f"a timing record is malformed: {error!r}", remedy="measure again with skytrigger bench"
+        ) from error
+
+
+def _timings(records: Sequence[Record]) -> list[Timing]:
     found = []
     for record in records:
         summary = time_summary(record) if record.kind in TIMED else None
         if summary is not None:
-            found.append(Timing(record, summary))
+            found.append(Timing(record, summary, roofline_of(record, records)))
     families: dict[tuple[Any, ...], list[int]] = {}
     for i, t in enumerate(found):
         what = t.record.what
@@ -183,7 +200,7 @@ def _figure(group: Sequence[Timing], size: int, device: str, hosts: dict[str, st
 def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str]) -> Table:
     tails = sorted({p for t in group for p in t.summary.percentiles_s if p != "p50"}, key=lambda p: float(p[1:]))
     energy = any(energy_summary(t.record) for t in group)
-    several = len(hosts) > 1
+    several, ceiling = len(hosts) > 1, any(t.ceiling for t in group)
     rows = []
     for t in group:
         what, ms, rate = t.record.what, _ms(t), t.summary.items_per_s
@@ -192,12 +209,15 @@ def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str
             row.insert(0, words(hosts.get(t.host)))
         row += [number(ms.estimate, "{:.3g}", span(ms)), number(rate.estimate, "{:.4g}", span(rate))]
         row += [number(t.summary.percentiles_s.get(p, math.nan) * 1e3) for p in tails]
-        row += [_speedup(t), number(t.summary.call_s.n, "{:d}", _how(t))]
+        row += [_speedup(t), number(t.summary.call_s.n, "{:d}")]
+        row += [_ceiling(t)] if ceiling else []
         row += [_joules(t)] if energy else []
+        row += [words(_remarks(t))]
         rows.append(row)
     head = [*(["host"] if several else []), "network", "runtime", "precision", "threads", "ms/image", "images/s",
             *(f"{p}, ms/batch" for p in tails), "speed-up over torch fp32", "calls timed (n)",
-            *(["mJ/image above idle"] if energy else [])]  # fmt: skip
+            *(["of the machine's ceiling"] if ceiling else []), *(["mJ/image above idle"] if energy else []),
+            "remarks"]  # fmt: skip
     caption = (
         f"Batch {size} on {device}. Median over all timed calls with its 95 % interval. Speed-up: the framework's time "
         "divided by this engine's, paired visit by visit within one counterbalanced run, with a bootstrap interval "
@@ -207,12 +227,13 @@ def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str
     return Table(tuple(head), rows, caption)
 
 
-def _how(t: Timing) -> str:
-    blocks = t.record.extra.get("blocks")
-    said = f"{blocks} blocks" if blocks else ""
+def _remarks(t: Timing) -> str:
+    """Why a speed-up is not established, and what else one should know."""
+    said = list(t.reasons) if t.verdict == "not established" else []
     if not t.record.extra.get("warmup", {}).get("agreed", True):
-        said += ", warm-up did not settle"
-    return said.strip(", ")
+        said = [*(r for r in said if "warm-up" not in r), "warm-up did not settle"]
+    blocks = t.record.extra.get("blocks")
+    return "; ".join([*([f"{blocks} blocks"] if blocks else []), *said])
 
 
 def _speedup(t: Timing) -> Value:
@@ -225,6 +246,15 @@ def _speedup(t: Timing) -> Value:
     if t.verdict == "not established":
         return Value(f"{text}, not established", t.speedup.estimate, small, tone)
     return Value(f"{text} {t.verdict}" if t.verdict == "slower" else text, t.speedup.estimate, small, tone)
+
+
+def _ceiling(t: Timing) -> Value:
+    """Share of the nearer ceiling (matrix product or copy) that was measured in the same run."""
+    if t.ceiling is None:
+        return NOTHING
+    call, least = t.summary.call_s, t.ceiling.least_s
+    reach = f"{100 * least / call.high:.0f} to {100 * least / call.low:.0f}, " if call.known and call.low > 0 else ""
+    return Value(f"{100 * t.ceiling.fraction:.0f} %", t.ceiling.fraction, f"{reach}{t.ceiling.bound}")
 
 
 def _joules(t: Timing) -> Value:
