@@ -145,7 +145,7 @@ def test_huge_lzma_dictionary_is_not_allocated(tmp_path: Path) -> None:
     assert read(tmp_path, bytes(raw)) == CONTENT
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), method=st.sampled_from(METHODS))
 def test_damaged_archives_raise_nothing_else(
     make: SimpleNamespace, cache: Path, tmp_path: Path, data: st.DataObject, method: int

@@ -11,8 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
 from skytrigger.eo.load import load
+
+
+def store_of(data: Dataset) -> Path:
+    assert isinstance(data.x, np.memmap)
+    return Path(data.x.filename).parent
 
 
 def test_contract(make: SimpleNamespace, cache: Path, tmp_path: Path) -> None:
@@ -273,10 +279,22 @@ def test_cache_is_keyed_by_content(make: SimpleNamespace, cache: Path, tmp_path:
     path = make.write_zip(tmp_path / "a.zip", make.small_set())
     first = load([str(path)])
     shutil.copy(path, tmp_path / "b.zip")
-    assert load([str(tmp_path / "b.zip")]).source["store"] == first.source["store"]
+    assert store_of(load([str(tmp_path / "b.zip")])) == store_of(first)
     make.write_zip(path, make.small_set() | {"River/River_9.tif": make.tile(9)})
     assert len(load([str(path)])) == 7
     assert len(list((cache / "tiles").glob("*[!k]"))) == 2  # no work folders are left
+
+
+def test_refused_files_are_part_of_the_content(make: SimpleNamespace, cache: Path, tmp_path: Path) -> None:
+    """A file that is refused by its name alone is not forgotten, nor remembered after it is gone."""
+    root = make.write_folder(tmp_path / "a", make.small_set())
+    assert len(load([str(root)])) == 6
+    (root / "River" / "Forest_9.tif").write_bytes(make.tile(9))
+    with pytest.raises(InputError, match="its name says 'Forest'"):
+        load([str(root)])
+    assert len(load([str(root)], skip_bad=True)) == 6
+    (root / "River" / "Forest_9.tif").unlink()
+    assert load([str(root)]).source["skipped"] == []
 
 
 def test_changed_file_of_a_folder_is_noticed(make: SimpleNamespace, cache: Path, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_places_follow_the_spatial_lists(opened: dict[str, Dataset]) -> None:
 
 def test_lists_of_names(real_data: Path, opened: dict[str, Dataset]) -> None:
     lists = [real_data / f"eurosat-spatial-{part}.txt" for part in ("train", "val")]
-    union = load([opened[name].source["store"] for name in COUNTS if "_ms_" in name])
+    union = load([str(Path(opened[name].x.filename).parent) for name in COUNTS if "_ms_" in name])
     split = split_lists(union, *lists)
     assert [split.facts["lists"][part]["found"] for part in ("train", "val")] == [812, 276]
     assert [split.facts["lists"][part]["names"] for part in ("train", "val")] == [16200, 5400]

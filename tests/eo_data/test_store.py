@@ -107,7 +107,7 @@ def test_damage_is_named(store: Path, damage: Callable[[Path], Any], message: st
 
 def test_damage_in_the_cache_is_named(make: SimpleNamespace, cache: Path, tmp_path: Path) -> None:
     path = str(make.write_zip(tmp_path / "a.zip", make.small_set()))
-    kept = Path(load([path]).source["store"])
+    kept = Path(load([path]).x.filename).parent
     flip(kept / "x.npy", 300_000)
     with pytest.raises(InputError, match=r"x.npy is not what was packed(.|\n)*pack again"):
         load([path])

@@ -6,6 +6,7 @@ import contextlib
 import io
 import struct
 import tracemalloc
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -88,6 +89,32 @@ def float_tile(make: SimpleNamespace) -> bytes:
     return bytes(make.tiff(image))
 
 
+def lzw(make: SimpleNamespace) -> bytes:
+    """Only the tag: writing LZW needs another package."""
+    return bytes(make.tile(1)).replace(struct.pack("<HHIH", 259, 3, 1, 1), struct.pack("<HHIH", 259, 3, 1, 5), 1)
+
+
+def bomb(make: SimpleNamespace) -> bytes:
+    """The pixels' place is taken by a deflate stream that becomes 100 MB."""
+    random = np.random.default_rng(0).integers(0, 60_000, (64, 64, 13)).astype(np.uint16)
+    content = bytearray(make.tiff(random, compression="zlib"))
+    packed = zlib.compress(bytes(100_000_000))
+    start = content.index(b"\x78\x9c")
+    content[start : start + len(packed)] = packed
+    return bytes(content)
+
+
+def huge_parts(make: SimpleNamespace) -> bytes:
+    content = bytearray(make.tiff(make.pixels(1), compression="zlib", tile=(64, 64)))
+    for tag in (322, 323):  # TileWidth, TileLength
+        for kind, width in ((3, "<HHIHH"), (4, "<HHII")):
+            old = struct.pack(width, tag, kind, 1, 64, *([0] if kind == 3 else []))
+            if old in content:
+                at = content.index(old)
+                content[at : at + 12] = struct.pack("<HHII", tag, 4, 1, 1_000_000)
+    return bytes(content)
+
+
 def png() -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (64, 64)).save(stream, "PNG")
@@ -102,6 +129,9 @@ BAD = [
     ("nan", "a.tif", float_tile, "1 NaN or infinite"),
     ("float", "a.tif", lambda make: make.tiff(make.pixels(1).astype(np.float32)), "float32 values, expected uint16"),
     ("int16", "a.tif", lambda make: make.tiff(make.pixels(1).astype(np.int16)), "int16 values, expected uint16"),
+    ("lzw", "a.tif", lzw, "compression LZW; none and deflate"),
+    ("deflate bomb", "a.tif", bomb, "a part unpacks to more than its 106496 bytes"),
+    ("huge parts", "a.tif", huge_parts, "parts of 1000000x1000000"),
     ("uint8", "a.tif", lambda make: make.tiff(make.pixels(1).astype(np.uint8)), "uint8 values, expected uint16"),
     ("12 bands", "a.tif", lambda make: make.tiff(make.pixels(1, bands=12)), "12 bands, expected 13"),
     ("1 band", "a.tif", lambda make: make.tiff(make.pixels(1, bands=1)[..., 0]), "1 bands, expected 13"),

@@ -25,14 +25,14 @@ def test_agrees_with_proj(zone: int, south: bool, east: float, north: float, lon
     np.testing.assert_allclose(found, [longitude, latitude], rtol=0, atol=1e-11)  # 1e-11 degrees is a micrometre
 
 
-@given(st.floats(0.0, 84.0), st.integers(1, 60))
+@given(st.floats(0.01, 84.0), st.integers(1, 60))
 def test_central_meridian_is_the_meridian_arc(latitude: float, zone: int) -> None:
     e2 = utm.FLATTENING * (2 - utm.FLATTENING)
 
     def radius(phi: float) -> float:
         return float(utm.SEMI_MAJOR_M * (1 - e2) / (1 - e2 * np.sin(phi) ** 2) ** 1.5)
 
-    arc, _ = quad(radius, 0.0, np.radians(latitude), epsabs=1e-7, epsrel=1e-13)
+    arc, _ = quad(radius, 0.0, np.radians(latitude), epsabs=1e-6, epsrel=1e-12)
     lon, lat = utm.to_lonlat(500_000.0, 0.9996 * arc, zone)
     assert lat == pytest.approx(latitude, abs=1e-10)
     assert lon == pytest.approx(6 * zone - 183, abs=1e-12)

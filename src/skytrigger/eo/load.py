@@ -11,7 +11,7 @@ from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import cache_folder, sha256_file, sha256_json
 from skytrigger.core.progress import say
-from skytrigger.eo.bands import select_bands
+from skytrigger.eo.bands import EUROSAT_ORDER, select_bands
 from skytrigger.eo.pack import pack_key, pack_listing, refuse_skipped
 from skytrigger.eo.sources import list_sources, source_hashes
 from skytrigger.eo.store import is_store, open_store, save_store
@@ -48,6 +48,7 @@ def load(paths: Sequence[str], *, bands: str = "all", skip_bad: bool = False, wo
     texts = [str(path) for path in paths]
     if not texts:
         raise InputError("no data given", expected="a folder or zip of tiles, a packed store, or synthetic")
+    select_bands(bands, EUROSAT_ORDER)  # a misspelt band is refused before hours of packing
     made_up = [text for text in texts if text == SYNTHETIC or text.startswith(f"{SYNTHETIC}:")]
     if made_up:
         if len(texts) > 1:
@@ -65,7 +66,7 @@ def _packed(paths: Sequence[str], skip_bad: bool, workers: int | None) -> Datase
     """The union of `paths`, from the cache where the same content was packed before."""
     listing = list_sources(paths)
     hashes = source_hashes(listing)
-    out = cache_folder() / "tiles" / pack_key(hashes)[:32]
+    out = cache_folder() / "tiles" / pack_key(listing, hashes)[:32]
     if not is_store(out):
         return pack_listing(listing, hashes, out, skip_bad=skip_bad, workers=workers)
     data = open_store(out)

@@ -32,14 +32,14 @@ from skytrigger.eo.shards import PLAN, RAW, SHARDS, Plan, Reader, record_path
 from skytrigger.eo.sources import Listing, list_sources, source_hashes
 from skytrigger.eo.tiles import BadTile
 
-SHARD_BYTES, SHARD_TILES = 1 << 24, 512
+SHARD_BYTES, SHARD_TILES = 1 << 22, 512
 NAMED_IN_ERROR = 20
 _PROBES = 16
 
 
-def pack_key(hashes: Sequence[str]) -> str:
-    """Content address of a store: what goes in, and the version of how it is packed."""
-    return sha256_json([store.FORMAT, store.VERSION, *hashes])
+def pack_key(listing: Listing, hashes: Sequence[str]) -> str:
+    """Content address of a store: what goes in, what is refused, and the version of how it is packed."""
+    return sha256_json([store.FORMAT, store.VERSION, list(hashes), listing.bad, listing.ignored])
 
 
 def pack(paths: Sequence[str], out: str | Path, *, skip_bad: bool = False, workers: int | None = None) -> Dataset:
@@ -68,12 +68,12 @@ def pack(paths: Sequence[str], out: str | Path, *, skip_bad: bool = False, worke
 
 def pack_listing(listing: Listing, hashes: Sequence[str], out: Path, *, skip_bad: bool, workers: int | None) -> Dataset:
     """Pack a listing whose sources have these content hashes."""
-    partial = out.with_name(f"{out.name}.partial")
+    partial, key = out.with_name(f"{out.name}.partial"), pack_key(listing, hashes)
     with _locked(partial):
         if not out.exists():  # another process may have packed it while this one waited
             finished = partial / "store"
-            if not _is_ready(finished, pack_key(hashes)):
-                plan = _plan(listing, pack_key(hashes))
+            if not _is_ready(finished, key):
+                plan = _plan(listing, key)
                 _prepare(partial, plan)
                 run_shards(partial, plan, workers)
                 _finish(partial, plan, listing, hashes, skip_bad)
@@ -151,7 +151,7 @@ def _plan(listing: Listing, key: str) -> Plan:
     (shape, dtype, names, units), _ = kinds.most_common(1)[0]
     known = EUROSAT_ORDER if units == "DN" else ("B04", "B03", "B02")
     channels = tuple(name for name in known if name in names)
-    rows = max(1, min(SHARD_TILES, SHARD_BYTES // int(np.prod(shape))))
+    rows = max(1, min(SHARD_TILES, SHARD_BYTES // (int(np.prod(shape)) * np.dtype(dtype).itemsize)))
     return Plan(key, listing.sources, candidates, shape, dtype, channels, units, rows)
 
 

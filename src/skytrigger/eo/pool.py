@@ -71,7 +71,13 @@ def _start(folder: Path) -> subprocess.Popen[str]:
     }
     command = [sys.executable, "-m", "skytrigger.eo.shards", str(folder)]
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        env=environment,
+        start_new_session=True,  # Ctrl-C is for the parent, which ends its workers
     )
 
 

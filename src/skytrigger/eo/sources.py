@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -11,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skytrigger.core.errors import InputError
+from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.files import cache_folder, read_json, sha256_file, sha256_json, write_json
 from skytrigger.core.progress import track
 from skytrigger.eo import archive
@@ -119,7 +120,8 @@ def _list_store(listing: Listing, number: int) -> None:
 def _list_zip(listing: Listing, number: int) -> None:
     with archive.open_zip(listing.sources[number].path) as opened:
         for index, info in enumerate(opened.infolist()):
-            if not info.is_dir() and _add(listing, number, info.orig_filename.replace("\\", "/"), "", index):
+            name = info.orig_filename.replace("\\", "/")
+            if not name.endswith("/") and _add(listing, number, name, "", index):
                 try:
                     archive.check_member(info, LIMIT_BYTES)
                 except archive.MemberError as error:
@@ -206,23 +208,36 @@ def source_hashes(listing: Listing) -> list[str]:
             hashes.append(str(read_json(memo)["sha256"]))
             continue
         digest = sha256_file(root) if source.kind == "zip" else _folder_hash(root, members)
-        write_json(memo, {"sha256": digest, "source": root.name})
+        with contextlib.suppress(SkytriggerError):  # only a shortcut
+            write_json(memo, {"sha256": digest, "source": root.name})
         hashes.append(digest)
     return hashes
 
 
 def _stat_hash(root: Path, members: Sequence[Path]) -> str:
-    facts = []
+    facts: list[tuple[object, ...]] = []
     for member in members:
-        info = member.stat()
-        facts.append((str(member), info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino))
+        try:
+            info = member.stat()
+        except OSError as error:
+            facts.append((str(member), error.errno))
+        else:
+            facts.append((str(member), info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino))
     return sha256_json([str(root), facts])
+
+
+def _file_hash(path: Path) -> str:
+    """SHA-256, or why there is none: packing then names the file."""
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        return f"unreadable: {error.errno}"
 
 
 def _folder_hash(root: Path, members: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     with ThreadPoolExecutor(4) as pool, track(f"reading {root.name}", len(members)) as advance:
-        for member, content in zip(members, pool.map(sha256_file, members), strict=True):
+        for member, content in zip(members, pool.map(_file_hash, members), strict=True):
             digest.update(f"{member.relative_to(root).as_posix()}\0{content}\n".encode())
             advance()
     return sha256_json(digest.hexdigest())

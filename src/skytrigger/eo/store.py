@@ -8,6 +8,7 @@ Pixels are read for that once, and again only when ``x.npy`` is another file tha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -30,7 +31,7 @@ _LISTS = ("channels", "classes", "shape")
 
 def is_store(path: Path) -> bool:
     """Whether the folder is, or claims to be, a packed store."""
-    return (path / META).is_file()
+    return (path / META).is_file() and any((path / name).is_file() for name in (X, Y, IDS))
 
 
 def labels_hash(y: NDArray[np.int64], ids: Sequence[str], lonlat: NDArray[np.float64]) -> str:
@@ -132,7 +133,7 @@ def open_store(path: Path, *, verify: bool | None = None) -> Dataset:
         content_hash=meta["content_hash"],
         units=meta["units"],
         lonlat=lonlat if np.isfinite(lonlat).any() else None,
-        source={**meta["source"], "store": str(path)},
+        source=meta["source"],
     )
 
 
@@ -199,7 +200,8 @@ def _facts(path: Path, meta_hash: str) -> dict[str, Any]:
 
 def stamp(path: Path) -> None:
     """Remember that the pixels of this very store, with this meta.json, were read and found right."""
-    write_json(_stamp_path(path), _facts(path, _read_meta(path)["meta_hash"]))
+    with contextlib.suppress(SkytriggerError):  # without a cache they are read every time
+        write_json(_stamp_path(path), _facts(path, _read_meta(path)["meta_hash"]))
 
 
 def _is_stamped(path: Path, meta_hash: str) -> bool:

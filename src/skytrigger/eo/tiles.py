@@ -7,6 +7,7 @@ import math
 import re
 import struct
 import warnings
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +117,27 @@ def _check_page(page: Any, file_bytes: int, pages: int) -> None:
         raise BadTile(f"truncated: pixel data up to byte {max(ends, default=0)} of {file_bytes}")
     if page.compression == 1 and sum(page.databytecounts) < claimed:
         raise BadTile(f"{sum(page.databytecounts)} bytes of pixels, {claimed} needed")
+    if page.compression != 1:
+        _check_compressed(page, len(ends))
+
+
+def _check_compressed(page: Any, segments: int) -> None:
+    """Refuse what unpacks to more than its strips or tiles hold; tifffile sets no bound."""
+    if page.compression not in (8, 32946):
+        raise BadTile(
+            f"TIFF compression {getattr(page.compression, 'name', page.compression)}; none and deflate are read"
+        )
+    samples = 1 if page.planarconfig == 2 else int(page.samplesperpixel)
+    width, height = int(page.imagewidth), min(int(page.rowsperstrip), int(page.imagelength))
+    if page.is_tiled:
+        width, height = int(page.tilewidth), int(page.tilelength)
+    bound = width * height * samples * page.dtype.itemsize
+    if bound * segments > LIMIT_BYTES:
+        raise BadTile(f"claims {segments} parts of {width}x{height} pixels")
+    for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+        page.parent.filehandle.seek(offset)
+        if len(zlib.decompressobj().decompress(page.parent.filehandle.read(size), bound + 1)) > bound:
+            raise BadTile(f"a part unpacks to more than its {bound} bytes")
 
 
 def _bands_first(page: Any) -> NDArray[Any]:
