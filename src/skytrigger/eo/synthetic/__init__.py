@@ -60,10 +60,10 @@ def make(count: int = 800, seed: int = 0) -> Dataset:
     InputError
         `count` below 1 or `seed` below 0.
     """
-    if count < 1:
-        raise InputError(f"{count} synthetic tiles asked for", expected="a count of at least 1")
-    if seed < 0:
-        raise InputError(f"seed {seed} is negative", expected="a seed of at least 0")
+    for name, value, least in (("count", count, 1), ("seed", seed, 0)):
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+            raise InputError(f"synthetic tiles with {name} {value!r}", expected=f"a whole number of at least {least}")
+    count, seed = int(count), int(seed)
     x = np.empty((count, len(EUROSAT_ORDER), SIZE, SIZE), np.uint16)
     for number in range(count):
         x[number] = tile(number, seed)

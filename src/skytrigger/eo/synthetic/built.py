@@ -21,7 +21,7 @@ def town(canvas: Canvas, where: Mask) -> None:
     rng = canvas.rng
     garden = canvas.new("meadow", "dry_grass" if canvas.chance(0.6) else canvas.soil, 0.1)
     canvas.paint(where, garden, np.clip(0.35 + 0.25 * canvas.noise(1.0) + 0.4 * (canvas.season - 0.5), 0, 1))
-    woods(canvas, where & (canvas.noise(0.8, shortest_m=12) > canvas.between(0.5, 1.4)), 0.12)
+    woods(canvas, where & (canvas.noise(0.8, shortest_m=12) > canvas.between(0.2, 1.6)), 0.12)
     warp = canvas.noise(2.4, shortest_m=250)
     along, across = frame(canvas.between(0, math.pi), warp, canvas.between(0, 25))
     block_along, block_across = canvas.between(85, 190), canvas.between(52, 76)
@@ -34,7 +34,7 @@ def town(canvas: Canvas, where: Mask) -> None:
     dice, size = plots.dice(canvas), plots.dice(canvas)
     front = np.where(plots.row % 2 == 0, -1.0, 1.0) * block_across * 0.03
     house = (
-        (dice < canvas.between(0.72, 0.97))
+        (dice < canvas.between(0.5, 0.97))
         & (np.abs(plots.along) < plot * (0.27 + 0.16 * size))
         & (np.abs(plots.across - front) < block_across * (0.10 + 0.06 * size))
         & ~street
@@ -55,6 +55,16 @@ def town(canvas: Canvas, where: Mask) -> None:
     canvas.paint(street & where, canvas.new("asphalt", "concrete", 0.1), 0.15 + 0.3 * rng.random())
 
 
+ROOFS = (
+    ("roof_white", "concrete"),
+    ("roof_metal", "roof_white"),
+    ("roof_slate", "concrete"),
+    ("roof_slate", "asphalt"),
+    ("roof_dark", "asphalt"),
+    ("concrete", "roof_tile"),
+)
+
+
 def industrial(canvas: Canvas) -> None:
     """Large flat roofs and yards in few big blocks, wide roads, little green."""
     rng = canvas.rng
@@ -67,7 +77,7 @@ def industrial(canvas: Canvas) -> None:
 
     yard = canvas.new("asphalt", "concrete", 0.12)
     canvas.paint(EVERYWHERE, yard, np.clip(dice * 0.9 + 0.12 * canvas.noise(0.8), 0, 1))
-    green = dice < canvas.between(0.05, 0.3)
+    green = dice < canvas.between(0.05, 0.5)
     canvas.paint(green, canvas.new("meadow", canvas.soil, 0.1), np.clip(0.4 + 0.3 * canvas.noise(1.5), 0, 1))
     woods(canvas, green & (canvas.noise(0.8, shortest_m=15) > 0.8))
 
@@ -82,14 +92,8 @@ def industrial(canvas: Canvas) -> None:
     hall = (np.abs(lots.along) < length * step_along) & (np.abs(local) < depth * step_across / parts) & ~green
     canvas.cast_shadow(hall, canvas.between(8, 16))
     ridges = 0.06 * np.sin(2 * math.pi * local / canvas.between(18, 30))
-    roofs = [
-        ("roof_white", "concrete"),
-        ("roof_metal", "roof_white"),
-        ("roof_slate", "concrete"),
-        ("roof_slate", "asphalt"),
-    ]
-    roofs += [("roof_dark", "asphalt"), ("concrete", "roof_tile")]
-    code = np.array([canvas.new(*roofs[k], 0.14) for k in rng.permutation(6)[: rng.integers(3, 6)]], np.intp)
+    chosen = rng.permutation(len(ROOFS))[: rng.integers(3, len(ROOFS))]
+    code = np.array([canvas.new(ROOFS[k][0], ROOFS[k][1], 0.14) for k in chosen], np.intp)
     canvas.paint(hall, code[(key * len(code)).astype(int)], 0.35 * lots.dice(canvas), 1 + ridges)
     road = np.abs(lots.across) > step_across / 2 - canvas.between(5, 9)
     canvas.paint(road, canvas.new("asphalt", "gravel"), 0.1)

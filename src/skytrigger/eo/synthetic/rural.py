@@ -23,7 +23,7 @@ def crop_stages(canvas: Canvas) -> list[str]:
 
 def crop(canvas: Canvas, stage: str) -> tuple[int, float]:
     """One field of an annual crop: its object, and the crop's share of the ground."""
-    soil = canvas.soil if canvas.chance(0.8) else "soil_wet"
+    soil = canvas.soil if canvas.chance(0.9) else "soil_wet"
     if stage == "bare":
         return canvas.new(soil, "crop_young", spread=0.12), canvas.between(0.0, 0.12)
     if stage == "young":
@@ -127,9 +127,9 @@ def forest(canvas: Canvas) -> None:
     woods(canvas, EVERYWHERE, 0.12, conifer=0.35)
     if canvas.chance(0.5):
         woods(canvas, canvas.noise(2.2) > canvas.between(-0.3, 1.2), 0.12, conifer=0.6)
-    if canvas.chance(0.3):
-        canvas.paint(canvas.noise(2.4) > canvas.between(1.5, 2.2), canvas.new("meadow", "shrub"), canvas.between(0, 1))
-    if canvas.chance(0.25):
+    if canvas.chance(0.4):
+        canvas.paint(canvas.noise(2.4) > canvas.between(0.8, 2.0), canvas.new("meadow", "shrub"), canvas.between(0, 1))
+    if canvas.chance(0.12):
         _, across = frame(canvas.between(0, math.pi), canvas.noise(2.0, shortest_m=150), 40)
         canvas.paint(np.abs(across - canvas.between(-150, 150)) < 5, canvas.new("gravel", "meadow"), 0.5)
     canvas.relief(canvas.noise(2.4, shortest_m=60), canvas.between(3, 20))
@@ -148,7 +148,7 @@ def herbaceous(canvas: Canvas) -> None:
 def scrub(canvas: Canvas) -> None:
     """The patchwork itself, at all sizes from 10 to 500 m."""
     grass = "dry_grass" if canvas.season > canvas.between(0.1, 0.6) else "meadow"
-    mosaic = canvas.noise(canvas.between(1.25, 1.6).__round__(1)) + canvas.between(-0.4, 0.4)
+    mosaic = canvas.noise(1.2) + canvas.between(-0.4, 0.4)
     share = _step(mosaic, canvas.between(0.3, 0.7))
     canvas.paint(EVERYWHERE, canvas.new(grass, "shrub", 0.12), share, 1 + 0.05 * canvas.noise(0.5))
     open_ground = canvas.noise(1.4)

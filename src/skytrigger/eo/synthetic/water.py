@@ -28,7 +28,7 @@ def river(canvas: Canvas) -> None:
         town(canvas, canvas.noise(2.4) > canvas.between(0.3, 1.2))
     distance, _ = course(canvas, canvas.between(30, 110), canvas.between(550, 1100))
     distance = distance + 7 * canvas.noise(1.6, shortest_m=30)
-    width = math.exp(canvas.between(math.log(70), math.log(220)))
+    width = math.exp(canvas.between(math.log(85), math.log(240)))
     bank = np.abs(distance) < width / 2 + canvas.between(5, 35)
     if canvas.chance(0.6):
         woods(canvas, bank & (canvas.noise(1.0) > -0.8), 0.1)
@@ -38,13 +38,13 @@ def river(canvas: Canvas) -> None:
 
 
 def sea_lake(canvas: Canvas) -> None:
-    """Open water to the border of the tile; in three of ten a shore."""
-    shore = canvas.chance(0.3)
+    """Open water to the border of the tile; in four of ten a shore."""
+    shore = canvas.chance(0.4)
     if shore:
         countryside(canvas)
     offset = canvas.noise(2.2, shortest_m=40) * 60
     _, across = frame(canvas.between(0, 2 * math.pi))
-    limit = canvas.between(90, 250)
+    limit = canvas.between(20, 250)
     where = (across + offset < limit) if shore else EVERYWHERE
     if shore:
         canvas.paint(
