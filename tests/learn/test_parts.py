@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import tiny
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
 from skytrigger.learn.batches import Batches, augment_d4, channel_statistics

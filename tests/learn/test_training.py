@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
+
+import tiny
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.eo.networks import NAMES, build
 from skytrigger.learn.recipe import Recipe
@@ -129,7 +130,7 @@ def test_early_stopping_keeps_the_best_validation_epoch(tmp_path: Path) -> None:
     assert run.card().notes["kept_epoch"] == best
     assert len(losses) in (best + 2, 30)
     from skytrigger.learn.batches import Batches
-    from skytrigger.learn.train import evaluate_loss
+    from skytrigger.learn.predict import evaluate_loss
 
     network, card = run.load(build)
     batches = Batches(tiny.dataset(), card.mean, card.std, torch.device("cpu"))
@@ -192,3 +193,17 @@ def test_networks_refuse_what_does_not_fit() -> None:
         build("basicc", 13, (64, 64), 10)
     with pytest.raises(InputError, match="multiple of 16"):
         build("1moreconv", 13, (24, 24), 10)
+
+
+def test_energy_of_an_epoch_is_the_meters_power_times_its_seconds(tmp_path: Path) -> None:
+    from skytrigger.measure.meters.protocol import Reading
+    from skytrigger.measure.meters.replay import ReplayMeter
+
+    trace = [Reading(time_s=t / 10, watts=19.0 + 2 * (t % 2)) for t in range(101)]
+    recipe = Recipe("basic", epochs=2, precision="fp32")
+    run = train(build, tiny.dataset(), tiny.split(), recipe, tmp_path, threads=1, meter=ReplayMeter([trace]))
+    for line in run.history():
+        assert line["joules"] == pytest.approx(20 * line["seconds"], rel=1e-6)
+    stuck = ReplayMeter([[Reading(time_s=0.0, joules=5.0)]])
+    run = train(build, tiny.dataset(), tiny.split(), recipe, tmp_path / "stuck", threads=1, meter=stuck)
+    assert all("joules" not in line for line in run.history())

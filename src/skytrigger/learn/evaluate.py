@@ -17,9 +17,9 @@ from skytrigger.core.files import write_json
 from skytrigger.learn.batches import Batches
 from skytrigger.learn.device import resolve_device, resolve_precision, use_threads
 from skytrigger.learn.metrics import metrics
+from skytrigger.learn.predict import predict
 from skytrigger.learn.predictions import Predictions, write_predictions
 from skytrigger.learn.run_folder import Build, RunFolder
-from skytrigger.learn.train import predict
 
 BATCH = 64
 

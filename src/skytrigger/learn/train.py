@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skytrigger import __version__
 from skytrigger.core.card import ModelCard
@@ -22,15 +22,16 @@ from skytrigger.core.seeds import derive, generator
 from skytrigger.learn import distributed
 from skytrigger.learn.batches import Batches, augment_d4, channel_statistics
 from skytrigger.learn.device import resolve_device, resolve_precision, use_threads
+from skytrigger.learn.predict import evaluate_loss
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.run_folder import Build, RunFolder, load_tensors, save_tensors
+from skytrigger.measure.meters.found import open_meters
+from skytrigger.measure.meters.protocol import Meter, window_energy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch import device as Device
     from torch.optim import Optimizer
-
-EVALUATION_BATCH = 256
 
 
 def train(
@@ -44,6 +45,7 @@ def train(
     threads: int | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     keep_checkpoint: bool = True,
+    meter: Meter | None = None,
 ) -> RunFolder:
     """Train into the run folder `out`, or go on with the training that was interrupted there.
 
@@ -58,6 +60,9 @@ def train(
         Called with each new line of history.
     keep_checkpoint
         Keep optimiser state and weights for further epochs after the last one.
+    meter
+        Adds ``joules`` (gross, of the meter's whole scope) to each line of history, where it gives a
+        figure; by default the first sensor of this machine that works, see `doctor`.
 
     Raises
     ------
@@ -74,9 +79,16 @@ def train(
     threads = use_threads(threads)
     with distributed.group(device) as ranks:
         folder = RunFolder(Path(out))
-        job = _Job(build, dataset, split, recipe, folder, ranks, on_epoch, resolve_device(ranks.device(device)))
+        where = resolve_device(ranks.device(device))
+        job = _Job(build, dataset, split, recipe, folder, ranks, on_epoch, where, meter)
         if not job.finished():
-            job.run(threads)
+            with contextlib.ExitStack() as stack:
+                if meter is None and ranks.first:
+                    found = open_meters(str(where))
+                    for one in found:
+                        stack.callback(one.close)
+                    job.meter = found[0] if found else None
+                job.run(threads)
             if ranks.first and not keep_checkpoint:
                 folder.checkpoint.unlink(missing_ok=True)
         ranks.barrier()
@@ -93,6 +105,7 @@ class _Job:
     ranks: distributed.Ranks
     on_epoch: Callable[[dict[str, Any]], None] | None
     device: Device
+    meter: Meter | None = None
 
     def identity(self) -> str:
         """What the result depends on; a checkpoint of anything else is refused."""
@@ -143,7 +156,13 @@ class _Job:
         for epoch in range(len(history) + 1, recipe.epochs + 1):
             if recipe.patience and epoch - 1 - best >= recipe.patience:
                 break
+            if self.meter:
+                self.meter.start()
             line = self._epoch(epoch, wrapped, network, optimiser, batches, precision)
+            if self.meter:
+                energy = window_energy(self.meter.stop(), self.meter.facts)
+                if energy.watts_mean is not None:  # the window holds the validation pass too
+                    line |= {"joules": energy.watts_mean * line["seconds"], "joules_scope": self.meter.facts.scope}
             history.append(line)
             if min(h["val_loss"] for h in history) == line["val_loss"]:
                 best = epoch
@@ -285,27 +304,3 @@ def _learning_rate(recipe: Recipe, epoch: int) -> float:
     if recipe.schedule == "cosine":
         return float(recipe.learning_rate * 0.5 * (1 + np.cos(np.pi * (epoch - 1) / recipe.epochs)))
     return recipe.learning_rate
-
-
-def predict(
-    network: nn.Module, batches: Batches, index: NDArray[np.int64], precision: str = "fp32"
-) -> NDArray[np.float32]:
-    """Logits (n, classes) float32 of the images `index`, in order."""
-    torch = require("torch", why="prediction")
-    network.eval()
-    parts = []
-    with torch.inference_mode(), torch.autocast(batches.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        parts = [network(images).float().cpu() for images, _ in batches.over(index, EVALUATION_BATCH)]
-    logits: NDArray[np.float32] = torch.cat(parts).numpy()
-    return logits
-
-
-def evaluate_loss(
-    network: nn.Module, batches: Batches, index: NDArray[np.int64], precision: str
-) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy on the images `index`."""
-    from skytrigger.learn.metrics import cross_entropy
-
-    logits = predict(network, batches, index, precision)
-    labels = batches.dataset.y[index]
-    return float(cross_entropy(logits, labels).mean()), float((logits.argmax(1) == labels).mean())
