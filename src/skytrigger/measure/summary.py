@@ -9,7 +9,7 @@ from typing import Any
 from skytrigger.measure.operations import Work
 from skytrigger.measure.records import Record
 from skytrigger.measure.roofline import Ceilings, RooflinePoint, roofline_point
-from skytrigger.measure.stats import Interval, median_interval, percentiles
+from skytrigger.measure.stats import Interval, median_interval, percentiles, wilson
 
 
 @dataclass(frozen=True)
@@ -94,3 +94,31 @@ def roofline_of(record: Record, records: Sequence[Record]) -> RooflinePoint | No
     if ceilings is None or summary is None or "work" not in record.extra:
         return None
     return roofline_point(Work(**record.extra["work"]), summary.call_s.estimate, Ceilings.of(ceilings))
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """A training record: time of an epoch, last losses, and accuracy on the reported part."""
+
+    epoch_s: Interval
+    gap: float
+    train_loss: float
+    val_loss: float
+    accuracy: Interval
+    joules_per_epoch: Interval | None
+
+
+def training_summary(record: Record) -> TrainingSummary | None:
+    """`gap` is validation loss minus training loss after the last epoch; None for other kinds of record."""
+    if record.kind != "training":
+        return None
+    last = {name: record.samples[name].values[-1] for name in ("train_loss", "val_loss")}
+    joules = record.samples.get("epoch_joules")
+    return TrainingSummary(
+        median_interval(record.samples["epoch"].values),
+        last["val_loss"] - last["train_loss"],
+        last["train_loss"],
+        last["val_loss"],
+        wilson(record.extra["correct"], record.extra["images"]),
+        median_interval(joules.values) if joules else None,
+    )
