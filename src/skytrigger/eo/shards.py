@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.dataset import Dataset
-from skytrigger.core.errors import InputError
+from skytrigger.core.errors import SkytriggerError
 from skytrigger.core.files import read_json, write_json
 from skytrigger.eo import archive
 from skytrigger.eo.sources import Candidate, Source
@@ -178,7 +178,7 @@ def worker(folder: Path) -> int:
     for line in sys.stdin:
         try:
             pack_shard(folder, plan, reader, int(line))
-        except (OSError, InputError) as error:
+        except (OSError, SkytriggerError) as error:
             print(f"error {error}".replace("\n", " "), flush=True)
             return 3
         print(f"done {int(line)}", flush=True)

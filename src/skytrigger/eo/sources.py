@@ -99,7 +99,7 @@ def _source(text: str) -> Source:
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot read {text!r}: {getattr(error, 'strerror', None) or error}",
-            expected="a folder or zip of tiles, a packed store, or the word synthetic",
+            expected="a folder or zip of tiles, or a packed store (generated tiles: the word synthetic, alone)",
         ) from error
     if stat.S_ISDIR(mode):
         return Source("store" if is_store(path) else "folder", path)
