@@ -11,7 +11,7 @@ import numpy as np
 
 from skytrigger.core.errors import InputError
 from skytrigger.measure.accuracy import holm
-from skytrigger.report.content import Markup, Prose, Section, Table, Value, number
+from skytrigger.report.content import NOTHING, Markup, Prose, Section, Table, Value, number
 from skytrigger.report.study_folder import Run, StudyFolder
 from skytrigger.study.compare_accuracy import LEVEL, compare_accuracy
 
@@ -44,37 +44,37 @@ def pairs_section(pairs: Sequence[dict[str, Any]]) -> Section:
     title = "Which differences in accuracy are real"
     if not pairs:
         return Section("pairs", title, [Prose("Fewer than two networks have been evaluated.")])
+    several = any(x["p_value"] is None for x in pairs)
     rows = []
     for x in pairs:
-        d, f = x["difference"], x["flips"]
-        p = "–" if x["p_value"] is None else f"p = {x['p_value']:.2g}, {x['p_holm']:.2g} after Holm"
+        d, f, shown = x["difference"], x["flips"], x["smallest_difference_shown"]
+        p = "" if x["p_value"] is None else f"p = {x['p_value']:.2g}, {x['p_holm']:.2g} after Holm"
         tone = {"better": "good", "worse": "bad"}.get(x["verdict"], "mute")
         word = {"better": "second more accurate", "worse": "second less accurate"}.get(x["verdict"], x["verdict"])
-        shown = x["smallest_difference_shown"]
-        smallest = f"{100 * shown:.2f}" if shown is not None else "–"
+        counts = [number(f[k], "{:d}") for k in ("changed", "wrong_to_right", "right_to_wrong")]
+        seeds = min(x["a"]["seeds"], x["b"]["seeds"])
         rows.append(
             [
                 Value(x["first"], x["first"]),
                 Value(x["second"], x["second"]),
                 Value(f"{100 * d['estimate']:+.2f}", d["estimate"], f"{100 * d['low']:+.2f} to {100 * d['high']:+.2f}"),
                 Value(word, word, p, tone),
-                Value(smallest, shown),
-                number(f["changed"], "{:d}"),
-                number(f["wrong_to_right"], "{:d}"),
-                number(f["right_to_wrong"], "{:d}"),
-                number(x["images"], "{:d}", f"{min(x['a']['seeds'], x['b']['seeds'])} seed(s)"),
+                *([] if several else [NOTHING if shown is None else number(100 * shown, "{:.2f}")]),
+                *counts,
+                number(x["images"], "{:d}", f"{seeds} seed{'s' if seeds > 1 else ''}"),
             ]
         )
-    head = ("first", "second", "accuracy second - first (points)", "verdict", "smallest difference these images show",
-            "decisions changed", "wrong to right", "right to wrong", "images")  # fmt: skip
-    several = any(x["p_value"] is None for x in pairs)
+    smallest = [] if several else ["smallest difference these images show (points)"]
+    head = ("first", "second", "second − first (points)", "verdict", *smallest, "decisions changed", "wrong to right",
+            "right to wrong", "images")  # fmt: skip
     caption = "Paired on the same images; below the difference its 95 % interval. " + (
         "Several seeds: the interval holds seeds and images, each pair for itself, not corrected for their number. "
         if several
         else f"Exact McNemar test, corrected after Holm for {len(pairs)} pairs; Tango's score interval. "
     )
-    caption += "Smallest difference: what the discordant images would have shown with power 80 %, in points. Changed "
-    caption += "decisions are those of the first seed."
+    if not several:
+        caption += "Smallest difference: what the discordant images would have shown with power 80 %. "
+    caption += "Changed decisions are those of the first seed."
     return Section("pairs", title, [Table(head, rows, caption)])
 
 

@@ -12,7 +12,10 @@ from skytrigger.measure.stats import Interval
 
 @dataclass(frozen=True)
 class Value:
-    """A table's cell: text, its sort key, a second line (its interval), a tone (``good``, ``bad``, ``mute``)."""
+    """A table's cell: text (a line break starts a new line), its sort key, its interval in small, a tone.
+
+    The tone is ``good``, ``bad`` or ``mute``.
+    """
 
     text: str
     order: float | str | None = None

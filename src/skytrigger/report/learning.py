@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -41,7 +42,8 @@ def accuracy_of(runs: Sequence[Run]) -> Interval | None:
         return None
     held = [r for r in judged if r.predictions is not None]
     if len(held) > 1 and len({r.image_ids for r in held}) == 1:
-        return seed_variance(np.array([r.right for r in held])).accuracy
+        found = seed_variance(np.array([r.right for r in held])).accuracy
+        return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
     if len(judged) == 1:
         return wilson_of(judged[0])
     mean = fmean(float(r.found["accuracy"]) for r in judged if r.found)
@@ -78,17 +80,21 @@ def accuracy_section(study: StudyFolder) -> Section:
         found = [r.found for r in runs if r.found]
         images |= {int(f["images"]) for f in found}
         loss = loss_of(runs)
-        seeds = [f"seed {r.seed}: {_percent(i)}" for r in runs if (i := wilson_of(r)) is not None]
+        seeds = [f"{r.seed}: {_percent(i)}" for r in runs if (i := wilson_of(r)) is not None]
         calibration = [float(f["expected_calibration_error"]) for f in found]
         rows.append(
             [
                 Value(name, name),
                 estimate(accuracy, "{:.2f}", 100, " %"),
-                Value("; ".join(seeds), min(float(f["accuracy"]) for f in found)),
+                Value("\n".join(seeds)),
                 estimate(loss, "{:.3f}") if loss else NOTHING,
                 number(fmean(calibration), "{:.3f}", _range(calibration, "{:.3f}")),
                 number(_result(runs, "parameters"), "{:,.0f}"),
-                number(sum(int(f["images"]) for f in found) / len(found), "{:,.0f}", f"{len(found)} seed(s)"),
+                number(
+                    sum(int(f["images"]) for f in found) / len(found),
+                    "{:,.0f}",
+                    f"{len(found)} seed{'s' if len(found) > 1 else ''}",
+                ),
             ]
         )
     if not rows:

@@ -30,7 +30,7 @@ def document(
 
 def plain(text: str) -> str:
     """Text that Markdown, and the HTML inside it, takes for text."""
-    flat = " ".join(text.split())
+    flat = " ".join(text.replace("\n", "; ").split())
     return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", flat)
 
 

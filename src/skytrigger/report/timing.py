@@ -103,7 +103,7 @@ def _timings(records: Sequence[Record]) -> list[Timing]:
     families: dict[tuple[Any, ...], list[int]] = {}
     for i, t in enumerate(found):
         what = t.record.what
-        same = (t.record.extra.get("run"), what.get("network"), what.get("batch_size"), what.get("threads"))
+        same = (t.record.extra.get("run"), t.host, what.get("network"), what.get("batch_size"), what.get("threads"))
         families.setdefault((*same, what.get("device"), what.get("streams")), []).append(i)
     for key, members in families.items():
         base = next((found[i] for i in members if _framework(found[i].record)), None)
@@ -191,8 +191,8 @@ def _figure(group: Sequence[Timing], size: int, device: str, hosts: dict[str, st
     title = f"Batch {size} on {device}"
     drawn = svg.intervals(title, "ms/image", bars)
     caption = (
-        "Median time per image with its 95 % interval, logarithmic; shorter is better. Beside it the speed-up over the "
-        "framework (torch fp32) where it is established."
+        "Median time per image with its 95 % interval, logarithmic; further left is better. Beside it the speed-up "
+        "over the framework (torch fp32) where it is established."
     )
     return Figure([("", drawn)], caption, wide=True)
 
@@ -201,10 +201,12 @@ def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str
     tails = sorted({p for t in group for p in t.summary.percentiles_s if p != "p50"}, key=lambda p: float(p[1:]))
     energy = any(energy_summary(t.record) for t in group)
     several, ceiling = len(hosts) > 1, any(t.ceiling for t in group)
+    threads = sorted({t.record.what.get("threads") or 1 for t in group})
     rows = []
     for t in group:
         what, ms, rate = t.record.what, _ms(t), t.summary.items_per_s
-        row = [words(t.network), words(what.get("runtime")), words(what.get("precision")), words(what.get("threads"))]
+        row = [words(t.network), words(what.get("runtime")), words(what.get("precision"))]
+        row += [words(what.get("threads"))] if len(threads) > 1 else []
         if several:
             row.insert(0, words(hosts.get(t.host)))
         row += [number(ms.estimate, "{:.3g}", span(ms)), number(rate.estimate, "{:.4g}", span(rate))]
@@ -214,12 +216,14 @@ def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str
         row += [_joules(t)] if energy else []
         row += [words(_remarks(t))]
         rows.append(row)
-    head = [*(["host"] if several else []), "network", "runtime", "precision", "threads", "ms/image", "images/s",
+    head = [*(["host"] if several else []), "network", "runtime", "precision",
+            *(["threads"] if len(threads) > 1 else []), "ms/image", "images/s",
             *(f"{p}, ms/batch" for p in tails), "speed-up over torch fp32", "calls timed (n)",
             *(["of the machine's ceiling"] if ceiling else []), *(["mJ/image above idle"] if energy else []),
             "remarks"]  # fmt: skip
     caption = (
-        f"Batch {size} on {device}. Median over all timed calls with its 95 % interval. Speed-up: the framework's time "
+        f"Batch {size} on {device}, {' or '.join(map(str, threads))} threads. Median over all timed calls with its "
+        "95 % interval. Speed-up: the framework's time "
         "divided by this engine's, paired visit by visit within one counterbalanced run, with a bootstrap interval "
         "over blocks; not established where it lies within the run's A/A noise floor or does not survive the "
         "correction for the number of engines. A percentile is shown where the calls suffice for it (p99: 1,000)."
@@ -228,12 +232,14 @@ def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str
 
 
 def _remarks(t: Timing) -> str:
-    """Why a speed-up is not established, and what else one should know."""
-    said = list(t.reasons) if t.verdict == "not established" else []
+    """The strongest reason why a speed-up is not established, and whether the warm-up settled."""
+    said = [f"{t.record.extra['blocks']} blocks"] if t.record.extra.get("blocks") else []
+    if t.verdict == "not established" and t.reasons:
+        strong = (r for word in ("noise floor", "holds 1", "") for r in t.reasons if word in r)
+        said.append(next(strong))
     if not t.record.extra.get("warmup", {}).get("agreed", True):
-        said = [*(r for r in said if "warm-up" not in r), "warm-up did not settle"]
-    blocks = t.record.extra.get("blocks")
-    return "; ".join([*([f"{blocks} blocks"] if blocks else []), *said])
+        said.append("warm-up did not settle")
+    return "; ".join(said)
 
 
 def _speedup(t: Timing) -> Value:
