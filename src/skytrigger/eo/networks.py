@@ -9,7 +9,7 @@ from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch.nn import Module
 
 # name -> filters of each stack; every other difference is in `build`
 STACKS: dict[str, tuple[int, ...]] = {
@@ -24,7 +24,7 @@ STACKS: dict[str, tuple[int, ...]] = {
 NAMES = tuple(STACKS)
 
 
-def build(name: str, channels: int, size: tuple[int, int], classes: int, **options: Any) -> nn.Module:
+def build(name: str, channels: int, size: tuple[int, int], classes: int, **options: Any) -> Module:
     """Untrained network: float32 standardised (n, channels, h, w) -> logits (n, classes).
 
     Each stack is two 3x3 'same' convolutions with ReLU and a 2x2 max pooling; then Dense 512 and
@@ -50,10 +50,10 @@ def build(name: str, channels: int, size: tuple[int, int], classes: int, **optio
 
 def _stacked(
     channels: int, size: tuple[int, int], classes: int, filters: Sequence[int], *, regularized: bool
-) -> nn.Module:
+) -> Module:
     torch = require("torch", why="networks")
     nn = torch.nn
-    layers: list[nn.Module] = []
+    layers: list[Module] = []
     width = channels
     for count in filters:
         for source in (width, count):
@@ -71,7 +71,7 @@ def _stacked(
             layers.append(nn.Dropout(0.5))
         width = units
     layers.append(nn.Linear(width, classes))
-    network: nn.Module = nn.Sequential(*layers)
+    network: Module = nn.Sequential(*layers)
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
