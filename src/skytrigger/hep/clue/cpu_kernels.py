@@ -29,33 +29,30 @@ INFINITY = F32(np.inf)
 
 
 @compiled
-def tile_numbers(x, y, z, group, grid, first_group, tile, start, stop):  # type: ignore[no-untyped-def]
-    """``tile[start:stop]`` of the hits, relative to `first_group`; `group` is empty where there is one group."""
+def tile_numbers(x, y, z, group, grid, first_group, tile):  # type: ignore[no-untyped-def]
+    """Tile of every hit, counted from `first_group`; `group` is empty where there is one group.
+
+    Loops like this one run over whole arrays: LLVM vectorises no loop that begins elsewhere than at 0.
+    """
     (x_low, x_scale, nx), (y_low, y_scale, ny), (z_low, z_scale, nz) = grid
-    nx, ny, nz = I32(nx), I32(ny), I32(nz)
-    single = len(group) == 0
-    if z is None:
-        for i in range(start, stop):
-            ix = min(I32((x[i] - x_low) * x_scale), I32(nx - 1))
-            iy = min(I32((y[i] - y_low) * y_scale), I32(ny - 1))
-            tile[i] = iy * nx + ix
-    else:
-        for i in range(start, stop):
-            ix = min(I32((x[i] - x_low) * x_scale), I32(nx - 1))
-            iy = min(I32((y[i] - y_low) * y_scale), I32(ny - 1))
-            iz = min(I32((z[i] - z_low) * z_scale), I32(nz - 1))
-            tile[i] = (iz * ny + iy) * nx + ix
-    if not single:
-        per_group = I32(nz * ny * nx)
-        first = I32(first_group)
-        for i in range(start, stop):
-            tile[i] += (group[i] - first) * per_group
+    for i in range(len(tile)):
+        ix = I32((x[i] - x_low) * x_scale)
+        iy = I32((y[i] - y_low) * y_scale)
+        iy = iy if iy < ny else I32(ny - 1)  # the end of a period
+        tile[i] = iy * nx + ix
+    if z is not None:
+        for i in range(len(tile)):
+            tile[i] += I32((z[i] - z_low) * z_scale) * ny * nx
+    if len(group) > 0:
+        per_group = nz * ny * nx
+        for i in range(len(tile)):
+            tile[i] += (group[i] - first_group) * per_group
 
 
 @compiled
-def count(tile, start, stop, ends):  # type: ignore[no-untyped-def]
+def count(tile, ends):  # type: ignore[no-untyped-def]
     """Hits per tile, into ``ends[tile]``."""
-    for i in range(start, stop):
+    for i in range(len(tile)):
         ends[np.uint32(tile[i])] += I32(1)
 
 
@@ -167,9 +164,9 @@ def begin_of(ends, row, nx):  # type: ignore[no-untyped-def]
 
 @compiled
 def run_of(ends, row, b0, b1, nx):  # type: ignore[no-untyped-def]
-    """Positions of the hits in tiles b0..b1 of a row."""
+    """First position of the hits in tiles b0..b1 of a row, and the tile that ends them."""
     first = row * nx + b0
-    return np.int64(ends[first - 1]) if first > 0 else np.int64(0), np.int64(ends[row * nx + b1])
+    return np.int64(ends[first - 1]) if first > 0 else np.int64(0), row * nx + b1
 
 
 @compiled
@@ -216,11 +213,11 @@ def add_factors(inside, square, q, j, kernel, own, i):  # type: ignore[no-untype
 
 @compiled
 def densities(  # type: ignore[no-untyped-def]
-    xs, ys, zs, q, grid, reach, thresholds, ends, rows, period, kernel, sums, notes, note_ends
+    xs, ys, zs, q, grid, reach, thresholds, ends, rows, period, kernel, sums, notes, is_noted
 ):
     """Sums of q within dc for the hits of ``rows``, and notes of who comes within the search distance of a block.
 
-    ``note_ends[b]`` is where the notes of block b end; -1 where they did not fit, and nothing is noted of b.
+    The notes of a block end with -1; ``is_noted[b]`` is false where they did not fit, and nothing is noted of b.
     """
     (x_low, x_scale, nx), (_, _, ny), (_, _, nz) = grid
     reach_x, reach_y, reach_z = reach
@@ -248,9 +245,10 @@ def densities(  # type: ignore[no-untyped-def]
             for step in range(y_first, y_first + y_count):
                 row_here = base + around(step, ny, period)
                 for slab_z in range(z_first, z_last + 1):
-                    j0, j1 = run_of(ends, row_here + slab_z * ny, b0, b1, nx)
-                    fits = fits and noted + (j1 - j0) <= room
-                    for j in range(j0, j1):
+                    j, beyond = run_of(ends, row_here + slab_z * ny, b0, b1, nx)
+                    fits = fits and noted + (np.int64(ends[beyond]) - j) < room
+                    # not a range: LLVM would unroll by 4, and the remainder costs one more mispredicted branch
+                    while j < ends[beyond]:
                         square = squared(broadcast(xs, j), broadcast(ys, j), xi, yi, period)
                         if zs is not None:
                             dz = broadcast(zs, j) - zi
@@ -263,9 +261,13 @@ def densities(  # type: ignore[no-untyped-def]
                         if fits:
                             notes[noted] = j
                             noted += np.int64(bits(square <= outer) != 0)
-            if not fits:
+                        j += 1
+            is_noted[block] = fits
+            if fits:
+                notes[noted] = -1
+                noted += 1
+            else:
                 noted = noted_before
-            note_ends[block] = noted if fits else -1
             if kernel is None:
                 put(sums, i, total, limit)
             else:
@@ -277,13 +279,13 @@ def densities(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def round_densities(q, sums, start, stop, factor, factor_bits, scale, flat, rho):  # type: ignore[no-untyped-def]
+def round_densities(q, sums, factor, factor_bits, scale, flat, rho):  # type: ignore[no-untyped-def]
     """Sums to float32 densities: self whole, neighbours by their factor; see `densities.round_sums`."""
     if flat and factor == 1 and factor_bits == 0:
-        for p in range(start, stop):
+        for p in range(len(rho)):
             rho[p] = F32(np.float64(F32(sums[p])) * scale)
         return
-    for p in range(start, stop):
+    for p in range(len(rho)):
         rho[p] = F32(np.float64(F32(exact_sum(q[p], sums[p], factor, factor_bits, flat))) * scale)
 
 
@@ -305,7 +307,7 @@ def complete_sums(q, sums, n, factor, factor_bits, flat, out):  # type: ignore[n
 
 @compiled
 def nearest(  # type: ignore[no-untyped-def]
-    xs, ys, zs, rho, tie, grid, reach, cuts, rhoc, ends, rows, period, notes, note_ends, delta, higher, follows, seed
+    xs, ys, zs, rho, tie, grid, reach, cuts, rhoc, ends, rows, period, notes, is_noted, delta, higher, follows, seed
 ):
     """Nearest higher of the hits of ``rows``; ``follows`` is the hit itself for seeds and outliers.
 
@@ -334,21 +336,22 @@ def nearest(  # type: ignore[no-untyped-def]
             zi = None if zs is None else load(zs, i)
             rho_i, tie_i = load(rho, i), load(tie, i)
             best, best_tie = start, nobody
-            note_end = np.int64(note_ends[block])
-            if note_end >= 0:
-                for k in range(noted, note_end):
-                    j = np.int64(notes[k])
+            if is_noted[block]:
+                j = np.int64(notes[noted])
+                while j >= 0:
                     best, best_tie = closer(
                         xs, ys, zs, rho, tie, j, xi, yi, zi, rho_i, tie_i, period, best, best_tie
                     )
-                noted = note_end
+                    noted += 1
+                    j = np.int64(notes[noted])
+                noted += 1
             else:
                 b0, b1 = tile_window(xs[i], xs[last], x_low, x_scale, reach_x, nx)
                 for step in range(y_first, y_first + y_count):
                     row_here = base + around(step, ny, period)
                     for slab_z in range(z_first, z_last + 1):
-                        j0, j1 = run_of(ends, row_here + slab_z * ny, b0, b1, nx)
-                        for j in range(j0, j1):
+                        j0, beyond = run_of(ends, row_here + slab_z * ny, b0, b1, nx)
+                        for j in range(j0, np.int64(ends[beyond])):
                             best, best_tie = closer(
                                 xs, ys, zs, rho, tie, j, xi, yi, zi, rho_i, tie_i, period, best, best_tie
                             )
@@ -403,38 +406,51 @@ def find_roots(root, start, stop):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def number_seeds(seed, place, start, stop, first, number):  # type: ignore[no-untyped-def]
-    """Cluster number of each seed, -1 for other hits, by position; in index order. Returns the next number."""
-    following = I32(first)
+def list_seeds(seed, place, start, stop, seeds):  # type: ignore[no-untyped-def]
+    """Positions of the seeds among hits start..stop, in index order, to ``seeds[start:]``; returns how many.
+
+    Every position is written and the cursor moves on behind a seed: no branch to mispredict.
+    """
+    found = start
     for i in range(start, stop):
-        p = np.uint32(place[i])
-        number[p] = following if seed[p] else I32(-1)
-        following += I32(seed[p])
-    return following
+        p = place[i]
+        seeds[found] = p
+        found += np.int64(seed[np.uint32(p)])
+    return found - start
 
 
 @compiled
-def count_seeds(seed, place, start, stop):  # type: ignore[no-untyped-def]
-    """Seeds among hits start..stop."""
-    total = 0
-    for i in range(start, stop):
-        total += np.int64(seed[np.uint32(place[i])])
-    return total
+def number_seeds(seeds, first, n_seeds, first_number, number):  # type: ignore[no-untyped-def]
+    """Cluster numbers at the positions of the seeds; `number` holds -1 before."""
+    for k in range(n_seeds):
+        number[np.uint32(seeds[first + k])] = I32(first_number + k)
 
 
 @compiled
-def give_back(  # type: ignore[no-untyped-def]
-    rho, delta, higher, seed, root, number, place, start, stop, offset, out_id, out_seed, out_rho, out_delta, out_higher
-):
-    """Results by position into results by hit; `offset` is the index of the first hit of this chunk."""
-    for i in range(start, stop):
-        p = np.uint32(place[i])
-        out_rho[i] = rho[p]
-        out_delta[i] = delta[p]
+def pack(rho, delta, higher, seed, root, number, offset, start, stop, packed):  # type: ignore[no-untyped-def]
+    """Results of a hit side by side, 16 bytes: one cache line a hit for `give_back`, not five."""
+    rho_bits, delta_bits = rho.view(np.int32), delta.view(np.int32)
+    for p in range(start, stop):
+        end = np.uint32(root[p])
         to = higher[p]
-        out_higher[i] = to + offset if to >= 0 else to
-        out_seed[i] = seed[p]
-        out_id[i] = number[np.uint32(root[p])]
+        packed[p, 0] = rho_bits[p]
+        packed[p, 1] = delta_bits[p]
+        packed[p, 2] = to + offset if to >= 0 else to
+        packed[p, 3] = 2 * number[end] + I32(seed[p])
+
+
+@compiled
+def give_back(packed, place, out_id, out_seed, out_rho, out_delta, out_higher):  # type: ignore[no-untyped-def]
+    """Results by position into results by hit."""
+    rho_bits, delta_bits = out_rho.view(np.int32), out_delta.view(np.int32)
+    for i in range(len(place)):
+        p = np.uint32(place[i])
+        rho_bits[i] = packed[p, 0]
+        delta_bits[i] = packed[p, 1]
+        out_higher[i] = packed[p, 2]
+        both = packed[p, 3]
+        out_seed[i] = both & 1
+        out_id[i] = both >> 1
 
 
 @compiled
@@ -453,7 +469,7 @@ def gather(values, index, n, out):  # type: ignore[no-untyped-def]
 
 @compiled
 def cluster_groups(  # type: ignore[no-untyped-def]
-    xs, ys, zs, q, grid, reach, thresholds, ends, groups, period, kernel, sums, notes, note_ends,
+    xs, ys, zs, q, grid, reach, thresholds, ends, groups, period, kernel, sums, notes, is_noted,
     factor, factor_bits, scale, rho, index, tie, zero_ties, cuts, rhoc, delta, higher, follows, seed, place, root
 ):  # fmt: skip
     """Everything of groups ``groups[0]..groups[1]`` that needs no other group, one after the other: cache-sized."""
@@ -463,12 +479,12 @@ def cluster_groups(  # type: ignore[no-untyped-def]
         start, stop = begin_of(ends, first, nx), begin_of(ends, last, nx)
         if start == stop:
             continue
-        densities(xs, ys, zs, q, grid, reach, thresholds, ends, (first, last), period, kernel, sums, notes, note_ends)
-        round_densities(q, sums, start, stop, factor, factor_bits, scale, kernel is None, rho)
+        densities(xs, ys, zs, q, grid, reach, thresholds, ends, (first, last), period, kernel, sums, notes, is_noted)
+        round_densities(q[start:stop], sums[start:stop], factor, factor_bits, scale, kernel is None, rho[start:stop])
         if not zero_ties:
             ties(rho, index, start, stop, tie)
         nearest(
-            xs, ys, zs, rho, tie, grid, reach, cuts, rhoc, ends, (first, last), period, notes, note_ends,
+            xs, ys, zs, rho, tie, grid, reach, cuts, rhoc, ends, (first, last), period, notes, is_noted,
             delta, higher, follows, seed
         )  # fmt: skip
         begin_roots(follows, place, start, stop, root)

@@ -15,8 +15,8 @@ from skytrigger.core.errors import InputError
 LARGEST_COORDINATE = 1e18
 """Squares of differences stay finite in float32."""
 
-MAX_HITS = 2**31 - 64
-"""Positions are int32."""
+MAX_HITS = 2**30 - 64
+"""Positions are int32, and a cluster number shares one with a flag."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _weights(weight: ArrayLike | None, n: int) -> NDArray[np.float32] | None:
     return array
 
 
-def labels(name: str, values: ArrayLike, n: int) -> NDArray[np.int64]:
+def labels(name: str, values: ArrayLike, n: int) -> NDArray[np.int32] | NDArray[np.int64]:
     """Whole numbers (layers, events), given as integers or as floats without a fraction."""
     array = np.asarray(values)
     if array.ndim == 0:
@@ -113,16 +113,16 @@ def labels(name: str, values: ArrayLike, n: int) -> NDArray[np.int64]:
             raise InputError(f"{name} holds fractions or infinities", expected="whole numbers")
     elif array.dtype.kind not in "iub":
         raise InputError(f"{name} has dtype {array.dtype}", expected="whole numbers")
-    elif array.dtype.kind == "u" and n and array.max() >= 2**62:
+    elif array.dtype == np.uint64 and n and array.max() >= 2**62:
         raise InputError(f"{name} holds {array.max()}", expected="whole numbers below 2^62")
-    return array.astype(np.int64, copy=False)
+    return array if array.dtype == np.int32 else array.astype(np.int64, copy=False)
 
 
-def _dense(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+def _dense(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
     """Values renumbered from 0: by subtraction where they lie close, else by rank."""
     low, high = int(values.min()), int(values.max())
     if high - low < 2 * len(values) + 1024:
-        return (values - low if low else values), high - low + 1
+        return (values - values.dtype.type(low) if low else values), high - low + 1
     unique, inverse = np.unique(values, return_inverse=True)
     return inverse.astype(np.int64), len(unique)
 
@@ -136,7 +136,7 @@ def _groups(
     group, count = _dense(parts[0])
     for part in parts[1:]:
         inner, inner_count = _dense(part)
-        group, count = _dense(group * inner_count + inner)
+        group, count = _dense(group.astype(np.int64) * inner_count + inner)
     if count == 1:
         return None, 1, True
     narrow = np.ascontiguousarray(group, dtype=np.int32)

@@ -15,8 +15,9 @@ MAX_TILES = 16384
 SLACK = 0.01
 SAMPLE = 4096
 BLOCK = 8
-ROW_COST = 5.0
-"""Starting a run of candidates costs about as much as five candidates (a mispredicted branch)."""
+RUN_COST = 14.0
+BLOCK_COST = 30.0
+"""What a run and a block cost by themselves, in candidates: mispredicted branches, mostly. Measured."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,14 @@ def plan_grid(hits: Hits, cuts: Cuts, tiles_per_hit: float = 2.0, row_height: fl
     A block of 8 hits is compared with the hits of ``2 ceil(R / h) + 1`` rows, over its own length and R on both sides
     (R: search distance, h: height of a row). Neither choice shows in the result.
     """
-    reach = cuts.reach * (1 + 1e-5)
+    reach = cuts.reach * 1.03  # rows and tiles of a whole part of it then need no further neighbour for the slack
     extents = [max(high - low, 1e-3 * reach) for low, high in zip(hits.low, hits.high, strict=True)]
     per_group = len(hits) / hits.n_groups
     depth = max(1.0, extents[2] / reach) if len(extents) > 2 else 1.0
     budget = max(1.0, tiles_per_hit * per_group)
     density = per_group * crowding(hits) / (extents[0] * extents[1]) / depth
     if row_height is None:
-        heights = [reach * factor for factor in (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)] + [2 * extents[1]]
+        heights = [reach * factor for factor in (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)] + [2 * extents[1]]
         row_height = min(heights, key=lambda h: _cost(h, reach, density, extents, budget / depth))
     height = max(row_height, extents[1] / budget)
     rows = max(1.0, extents[1] / height)
@@ -108,8 +109,10 @@ def plan_grid(hits: Hits, cuts: Cuts, tiles_per_hit: float = 2.0, row_height: fl
 
 
 def _cost(height: float, reach: float, density: float, extents: list[float], budget: float) -> float:
-    """Candidates of a block of 8 hits, in units of one candidate."""
-    rows = min(2 * math.ceil(reach / height) + 1, math.ceil(extents[1] / height))
+    """Candidates that a hit's share of a block is compared with; blocks at the end of a row are half empty."""
+    n_rows = max(1.0, extents[1] / height)
+    rows = min(2 * math.ceil(reach / height) + 1, math.ceil(n_rows))
     line = density * min(height, extents[1])  # hits per unit length of a row
-    width = max(reach / 8, extents[0] * max(1.0, extents[1] / height) / budget)
-    return rows * (BLOCK + line * 2 * (reach + width) + ROW_COST)
+    width = max(reach / 8, extents[0] * n_rows / budget)
+    in_row = max(line * extents[0], 1.0)
+    return (1 / BLOCK + 0.5 / in_row) * (rows * (min(BLOCK, in_row) + line * 2 * (reach + width) + RUN_COST) + BLOCK_COST)
