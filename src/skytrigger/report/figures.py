@@ -128,15 +128,15 @@ def speed_png(timed: Sequence[Timing], out: Path) -> None:
                 colour = RUNTIME_COLOURS.get(str(t.record.what.get("runtime")), SKY)
                 panel.barh(y, ms.estimate, color=colour, height=0.8)
                 if ms.known:
-                    panel.plot([max(ms.low, ms.estimate / 20), ms.high], [y, y], color="black", lw=1.2)
+                    panel.plot([max(ms.low, 0.0), ms.high], [y, y], color="black", lw=1.2)
                 labels.append(f"{network}  {t.engine}")
                 places.append(y)
                 y += 1
             y += 0.6
         panel.set_yticks(places, labels, fontsize=7)
         panel.invert_yaxis()
-        panel.set_xscale("log")
-        panel.set_xlabel("ms per image (logarithmic; black: 95 % interval)", fontsize=8)
+        panel.set_xlim(left=0)  # bars need their zero
+        panel.set_xlabel("ms per image (black: 95 % interval)", fontsize=8)
         panel.set_title(f"batch {size}, {device}", fontsize=9)
         panel.grid(axis="x", alpha=0.25)
     hosts = sorted({host_label(t.record.where) for t in timed})

@@ -58,7 +58,7 @@ class Timing:
 
     @property
     def engine(self) -> str:
-        """Runtime and precision, with threads and streams where they matter."""
+        """Runtime and precision, with the number of streams where there are several."""
         what = self.record.what
         streams = f" x{what['streams']}" if (what.get("streams") or 1) > 1 else ""
         return f"{what.get('runtime')} {what.get('precision')}{streams}"
@@ -205,7 +205,7 @@ def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str
     rows = []
     for t in group:
         what, ms, rate = t.record.what, _ms(t), t.summary.items_per_s
-        row = [words(t.network), words(what.get("runtime")), words(what.get("precision"))]
+        row = [words(t.network), words(t.engine)]
         row += [words(what.get("threads"))] if len(threads) > 1 else []
         if several:
             row.insert(0, words(hosts.get(t.host)))
@@ -216,7 +216,7 @@ def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str
         row += [_joules(t)] if energy else []
         row += [words(_remarks(t))]
         rows.append(row)
-    head = [*(["host"] if several else []), "network", "runtime", "precision",
+    head = [*(["host"] if several else []), "network", "engine",
             *(["threads"] if len(threads) > 1 else []), "ms/image", "images/s",
             *(f"{p}, ms/batch" for p in tails), "speed-up over torch fp32", "calls timed (n)",
             *(["of the machine's ceiling"] if ceiling else []), *(["mJ/image above idle"] if energy else []),
