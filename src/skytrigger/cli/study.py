@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from skytrigger.cli.outcome import Outcome
 
+GRIDS = ("batch-size", "power")
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", nargs="?", default="quick", metavar="PRESET|SPEC.toml", help="quick, eurosat, ...")
+    parser.add_argument(
+        "study", nargs="?", default="quick", metavar="PRESET|SPEC.toml", help="quick, eurosat, batch-size or power"
+    )
     parser.add_argument("--out", help="folder; what is done there is kept (default runs/<preset>)")
     parser.add_argument("--data", nargs="+", metavar="PATH", help="folders, zips, packed stores, or synthetic[:COUNT]")
     parser.add_argument("--bands", help="all, rgb, or B02,B03,...")
@@ -26,13 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    from skytrigger.report.build import build_report
     from skytrigger.study.load import load_data
-    from skytrigger.study.runner import run_study
     from skytrigger.study.spec import load_spec
 
+    grid = args.study in GRIDS
     spec = load_spec(
-        args.study,
+        "quick" if grid else args.study,
         data=tuple(args.data) if args.data else None,
         bands=args.bands,
         split=args.split,
@@ -44,7 +48,36 @@ def run(args: argparse.Namespace) -> Outcome:
         epochs=args.epochs,
     )
     out = Path(args.out or f"runs/{Path(args.study).stem}")
-    dataset, split = load_data(spec)
+    return (_grid if grid else _matrix)(args, spec, *load_data(spec), out)
+
+
+def _grid(args: argparse.Namespace, spec: Any, dataset: Any, split: Any, out: Path) -> Outcome:
+    """The batch-size and power studies: one network over a grid of their own."""
+    from skytrigger.core.errors import InputError
+    from skytrigger.core.progress import track
+    from skytrigger.report.build import build_report
+    from skytrigger.study import batch_size, power
+
+    models = args.models or ["basic"]
+    if len(models) > 1 or args.only:
+        raise InputError(f"the {args.study} study takes one network and no --only", remedy="--models basic")
+    chosen: dict[str, Any] = {"model": models[0]} | ({"epochs": args.epochs} if args.epochs else {})
+    with track(args.study, 1.0) as advance:
+        if args.study == "batch-size":
+            chosen |= {"seeds": spec.seeds, "device": args.device or "cpu"}
+            records = batch_size.run(dataset, split, out, batch_size.BatchSizeOptions(**chosen), advance)
+        else:
+            chosen |= {"devices": (args.device,) if args.device else ()}
+            records = power.run(dataset, split, out, power.PowerOptions(**chosen), advance)
+    pages = [str(p) for p in build_report(out)]
+    return Outcome({"out": str(out), "records": len(records), "report": pages}, "\n".join(pages))
+
+
+def _matrix(args: argparse.Namespace, spec: Any, dataset: Any, split: Any, out: Path) -> Outcome:
+    """Networks, seeds and engines, cell by cell."""
+    from skytrigger.report.build import build_report
+    from skytrigger.study.runner import run_study
+
     cells = run_study(spec, dataset, split, out, only=tuple(args.only or ()))
     pages = build_report(out)
     states: dict[str, int] = {}
