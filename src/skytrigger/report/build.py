@@ -15,8 +15,8 @@ from skytrigger.measure.records import Record
 from skytrigger.report import confusion, figures, html, learning, markdown, provenance, timing
 from skytrigger.report.content import Section
 from skytrigger.report.pareto import pareto_section
+from skytrigger.report.speedups import Timing, timings
 from skytrigger.report.study_folder import StudyFolder, read_study
-from skytrigger.report.timing import Timing
 
 
 def build_report(folder: str | Path) -> list[Path]:
@@ -59,7 +59,7 @@ def build_reports(folders: Sequence[str | Path], out: str | Path) -> list[Path]:
 
 
 def _write(studies: Sequence[StudyFolder], records: Sequence[Record], out: Path, names: Sequence[str]) -> list[Path]:
-    timed = timing.timings(records)
+    timed = timings(records)
     facts = [*(s.host for s in studies if s.host), *(r.where for r in records)]
     hosts = timing.host_names(facts)
     by_name = {name: next(f for f in facts if host_id(f) == key) for key, name in hosts.items()}
@@ -70,7 +70,7 @@ def _write(studies: Sequence[StudyFolder], records: Sequence[Record], out: Path,
         parts, charts, matrix = _learned(study, timed, mark)
         if matrix:
             data["confusion"][f"{mark}confusion"] = matrix
-        prefix = f"{_title([study], [], [names[i]])}: " if mark else ""
+        prefix = f"{study.path.resolve().name}: " if mark else ""
         sections += [Section(mark + s.key, prefix + s.title, s.blocks) for s in parts]
         data["charts"] |= charts
     sections.append(timing.timing_section(timed, hosts, studies))
@@ -79,7 +79,8 @@ def _write(studies: Sequence[StudyFolder], records: Sequence[Record], out: Path,
     for i, study in enumerate(studies):
         mark = f"s{i + 1}-" if len(studies) > 1 else ""
         last = (provenance.cells_section(study), provenance.data_section(study), provenance.reproduce_section(study))
-        sections += [Section(mark + s.key, s.title, s.blocks) for s in last]
+        prefix = f"{study.path.resolve().name}: " if mark else ""
+        sections += [Section(mark + s.key, prefix + s.title, s.blocks) for s in last]
     sections.append(provenance.host_section(by_name))
     title = _title(studies, records, names)
     badges, headline = _badges(studies, by_name), _headline(studies, timed, records)

@@ -12,8 +12,8 @@ from skytrigger.core.files import atomic_path
 from skytrigger.measure.host import host_label
 
 if TYPE_CHECKING:
+    from skytrigger.report.speedups import Timing
     from skytrigger.report.study_folder import Run, StudyFolder
-    from skytrigger.report.timing import Timing
 
 
 def confusion_png(found: dict[str, Any], out: str | Path, title: str = "") -> None:

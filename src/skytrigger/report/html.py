@@ -126,7 +126,7 @@ def _head(name: str, numeric: bool, sortable: bool) -> str:
 
 def _cell(value: Value, numeric: bool, first: bool) -> str:
     tag = 'th scope="row"' if first else "td"
-    long = "long" if len(value.text) > 40 else ""
+    long = "long" if len(value.text) > 40 else "short" if len(value.text) < 24 else ""
     css = " ".join(c for c in ("n" if numeric else "", value.tone, long) if c)
     order = "" if value.order is None else f' data-order="{escape(str(value.order))}"'
     small = f"<small>{escape(value.small)}</small>" if value.small else ""

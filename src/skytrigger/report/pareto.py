@@ -17,8 +17,8 @@ from skytrigger.measure.stats import normal_quantile
 from skytrigger.report import svg
 from skytrigger.report.content import Block, Figure, Section, Table, Value, estimate, number, words
 from skytrigger.report.learning import accuracy_of
+from skytrigger.report.speedups import Timing
 from skytrigger.report.study_folder import Run, StudyFolder
-from skytrigger.report.timing import Timing
 
 DRAWS = 2000
 

@@ -1,21 +1,16 @@
-"""Time per image of every engine, and its speed-up over the framework as a paired ratio within one run."""
+"""The report's tables and pictures of time per image, of model files and of other measurements."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from skytrigger.core.errors import InputError
-from skytrigger.measure.accuracy import holm
 from skytrigger.measure.host import host_id
 from skytrigger.measure.records import Record
-from skytrigger.measure.roofline import RooflinePoint
 from skytrigger.measure.stats import Interval
-from skytrigger.measure.summary import TimeSummary, energy_summary, roofline_of, time_summary
+from skytrigger.measure.summary import energy_summary
 from skytrigger.measure.tables import rows as flat_rows
 from skytrigger.report import svg
 from skytrigger.report.content import (
@@ -27,127 +22,13 @@ from skytrigger.report.content import (
     Table,
     Value,
     compact_bytes,
-    interval_of,
     number,
     span,
     words,
 )
+from skytrigger.report.speedups import Timing, is_framework
 from skytrigger.report.study_folder import StudyFolder
-from skytrigger.study.compare_time import LEVEL, TIMED, compare_times
-
-# the framework as a user gets it: what every engine is set against
-FRAMEWORK = ("torch", "fp32")
-TONES = {"torch": "c1", "torch-compiled": "c2", "onnxruntime": "c3", "openvino": "c4", "tensorrt": "c5",
-         "tensorrt-rtx": "c6"}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Timing:
-    """A timing record with what follows from it. `speedup` is the framework's time over this one's, paired."""
-
-    record: Record
-    summary: TimeSummary
-    ceiling: RooflinePoint | None = None
-    speedup: Interval | None = None
-    verdict: str = ""
-    reasons: tuple[str, ...] = ()
-
-    @property
-    def network(self) -> str:
-        return str(self.record.what.get("network"))
-
-    @property
-    def engine(self) -> str:
-        """Runtime and precision, with the number of streams where there are several."""
-        what = self.record.what
-        streams = f" x{what['streams']}" if (what.get("streams") or 1) > 1 else ""
-        return f"{what.get('runtime')} {what.get('precision')}{streams}"
-
-    @property
-    def tone(self) -> str:
-        """Its colour: one for each runtime."""
-        return TONES.get(str(self.record.what.get("runtime")), "c7")
-
-    @property
-    def setting(self) -> tuple[int, str]:
-        """What timings must share to stand in one table: batch size and device."""
-        return int(self.record.what.get("batch_size") or 1), str(self.record.what.get("device"))
-
-    @property
-    def host(self) -> str:
-        return host_id(self.record.where)
-
-
-def timings(records: Sequence[Record]) -> list[Timing]:
-    """Every latency and throughput record, with its speed-up where its run holds the framework too.
-
-    Raises
-    ------
-    InputError
-        A record whose free parts (`extra`, `conditions`) are not what `bench` writes.
-    """
-    try:
-        return _timings(records)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise InputError(
-            f"a timing record is malformed: {error!r}", remedy="measure again with skytrigger bench"
-        ) from error
-
-
-def _timings(records: Sequence[Record]) -> list[Timing]:
-    found = []
-    for record in records:
-        summary = time_summary(record) if record.kind in TIMED else None
-        if summary is not None:
-            found.append(Timing(record, summary, roofline_of(record, records)))
-    families: dict[tuple[Any, ...], list[int]] = {}
-    for i, t in enumerate(found):
-        what = t.record.what
-        same = (t.record.extra.get("run"), t.host, what.get("network"), what.get("batch_size"), what.get("threads"))
-        families.setdefault((*same, what.get("device"), what.get("streams")), []).append(i)
-    for key, members in families.items():
-        base = next((found[i] for i in members if _framework(found[i].record)), None)
-        if key[0] is None or base is None:
-            continue
-        others = [i for i in members if found[i] is not base]
-        for i, timing in zip(others, _against(base, [found[i] for i in others]), strict=True):
-            found[i] = timing
-    return found
-
-
-def _framework(record: Record) -> bool:
-    return (record.what.get("runtime"), record.what.get("precision")) == FRAMEWORK
-
-
-def _against(base: Timing, others: Sequence[Timing]) -> list[Timing]:
-    """Speed-ups of one run's engines over its framework, corrected after Holm for their number."""
-    cells: list[dict[str, Any]] = []
-    for other in others:
-        try:
-            cells.append(compare_times([base.record], [other.record])["cells"][0])
-        except InputError as error:
-            cells.append({"paired": False, "reasons": [str(error)]})
-    tested = [c for c in cells if c["paired"] and c["p_value"] is not None]
-    if tested:
-        for cell, p in zip(tested, holm(np.array([c["p_value"] for c in tested])), strict=True):
-            if cell["verdict"] != "not established" and p > 1 - LEVEL:
-                cell["verdict"] = "not established"
-                cell["reasons"] = [*cell["reasons"], f"not after correction for {len(tested)} engines (p = {p:.3f})"]
-    done = []
-    for other, cell in zip(others, cells, strict=True):
-        if not cell["paired"]:
-            done.append(other)
-            continue
-        verdict = {"better": "faster", "worse": "slower"}.get(cell["verdict"], cell["verdict"])
-        reasons = (*cell["reasons"], *cell.get("notes", []))
-        done.append(replace(other, speedup=inverse(interval_of(cell["ratio"])), verdict=verdict, reasons=reasons))
-    return done
-
-
-def inverse(ratio: Interval) -> Interval:
-    """1 / ratio."""
-    low, high = (1 / ratio.high, 1 / ratio.low) if ratio.known else (math.nan, math.nan)
-    return Interval(1 / ratio.estimate, low, high, ratio.level, ratio.n)
+from skytrigger.study.compare_time import TIMED
 
 
 def host_names(hosts: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -223,10 +104,10 @@ def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str
             "remarks"]  # fmt: skip
     caption = (
         f"Batch {size} on {device}, {' or '.join(map(str, threads))} threads. Median over all timed calls with its "
-        "95 % interval. Speed-up: the framework's time "
-        "divided by this engine's, paired visit by visit within one counterbalanced run, with a bootstrap interval "
-        "over blocks; not established where it lies within the run's A/A noise floor or does not survive the "
-        "correction for the number of engines. A percentile is shown where the calls suffice for it (p99: 1,000)."
+        "95 % interval. Speed-up: the framework's time divided by this engine's, paired visit by visit within one "
+        "counterbalanced run, with a bootstrap interval over blocks; each engine is judged for itself at 95 %: not "
+        "established where its ratio lies within the run's A/A noise floor, its interval holds 1 or random signs do as "
+        "much. A percentile is shown where the calls suffice for it (p99: 1,000)."
     )
     return Table(tuple(head), rows, caption)
 
@@ -237,6 +118,7 @@ def _remarks(t: Timing) -> str:
     if t.verdict == "not established" and t.reasons:
         strong = (r for word in ("noise floor", "holds 1", "") for r in t.reasons if word in r)
         said.append(next(strong))
+    said += [r for r in t.reasons if "Holm" in r]
     if not t.record.extra.get("warmup", {}).get("agreed", True):
         said.append("warm-up did not settle")
     return "; ".join(said)
@@ -245,7 +127,9 @@ def _remarks(t: Timing) -> str:
 def _speedup(t: Timing) -> Value:
     if t.speedup is None:
         return (
-            Value("1 (framework)", 1.0, "", "mute") if _framework(t.record) else Value("–", None, "not paired", "mute")
+            Value("1 (framework)", 1.0, "", "mute")
+            if is_framework(t.record)
+            else Value("–", None, "not paired", "mute")
         )
     text, tone = f"{t.speedup.estimate:.2f}×", {"faster": "good", "slower": "bad"}.get(t.verdict, "mute")
     small = span(t.speedup, "{:.2f}")
