@@ -218,3 +218,23 @@ def test_real_tiles_from_a_file(tmp_path: Path, model: Path) -> None:
     np.save(tiles, np.ones((5, 3, 16, 16), np.uint16))
     options = Options(seconds=0.05, min_blocks=2, max_blocks=2, control=False, tiles=str(tiles), data_hash="d")
     assert bench([Job(str(model), batch_size=4)], options).records[0].what["data_hash"] == "d"
+
+
+def test_device_events_are_recorded_beside_wall_time() -> None:
+    """The worker's visit with a device clock in place of CUDA's: one event pair around each timed call."""
+    from types import SimpleNamespace
+
+    from skytrigger.study.bench_worker import Worker
+
+    log: list[str] = []
+    worker = Worker.__new__(Worker)
+    worker.call = lambda: log.append("call")
+    worker.session = SimpleNamespace(synchronize=lambda: log.append("sync"))
+    worker.flush = None
+    worker.device_clock = SimpleNamespace(
+        start=lambda: log.append("start"), stop=lambda: log.append("stop"), seconds=lambda: 0.25
+    )
+    got = worker.slot(calls=2, offline=False, lead_in=1, limit_s=5.0)
+    assert got["device"] == [0.25, 0.25]
+    assert len(got["seconds"]) == 2
+    assert log == ["call", "sync", *["start", "call", "stop", "sync"] * 2]

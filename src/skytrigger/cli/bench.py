@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--meter-csv", help="an external meter's CSV with columns time_s, power_w")
     parser.add_argument("--no-roofline", action="store_true", help="leave out the machine's own ceilings")
     parser.add_argument("--no-control", action="store_true", help="leave out the A/A control (no claims then)")
-    parser.add_argument("--out", required=True, help="folder for records.jsonl and bench.md")
+    parser.add_argument("--out", required=True, help="folder for records.jsonl, bench.md and bench.csv")
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -44,8 +44,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.core.files import write_text
     from skytrigger.core.progress import track
     from skytrigger.measure.host import cores_in_mask, host_label
-    from skytrigger.measure.records import append
-    from skytrigger.measure.tables import markdown
+    from skytrigger.measure.tables import markdown, to_csv
     from skytrigger.runtimes.model_file import read_model
     from skytrigger.runtimes.open import AUTOCAST, RUNTIMES
     from skytrigger.study.bench import Job, Options, bench
@@ -81,12 +80,11 @@ def run(args: argparse.Namespace) -> Outcome:
     with track("bench", len(jobs)) as advance:
         found = bench(jobs, options, advance)
     out = Path(args.out)
-    (out / "records.jsonl").unlink(missing_ok=True)
-    for record in found.records:
-        append(out / "records.jsonl", record)
     if not found.records:
         reasons = {**found.unavailable, **found.failed}
         raise SkytriggerError("nothing could be measured:\n  " + "\n  ".join(f"{k}: {v}" for k, v in reasons.items()))
+    write_text(out / "records.jsonl", "".join(record.to_json() + "\n" for record in found.records))
+    write_text(out / "bench.csv", to_csv(found.records))
     table = markdown(found.records)
     write_text(out / "bench.md", f"Measured on {host_label(found.records[0].where)}.\n\n{table}\n")
     lines = [table, *_against_first(found.records)]

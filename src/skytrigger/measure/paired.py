@@ -42,10 +42,11 @@ MAX_REJECTED_SHARE = 1 / 3
 
 @dataclass(frozen=True)
 class Slot:
-    """One visit of one arm: seconds per call, and what the machine went through."""
+    """One visit of one arm: seconds per call, what the machine went through, and seconds by the device's own clock."""
 
     seconds: tuple[float, ...]
     conditions: Mapping[str, float | None] = field(default_factory=dict)
+    device_seconds: tuple[float, ...] = ()
 
     @property
     def value_s(self) -> float:

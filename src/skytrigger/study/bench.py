@@ -97,7 +97,7 @@ def _group(jobs: Sequence[Job], options: Options, found: Bench, advance: Advance
         share_s = options.seconds / 2 / max(typical.values())  # fixed before anything is timed
         blocks = int(max(options.least_blocks, min(options.max_blocks, share_s)))
         slot_s = options.seconds / (2 * blocks)
-        calls = {name: max(1, min(5000, round(slot_s / t))) for name, t in typical.items()}
+        calls = {name: max(1, min(1000, round(slot_s / t))) for name, t in typical.items()}
 
         def visitor(name: str) -> Callable[[], Slot]:
             job, worker = workers[name]
@@ -106,7 +106,7 @@ def _group(jobs: Sequence[Job], options: Options, found: Bench, advance: Advance
             def visit() -> Slot:
                 got = worker.ask("slot", calls=calls[name], offline=options.offline(job), lead_in=lead_in,
                                  limit_s=3 * slot_s)  # fmt: skip
-                return Slot(tuple(got["seconds"]), got["conditions"])
+                return Slot(tuple(got["seconds"]), got["conditions"], tuple(got["device"]))
 
             return visit
 

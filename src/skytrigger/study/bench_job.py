@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from skytrigger.core.errors import InputError
+from skytrigger.measure.meters.protocol import MIN_WINDOW_S
 from skytrigger.measure.paired import DEFAULT_BLOCKS, MIN_PAIRS
 from skytrigger.measure.records import Record
 
@@ -105,6 +106,10 @@ class Options:
         if not 1 <= self.least_blocks <= self.max_blocks:
             raise InputError(
                 f"blocks {self.least_blocks} to {self.max_blocks}", expected="1 <= min_blocks <= max_blocks"
+            )
+        if self.energy_seconds and not MIN_WINDOW_S <= self.energy_seconds <= 3600:
+            raise InputError(
+                f"a power window of {self.energy_seconds} s", expected=f"{MIN_WINDOW_S:g} to 3600 s, better 30 s"
             )
         if not 0 < self.frame_rate_hz <= 1e5:
             raise InputError(f"frame rate {self.frame_rate_hz}", expected="more than 0, at most 100,000 Hz")

@@ -56,6 +56,9 @@ def slot_record(
         "call": Samples("s", tuple(round(s, 9) for slot in slots for s in slot.seconds), items),
         "slot": Samples("s", tuple(round(slot.value_s, 9) for slot in slots), items),
     }
+    on_device = tuple(round(s, 9) for slot in slots for s in slot.device_seconds)
+    if on_device:
+        samples["device"] = Samples("s", on_device, items)
     total = {n: _sum([slot.conditions[n] for slot in slots]) for n in slots[0].conditions}
     extra = {
         **how,

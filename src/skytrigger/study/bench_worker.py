@@ -20,6 +20,7 @@ class Worker:
     """One open session and the inputs it is fed with."""
 
     def __init__(self, job: dict[str, Any]) -> None:
+        from skytrigger.measure.clocks import CudaClock
         from skytrigger.measure.inputs import CacheFlush, rotating
         from skytrigger.runtimes.open import open_session
 
@@ -31,6 +32,9 @@ class Worker:
         self.items = job["batch_size"] * job["streams"]
         self.inputs = _inputs(job, self.session.model.card, self.items)
         self.call = rotating(self.session.run, self.inputs)
+        # events tell of torch's own stream only; the other runtimes issue their work elsewhere
+        on_stream = job["device"].startswith("cuda") and job["runtime"].startswith("torch")
+        self.device_clock = CudaClock() if on_stream else None
         self.flush = CacheFlush() if job.get("flush") else None
         made_s = time.perf_counter()
         self.call()
@@ -63,10 +67,11 @@ class Worker:
         from skytrigger.measure.scenarios import no_collection
 
         clock, call, synchronize, flush = time.perf_counter_ns, self.call, self.session.synchronize, self.flush
+        timer = self.device_clock
         for _ in range(lead_in):
             call()
         synchronize()
-        seconds = []
+        seconds, device = [], []
         with no_collection():
             watch = Watch.begin()
             if offline:
@@ -81,10 +86,16 @@ class Worker:
                     if flush is not None:
                         flush()
                     start = clock()
+                    if timer is not None:
+                        timer.start()
                     call()
+                    if timer is not None:
+                        timer.stop()
                     synchronize()
                     seconds.append((clock() - start) / 1e9)
-            return {"seconds": seconds, "conditions": watch.taken()}
+                    if timer is not None:
+                        device.append(timer.seconds())
+            return {"seconds": seconds, "device": device, "conditions": watch.taken()}
 
     def loop(self, seconds: float) -> dict[str, Any]:
         """Work without pause for `seconds`: what a power window looks at. Returns images done and time taken."""

@@ -42,40 +42,41 @@ class WorkerProcess:
         )  # fmt: skip
         self._buffer = b""
         try:
-            self.ready = self._exchange(job)
+            self.ready = self._exchange(job, timeout_s)
         except BaseException:
             self.close()
             raise
         self.cold = {"process_s": time.perf_counter() - begin, **self.ready["cold"]}
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """One request and its answer."""
-        return self._exchange({"do": do, **arguments})
+        """One request and its answer; what is asked to last longer may answer later."""
+        lasts_s = sum(float(arguments.get(name) or 0) for name in ("seconds", "duration_s"))
+        return self._exchange({"do": do, **arguments}, self.timeout_s + lasts_s)
 
-    def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _exchange(self, message: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         stdin = self._child.stdin
         if stdin is None:
             raise SkytriggerError("the measured process has no input")
         with contextlib.suppress(BrokenPipeError):  # its answer, or its absence, says why
             stdin.write(json.dumps(message).encode() + b"\n")
             stdin.flush()
-        answer: dict[str, Any] = json.loads(self._line())
+        answer: dict[str, Any] = json.loads(self._line(timeout_s))
         if "unavailable" in answer:
             raise UnavailableError(answer["unavailable"])
         if "error" in answer:
             raise (InputError if answer["exit_code"] == 2 else SkytriggerError)(answer["error"])
         return answer
 
-    def _line(self) -> bytes:
+    def _line(self, timeout_s: float) -> bytes:
         """Sleep until a whole line is there."""
         stdout = self._child.stdout
         if stdout is None:
             raise SkytriggerError("the measured process has no output")
-        deadline = time.monotonic() + self.timeout_s
+        deadline = time.monotonic() + timeout_s
         while b"\n" not in self._buffer:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([stdout], [], [], left)[0]:
-                raise SkytriggerError(f"the measured process did not answer within {self.timeout_s:g} s")
+                raise SkytriggerError(f"the measured process did not answer within {timeout_s:g} s")
             part = os.read(stdout.fileno(), 1 << 20)
             if not part:
                 raise SkytriggerError(f"the measured process ended ({self._death()})")
