@@ -120,3 +120,15 @@ def test_one_lucky_seed_is_not_a_better_recipe(answers: Any, tmp_path: Path) -> 
     b = [answers.write(f"b{i}", wrong, seed=9 + i) for i, wrong in enumerate((0.12, 0.04, 0.09))]
     assert compare_accuracy(a[1:2], b[1:2])["verdict"] == "better"
     assert compare_accuracy(a, b)["verdict"] == "not established"
+
+
+def test_predictions_of_a_study_are_picked_by_name(answers: Any, tmp_path: Path) -> None:
+    for seed in range(2):
+        answers.write(f"cells/evaluate-basic-{seed}-abc", 0.12, seed=seed)
+        answers.write(f"cells/evaluate-from64_basic-{seed}-abd", 0.05, seed=seed)
+    aspect = compare(f"{tmp_path}::basic", f"{tmp_path}::from64_basic", seeds=True)["aspects"][0]
+    assert (aspect["a"]["seeds"], aspect["b"]["seeds"]) == (2, 2)
+    one = compare(f"{tmp_path}::basic,0", f"{tmp_path}::basic,1")["aspects"][0]
+    assert (one["a"]["seeds"], one["verdict"]) == (1, "not established")
+    with pytest.raises(InputError, match="has all of"):
+        compare(f"{tmp_path}::basic,0", f"{tmp_path}::no_such")

@@ -96,7 +96,7 @@ def test_selectors_pick_records(tmp_path: Path) -> None:
         append(tmp_path / "records.jsonl", record)
     assert compare(f"{tmp_path}::basic", f"{tmp_path}::wide,batch1")["exit_code"] == 3
     assert compare(f"{tmp_path}::wide,batch1", f"{tmp_path}::basic.onnx")["exit_code"] == 4
-    with pytest.raises(InputError, match="no record"):
+    with pytest.raises(InputError, match="has all of"):
         compare(f"{tmp_path}::basic", f"{tmp_path}::nothing")
     with pytest.raises(InputError, match="--margin"):
         compare(f"{tmp_path}::basic", f"{tmp_path}::wide", margin=1.0)

@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Compare two evaluations (paired on the same images) or two measurements (paired within one bench run). "
         "Exit code: 0 no difference established, 3 B is worse, 4 B is better."
     )
-    what = "folder, predictions.parquet or records.jsonl; ::WORD[,WORD] picks records, e.g. runs/bench::basic,openvino"
+    what = "folder, predictions.parquet or records.jsonl; ::WORD[,WORD] picks, e.g. runs/bench::basic,openvino"
     parser.add_argument("a", metavar="A", help=what)
     parser.add_argument("b", metavar="B", help="likewise")
     parser.add_argument("--margin", type=float, metavar="POINTS",

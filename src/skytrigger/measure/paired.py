@@ -11,7 +11,7 @@ copy of A) gives in the same run.
 
 The estimate is the 20 % trimmed mean of the blocks' log ratios, its interval a percentile bootstrap over blocks. Tried
 on a simulated machine with 20 blocks and no true difference (plain noise; drift with AR(1) and bursts; many bursts;
-strong AR(1)): this interval misses in 4 to 5 %; that of the plain mean in 5 to 10 %; the studentised one of the mean in
+strong AR(1)): this interval misses in 3 to 5 %; that of the plain mean in 5 to 10 %; the studentised one of the mean in
 1 to 3 %, with a quarter of the power under bursts. Single pairs must not be resampled: the two pairs of a block share
 their noise.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ SELECT = "::"
 
 
 def compare(a: str, b: str, *, margin: float | None = None, seeds: bool = False) -> dict[str, Any]:
-    """Compare two folders or files; each may end in ``::WORD[,WORD]``, which picks records by their labels.
+    """Compare two folders or files; each may end in ``::WORD[,WORD]``.
+
+    The words pick records by what ran (``basic``, ``openvino``, ``batch32``) and predictions by the parts of their
+    folders' names (``evaluate-basic-0`` has ``basic`` and ``0``).
 
     Parameters
     ----------
@@ -31,7 +35,7 @@ def compare(a: str, b: str, *, margin: float | None = None, seeds: bool = False)
         ``verdict``, ``exit_code`` (0 none established, 3 B worse, 4 B better), ``aspects``.
     """
     predictions = [_predictions(side, seeds) for side in (a, b)]
-    records = [_records(side) for side in (a, b)]
+    records = [_records(side, not held) for side, held in zip((a, b), predictions, strict=True)]
     aspects = []
     if all(predictions):
         aspects.append(compare_accuracy(predictions[0], predictions[1], margin))
@@ -52,39 +56,44 @@ def compare(a: str, b: str, *, margin: float | None = None, seeds: bool = False)
 
 
 def _path(side: str) -> Path:
-    path = Path(side.split(SELECT)[0])
+    path = Path(side.partition(SELECT)[0])
     if not path.exists():
         raise InputError(f"{path} does not exist", expected="a folder, predictions.parquet or records.jsonl")
     return path
 
 
+def _selected(side: str) -> list[str]:
+    """The words after ``::``."""
+    return [w for w in side.partition(SELECT)[2].split(",") if w]
+
+
 def _predictions(side: str, seeds: bool) -> list[Path]:
-    path = _path(side)
+    path, words = _path(side), _selected(side)
     if path.is_file():
-        return [path] if path.suffix == ".parquet" else []
+        return [path] if path.suffix == ".parquet" and not words else []
     files = sorted(path.rglob("predictions*.parquet"))
+    if words:
+        files = [f for f in files if set(words) <= set(re.split(r"[-/\\]", str(f.parent.relative_to(path))))]
     if len(files) > 1 and not seeds:
         if (path / "predictions.parquet") in files:
             return [path / "predictions.parquet"]
         raise InputError(
-            f"{path} holds {len(files)} predictions: {', '.join(str(f.relative_to(path)) for f in files[:5])}",
+            f"{side} holds {len(files)} predictions: {', '.join(str(f.relative_to(path)) for f in files[:5])}",
             remedy="name one of them, or --seeds if they are one recipe trained with several seeds",
         )
     return files
 
 
-def _records(side: str) -> list[Record]:
-    path = _path(side)
+def _records(side: str, needed: bool) -> list[Record]:
+    """Timing records that have all words; `needed`: there is nothing else on this side to compare."""
+    path, words = _path(side), _selected(side)
     if path.is_file() and path.suffix == ".parquet":
         return []
     found = [r for r in read(path) if r.kind in TIMED]
-    if SELECT not in side:
-        return found
-    words = [w for w in side.split(SELECT, 1)[1].split(",") if w]
     kept = [r for r in found if all(w in _words(r) for w in words)]
-    if not kept:
+    if words and not kept and needed:
         labels = "; ".join(sorted({" ".join(sorted(_words(r))) for r in found}))
-        raise InputError(f"no record of {path} has all of {words}", expected=labels)
+        raise InputError(f"nothing in {path} has all of {words}", expected=labels)
     return kept
 
 
@@ -115,7 +124,11 @@ def _accuracy_lines(x: dict[str, Any]) -> list[str]:
     lines = [f"accuracy on {x['images']} images ({x['method']})", *(f"  note: {n}" for n in x["notes"])]
     for side in "ab":
         s = x[side]
-        seeds = f", {s['seeds']} seeds, SD between seeds {_points(s['seed_sd'])}" if s["seed_sd"] is not None else ""
+        seeds = (
+            f", {s['seeds']} seeds, SD between seeds {100 * s['seed_sd']:.2f} points"
+            if s["seed_sd"] is not None
+            else ""
+        )
         lines.append(
             f"  {side.upper()} {_percent(s['accuracy'])}{seeds}; calibration error {_percent(s['calibration_error'])}"
         )
@@ -125,11 +138,12 @@ def _accuracy_lines(x: dict[str, Any]) -> list[str]:
     if "a_only_right" in x:
         lines.append(f"  only A right {x['a_only_right']}, only B right {x['b_only_right']}")
         shown = x["smallest_difference_shown"]
-        text = f"{_points(shown)} points" if shown is not None else "none: too few images on which they differ"
+        text = f"{100 * shown:.2f} points" if shown is not None else "none: too few images on which they differ"
         lines.append(f"  smallest difference these images would have shown (power 80 %): {text}")
     f = x["flips"]
+    first = " (first seed of each)" if x["a"]["seeds"] > 1 or x["b"]["seeds"] > 1 else ""
     lines.append(
-        f"  decisions changed {f['changed']}: right to wrong {f['right_to_wrong']}, wrong to right "
+        f"  decisions changed{first} {f['changed']}: right to wrong {f['right_to_wrong']}, wrong to right "
         f"{f['wrong_to_right']}, wrong to another wrong {f['wrong_to_other_wrong']}"
     )
     lines += [

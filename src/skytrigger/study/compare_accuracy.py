@@ -69,8 +69,8 @@ def compare_accuracy(files_a: Sequence[Path], files_b: Sequence[Path], margin: f
     result["flips"] = flips(true, a.predicted[0], b.predicted[0])
     result["cells"] = _cells(true, a.predicted[0], b.predicted[0], first.classes)
     result["limits"] += [
-        "nothing about images of another kind than these (other sensor, season, region)",
-        "nothing about which choice is best if these images were also used to choose",
+        "anything about images of another kind than these (other sensor, season, region)",
+        "anything about which choice is best if these images were also used to choose",
     ]
     return result
 
@@ -145,7 +145,7 @@ def _one_each(
     established = test.p <= 1 - LEVEL
     _verdict(result, established, test.difference, margin, non_inferior(test, margin / 100) if margin else None)
     result["limits"].append(
-        "nothing about the two recipes in general: one trained network stands on each side, another seed may turn it"
+        "anything about the two recipes in general: one trained network stands on each side, another seed may turn it"
     )
 
 

@@ -56,7 +56,7 @@ def compare_times(a: Sequence[Record], b: Sequence[Record]) -> dict[str, Any]:
         f" ({c['ratio']['low']:.3f} to {c['ratio']['high']:.3f})"
         for c in cells if c["verdict"] != "not established"
     ]  # fmt: skip
-    limits = ["nothing about other machines, or this one under another load, other thread counts or batch sizes"]
+    limits = ["anything about other machines, or this one under another load, other thread counts or batch sizes"]
     if any(not c["paired"] for c in cells):
         limits.append(
             "small differences between separate runs: measure both in one run (skytrigger bench A.onnx B.onnx ...)"
