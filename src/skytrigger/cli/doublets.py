@@ -12,6 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _configure_train(commands.add_parser("train", help="train a filter and its boosted-trees baseline"))
     _configure_evaluate(commands.add_parser("evaluate", help="AUC and fake rejection, beside the baseline"))
+    _configure_throughput(commands.add_parser("throughput", help="images/s over batch size, streams and precision"))
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,7 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--copies", type=int, default=4, help="augmented copies of the training part (default 4)")
+    parser.add_argument("--with-validation", action="store_true", help="train on the validation part too")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
 
 
@@ -51,8 +53,22 @@ def _configure_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", help="folder for metrics.json, predictions.parquet and roc.png")
 
 
+def _configure_throughput(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="RUN|MODEL.onnx", nargs="?", help="default: the filter of the package")
+    _add_data(parser)
+    parser.add_argument("--images", type=int, default=30_000, help="images a visit works through (default 30000)")
+    parser.add_argument("--batch-size", default="1,16,64,256,1000,6000,30000")
+    parser.add_argument("--streams", default="1,2,4,5,8", help="sessions with a thread (or CUDA stream) each")
+    parser.add_argument("--precision", default="fp32,fp16,int8", help="of a run folder, which is exported in each")
+    parser.add_argument("--runtime", default="onnxruntime", help="NAME[,NAME]")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seconds", type=float, default=3.0, help="a visit ends after so many (default 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="visits of each cell, in random order (default 3)")
+    parser.add_argument("--out", required=True, help="folder for records.jsonl, throughput.md and throughput.png")
+
+
 def run(args: argparse.Namespace) -> Outcome:
-    return {"train": _train, "evaluate": _evaluate}[args.action](args)
+    return {"train": _train, "evaluate": _evaluate, "throughput": _throughput}[args.action](args)
 
 
 def _train(args: argparse.Namespace) -> Outcome:
@@ -70,6 +86,7 @@ def _train(args: argparse.Namespace) -> Outcome:
             recipe,
             args.out,
             copies=args.copies,
+            with_validation=args.with_validation,
             device=args.device,
             threads=args.threads,
             on_epoch=lambda h: advance(1, f"epoch {h['epoch']}: validation loss {h['val_loss']:.4f}"),
@@ -86,12 +103,12 @@ def _train(args: argparse.Namespace) -> Outcome:
 def _evaluate(args: argparse.Namespace) -> Outcome:
     from skytrigger.core.files import write_json
     from skytrigger.hep.doublets.data import load_doublets
-    from skytrigger.hep.doublets.evaluation import channels_of, describe, evaluate_filter, packaged
+    from skytrigger.hep.doublets.evaluation import card_of, describe, evaluate_filter, packaged
     from skytrigger.hep.doublets.figures import roc_png
     from skytrigger.learn.predictions import write_predictions
 
     model = args.model or packaged()
-    dataset = load_doublets(args.data, channels=channels_of(model), seed=args.seed)
+    dataset = load_doublets(args.data, channels=len(card_of(model).channels), seed=args.seed)
     found, predictions = evaluate_filter(
         model, dataset, part=args.split, trees=args.trees, runtime=args.runtime, threads=args.threads
     )
@@ -100,3 +117,53 @@ def _evaluate(args: argparse.Namespace) -> Outcome:
         write_json(Path(args.out) / "metrics.json", found)
         roc_png(found, Path(args.out) / "roc.png")
     return Outcome(found, describe(found))
+
+
+def _throughput(args: argparse.Namespace) -> Outcome:
+    from skytrigger.core.files import write_text
+    from skytrigger.core.progress import say, track
+    from skytrigger.hep.doublets.data import load_doublets
+    from skytrigger.hep.doublets.evaluation import card_of, packaged, part_for
+    from skytrigger.hep.doublets.figures import throughput_png
+    from skytrigger.hep.doublets.model_files import model_files
+    from skytrigger.hep.doublets.throughput import Plan, throughput
+    from skytrigger.hep.doublets.throughput_table import markdown, table
+    from skytrigger.learn.evaluate import align
+    from skytrigger.measure.host import cores_in_mask, host_label
+
+    plan = Plan(
+        runtimes=tuple(args.runtime.split(",")),
+        batches=_numbers(args.batch_size, "--batch-size"),
+        streams=_numbers(args.streams, "--streams"),
+        images=args.images,
+        seconds=args.seconds,
+        rounds=args.rounds,
+        device=args.device,
+    )
+    out, model = Path(args.out), args.model or packaged()
+    card = card_of(model)
+    dataset = align(load_doublets(args.data, channels=len(card.channels), seed=args.seed), card)
+    files, not_made = model_files(model, tuple(args.precision.split(",")), out, dataset)
+    visits = plan.rounds * sum(len(plan.cells(p, cores_in_mask())) for p in files)
+    _, index = part_for(dataset, card, "auto")
+    with track("throughput", visits) as advance:
+        records, refused = throughput(files, dataset, plan, out, judged=index, advance=advance, seed=args.seed)
+    refused = not_made | refused
+    for name, why in refused.items():
+        say(f"{name} is left out: {why}")
+    if not records:
+        return Outcome({"rows": [], "refused": refused}, "nothing could be measured", exit_code=1)
+    rows = table(records)
+    text = f"{host_label(records[0].where)}\n\n{markdown(rows)}"
+    write_text(out / "throughput.md", text)
+    throughput_png(records, out / "throughput.png")
+    return Outcome({"rows": [r.to_json() for r in rows], "refused": refused, "out": str(out)}, text)
+
+
+def _numbers(text: str, option: str) -> tuple[int, ...]:
+    from skytrigger.core.errors import InputError
+
+    words = text.split(",")
+    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        raise InputError(f"{option} {text!r}", expected="whole numbers over 0, separated by commas")
+    return tuple(int(word) for word in words)

@@ -57,15 +57,18 @@ def evaluate_filter(
         difference of the AUCs under ``auc_minus_baseline``.
     """
     path = Path(model)
-    card = RunFolder(path).card() if path.is_dir() else read_model(path).card
+    card = card_of(path)
     dataset = align(dataset, card)
-    same = dataset.content_hash in (card.data_hash, _source(card).get("original_hash"))
-    part = ("test" if same else "all") if part == "auto" else part
-    index = part_of(dataset, part, int(card.split.get("seed", card.seed)))
+    part, index = part_for(dataset, card, part)
     predictions, engine = _predict(path, dataset, index, runtime, threads)
     group = distinct_doublets(dataset.x[index])
     found: dict[str, Any] = filter_metrics(predictions.logits, predictions.true, group)
-    facts = {"model": str(model), "part": part, "trained_on_these_data": same, "data": dataset.source}
+    facts = {
+        "model": str(model),
+        "part": part,
+        "trained_on_these_data": trained_on(dataset, card),
+        "data": dataset.source,
+    }
     found |= facts | {"data_hash": dataset.content_hash, **engine}
     found |= {"baseline": None, "auc_minus_baseline": None}
     if len(dataset.channels) == 2:
@@ -77,13 +80,22 @@ def evaluate_filter(
     return found, predictions
 
 
-def part_of(dataset: Dataset, part: str, seed: int) -> NDArray[np.int64]:
-    """Rows of a part of the split by `seed`; ``all`` is every row, repeats included."""
-    if part == "all":
-        return np.arange(len(dataset), dtype=np.int64)
+def trained_on(dataset: Dataset, card: ModelCard) -> bool:
+    """Whether the model's training part was of these very data."""
+    source = card.notes.get("source")
+    original = source.get("original_hash") if isinstance(source, dict) else None
+    return dataset.content_hash in (card.data_hash, original)
+
+
+def part_for(dataset: Dataset, card: ModelCard, part: str) -> tuple[str, NDArray[np.int64]]:
+    """The part that is meant (`evaluate_filter`) and its rows; ``all`` is every row, repeats included."""
     if part not in PARTS:
         raise InputError(f"no part called {part!r}", expected=", ".join(PARTS))
-    return split_doublets(dataset, seed).part(part)
+    if part == "auto":
+        part = "test" if trained_on(dataset, card) else "all"
+    if part == "all":
+        return part, np.arange(len(dataset), dtype=np.int64)
+    return part, split_doublets(dataset, int(card.split.get("seed", card.seed))).part(part)
 
 
 def _predict(
@@ -106,11 +118,6 @@ def _trees(path: Path, trees: str | Path | None) -> Trees:
         return Trees.read(trees)
     own = path / TREES_FILE
     return Trees.read(own if own.is_file() else packaged("doublets_trees.onnx"))
-
-
-def _source(card: ModelCard) -> dict[str, Any]:
-    source = card.notes.get("source")
-    return source if isinstance(source, dict) else {}
 
 
 def describe(found: dict[str, Any]) -> str:
@@ -143,7 +150,7 @@ def describe(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def channels_of(model: str | Path) -> int:
-    """Input channels of a run folder or a model file."""
+def card_of(model: str | Path) -> ModelCard:
+    """The card of a run folder or a model file."""
     path = Path(model)
-    return len((RunFolder(path).card() if path.is_dir() else read_model(path).card).channels)
+    return RunFolder(path).card() if path.is_dir() else read_model(path).card

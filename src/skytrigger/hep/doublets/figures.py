@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from skytrigger.core.files import atomic_path
+from skytrigger.hep.doublets.throughput_table import Row, table
+from skytrigger.measure.host import host_label
+from skytrigger.measure.records import Record
 
 
 def roc_png(found: dict[str, Any], out: str | Path) -> None:
@@ -35,3 +41,40 @@ def roc_png(found: dict[str, Any], out: str | Path) -> None:
     figure.suptitle(f"{found['n']} {kind} ({found['part']}), 95 % intervals", fontsize=10)
     with atomic_path(out) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
+
+
+def throughput_png(records: Sequence[Record], out: str | Path) -> None:
+    """Images per second over the batch size, a line per number of streams; below, each against one stream."""
+    from matplotlib.figure import Figure
+
+    rows = table(records)
+    kinds = sorted({(r.network, r.runtime, r.precision) for r in rows})
+    figure = Figure(figsize=(4.6 * len(kinds), 7), layout="constrained")
+    panels = figure.subplots(2, len(kinds), squeeze=False, sharex="col")
+    for column, kind in enumerate(kinds):
+        mine = [r for r in rows if (r.network, r.runtime, r.precision) == kind]
+        _rates(panels[0, column], panels[1, column], mine)
+        panels[0, column].set_title(" ".join(kind), fontsize=9)
+    panels[0, 0].set_ylabel("images per second")
+    panels[1, 0].set_ylabel("against one stream")
+    panels[0, 0].legend(fontsize=8, title="streams")
+    figure.suptitle(f"{host_label(records[0].where)}: medians and extremes of the rounds", fontsize=10)
+    with atomic_path(out) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def _rates(upper: Any, lower: Any, rows: Sequence[Row]) -> None:
+    for number, streams in enumerate(sorted({r.streams for r in rows})):
+        mine = sorted((r for r in rows if r.streams == streams), key=lambda r: r.batch_size)
+        batch = [r.batch_size for r in mine]
+        for axes, triples in ((upper, [r.images_per_s for r in mine]), (lower, [r.gain for r in mine])):
+            known = [(b, t) for b, t in zip(batch, triples, strict=True) if t is not None]
+            if not known:
+                continue
+            x, values = [b for b, _ in known], np.array([t for _, t in known])
+            spread = [values[:, 1] - values[:, 0], values[:, 2] - values[:, 1]]
+            axes.errorbar(x, values[:, 1], yerr=spread, fmt="o-", color=f"C{number}", label=str(streams), capsize=2)
+    upper.set_xscale("log")
+    upper.set_yscale("log")
+    lower.axhline(1, color="grey", linestyle=":")
+    lower.set_xlabel("batch size")

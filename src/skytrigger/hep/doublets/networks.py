@@ -30,9 +30,10 @@ def build(name: str, channels: int, size: tuple[int, int], classes: int, **optio
     if size[0] % 4 or size[1] % 4:
         raise InputError(f"pads of {size[0]}x{size[1]} pixels do not fit {name}", expected="multiples of 4")
     try:
-        return NETWORKS[name](channels, size, classes, **options)
+        network: nn.Module = NETWORKS[name](channels, size, classes, **options)
     except TypeError as error:
         raise InputError(f"network {name!r} does not take the options {sorted(options)}: {error}") from error
+    return network
 
 
 def doublets_cnn(channels: int, size: tuple[int, int], classes: int, first_pooling: str = "origin") -> nn.Module:
@@ -47,34 +48,33 @@ def doublets_cnn(channels: int, size: tuple[int, int], classes: int, first_pooli
         ``image``: over rows and columns, as it was meant: 540,610 parameters, 26.8 M multiply-adds.
     """
     torch = require("torch", why="networks")
-    nn = torch.nn
     if first_pooling not in ("origin", "image"):
         raise InputError(f"first_pooling = {first_pooling!r}", expected="origin or image")
 
-    class FilterAndRowPool(nn.Module):  # type: ignore[misc,name-defined]
+    class FilterAndRowPool(torch.nn.Module):  # type: ignore[misc,name-defined]
         """(n, f, h, w) -> (n, f / 2, h / 2, w)."""
 
         def forward(self, x: Tensor) -> Tensor:
             pooled: Tensor = torch.nn.functional.max_pool2d(x.permute(0, 3, 1, 2), 2)
             return pooled.permute(0, 2, 3, 1)
 
-    def convolutions(source: int, filters: int) -> list[nn.Module]:
-        first, second = nn.Conv2d(source, filters, 3, padding=1), nn.Conv2d(filters, filters, 3, padding=1)
-        return [first, nn.ReLU(), second, nn.ReLU()]
+    def convolutions(source: int, filters: int) -> list[Any]:
+        first, second = torch.nn.Conv2d(source, filters, 3, padding=1), torch.nn.Conv2d(filters, filters, 3, padding=1)
+        return [first, torch.nn.ReLU(), second, torch.nn.ReLU()]
 
     area = (size[0] // 4) * (size[1] // 4)
     if first_pooling == "origin":
-        layers = [*convolutions(channels, 64), FilterAndRowPool(), *convolutions(32, 128)]
+        layers: list[Any] = [*convolutions(channels, 64), FilterAndRowPool(), *convolutions(32, 128)]
         area *= 2
     else:
-        layers = [*convolutions(channels, 64), nn.MaxPool2d(2), *convolutions(64, 128)]
-    layers += [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128 * area, 128), nn.ReLU()]
-    layers += [nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, classes)]
-    network: nn.Module = nn.Sequential(*layers)
+        layers = [*convolutions(channels, 64), torch.nn.MaxPool2d(2), *convolutions(64, 128)]
+    layers += [torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(128 * area, 128), torch.nn.ReLU()]
+    layers += [torch.nn.Linear(128, 64), torch.nn.ReLU(), torch.nn.Linear(64, classes)]
+    network: nn.Module = torch.nn.Sequential(*layers)
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            torch.nn.init.zeros_(module.bias)
     return network
 
 
@@ -82,16 +82,17 @@ def _geometric(low: float, high: float, count: int) -> tuple[float, ...]:
     return tuple(low * (high / low) ** (i / (count - 1)) for i in range(count))
 
 
-# Edges of each feature's bins; charges in 10,000 e-, lengths in pixels, moments in pixels squared.
-# A two-pixel row has variance up to 0.25: most clusters lie there, so the bins are fine below it.
+# Edges of each feature's bins, in the order in which `ShapeFeatures` computes them; charges in 10,000 e-,
+# lengths in pixels, moments in pixels squared. Narrower bins below 0.25, the largest variance of two
+# pixels, gained nothing and let float32's rounding show.
 EDGES: dict[str, tuple[float, ...]] = {
     "pixels": (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 40),
     "rows": (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16),
     "columns": (1, 2, 3, 4, 5, 6, 8, 12, 16),
     "charge": _geometric(1.2, 20, 13),
     "largest": (0.4, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.1, 2.5, 3.0, 3.4, 3.6, 3.8),
-    "row_variance": (0, 0.1, 0.16, 0.21, 0.245, 0.25, 0.45, 0.7, 1, 1.5, 2.2, 3, 4.5, 8, 20),
-    "column_variance": (0, 0.1, 0.16, 0.21, 0.245, 0.25, 0.4, 0.6, 1, 2, 4, 20),
+    "row_variance": (0, 0.1, 0.16, 0.21, 0.25, 0.45, 0.7, 1, 1.5, 2.2, 3, 4.5, 8, 20),
+    "column_variance": (0, 0.1, 0.16, 0.21, 0.25, 0.4, 0.6, 1, 2, 4, 20),
     "covariance": (-4, -1, -0.4, -0.15, -0.05, 0, 0.05, 0.15, 0.4, 1, 4),
     "charge_per_row": _geometric(0.5, 10, 10),
     "charge_per_pixel": _geometric(0.5, 3, 8),
@@ -107,7 +108,7 @@ def doublets_small(
     hidden: int = 64,
     dropout: float = 0.3,
 ) -> nn.Module:
-    """Cluster shape inside the network, then two dense layers: 17,922 parameters at two pads.
+    """Cluster shape inside the network, then two dense layers: 17,666 parameters at two pads.
 
     Of each pad ten shape features are computed (`EDGES`), each spread over its bins by
     ``clip((feature - low) / (high - low), 0, 1)``: piecewise linear encoding (Gorishniy et al. 2022,
@@ -123,49 +124,48 @@ def doublets_small(
         Default: the input is in electrons.
     """
     torch = require("torch", why="networks")
-    nn = torch.nn
 
-    class ShapeFeatures(nn.Module):  # type: ignore[misc,name-defined]
+    class ShapeFeatures(torch.nn.Module):  # type: ignore[misc,name-defined]
         """(n, c, h, w) -> (n, c * bins), each within -0.5..0.5. Operators that every runtime has."""
 
         def __init__(self) -> None:
             super().__init__()
-            row = (torch.arange(size[0]) - (size[0] - 1) / 2).view(-1, 1).expand(size).reshape(-1)
-            column = (torch.arange(size[1]) - (size[1] - 1) / 2).view(1, -1).expand(size).reshape(-1)
-            weights = [torch.ones(size[0] * size[1]), row, column, row * row, column * column, row * column]
+            row = (torch.arange(size[0]) - size[0] / 2).view(-1, 1).expand(size).reshape(-1)
+            column = (torch.arange(size[1]) - size[1] / 2).view(1, -1).expand(size).reshape(-1)
+            # normalised moments about the barycentre's pixel: row, column, row^2, column^2, row x column
+            powers = torch.stack([row, column, row * row, column * column, row * column], 1)
+            # (co)variance = second moment - product of two means; picked by products with 0 and 1,
+            # since slices are not among every runtime's operators
+            second = torch.eye(5)[:, 2:]
+            left, right = torch.eye(5)[:, [0, 1, 0]], torch.eye(5)[:, [0, 1, 1]]
             encode, shift = _encoding(torch)
             for name, value in {
                 "scale": torch.tensor(std or [1.0] * channels).view(1, -1, 1, 1) / E10,
                 "offset": torch.tensor(mean or [0.0] * channels).view(1, -1, 1, 1) / E10,
-                "moments": torch.stack(weights, 1),
+                "powers": powers,
+                "second": second,
+                "left": left,
+                "right": right,
                 "encode": encode,
                 "shift": shift,
             }.items():
                 self.register_buffer(name, value, persistent=False)
 
         def forward(self, standardised: Tensor) -> Tensor:
-            x = standardised * self.scale + self.offset
-            moments = x.flatten(2) @ self.moments
-            charge = moments[:, :, :1]
-            row, column, row2, column2, both = (moments[:, :, 1:] / (charge + SMALL)).split(1, dim=2)
+            # float32 also inside a float16 network: the bins are steep, the dense layers behind them are not
+            scale, offset, powers, second, left, right, encode, shift = (b.float() for b in self.buffers())
+            x = standardised.float() * scale + offset
+            flat = x.flatten(2)
+            charge = flat.mean(dim=2, keepdim=True) * (size[0] * size[1])
+            moments = (flat @ powers) / (charge + SMALL)
+            variances = moments @ second - (moments @ left) * (moments @ right)
             highest_row, highest_column = pool(x, (1, size[1])), pool(x, (size[0], 1))
             largest = pool(highest_row, (size[0], 1)).flatten(2)
             pixels, rows, columns = count(x), count(highest_row), count(highest_column)
-            features = {
-                "pixels": pixels,
-                "rows": rows,
-                "columns": columns,
-                "charge": charge,
-                "largest": largest,
-                "row_variance": row2 - row * row,
-                "column_variance": column2 - column * column,
-                "covariance": both - row * column,
-                "charge_per_row": charge / (rows + SMALL),
-                "charge_per_pixel": charge / (pixels + SMALL),
-            }
-            ordered = torch.cat([features[name] for name in EDGES], dim=2)
-            encoded: Tensor = (ordered @ self.encode + self.shift).clamp(0, 1) - 0.5
-            return encoded.flatten(1)
+            per_row, per_pixel = charge / (rows + SMALL), charge / (pixels + SMALL)
+            ordered = torch.cat([pixels, rows, columns, charge, largest, variances, per_row, per_pixel], dim=2)
+            encoded: Tensor = (ordered @ encode + shift).clamp(0, 1) - 0.5
+            return encoded.flatten(1).to(standardised.dtype)
 
     pool = torch.nn.functional.max_pool2d
 
@@ -177,9 +177,20 @@ def doublets_small(
         return mean * area
 
     bins = sum(len(edges) - 1 for edges in EDGES.values())
-    layers = [ShapeFeatures(), nn.Dropout(0.1), nn.Linear(channels * bins, hidden), nn.ReLU(), nn.Dropout(dropout)]
-    layers += [nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes)]
-    network: nn.Module = nn.Sequential(*layers)
+    layers: list[Any] = [
+        ShapeFeatures(),
+        torch.nn.Dropout(0.1),
+        torch.nn.Linear(channels * bins, hidden),
+        torch.nn.ReLU(),
+        torch.nn.Dropout(dropout),
+    ]
+    layers += [
+        torch.nn.Linear(hidden, hidden),
+        torch.nn.ReLU(),
+        torch.nn.Dropout(dropout),
+        torch.nn.Linear(hidden, classes),
+    ]
+    network: nn.Module = torch.nn.Sequential(*layers)
     return network
 
 

@@ -61,7 +61,8 @@ def _pad_features(z: NDArray[np.float64]) -> NDArray[np.float64]:
     total = np.maximum(charge, 1e-9)
     extent, offset, variance, centred, ends = {}, {}, {}, {}, {}
     for name, other in (("row", 2), ("column", 1)):
-        profile, present = z.sum(axis=other), charged.any(axis=other)
+        profile = z.sum(axis=other)
+        present: NDArray[np.bool_] = np.any(charged, axis=other)
         length = profile.shape[1]
         first = present.argmax(axis=1)
         last = length - 1 - present[:, ::-1].argmax(axis=1)

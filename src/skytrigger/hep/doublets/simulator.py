@@ -243,4 +243,5 @@ def _centred(charge: NDArray[np.float64]) -> NDArray[np.float64]:
     inside = ((rows >= 0) & (rows < GRID))[:, :, None] & ((columns >= 0) & (columns < GRID))[:, None, :]
     rows, columns = rows.clip(0, GRID - 1), columns.clip(0, GRID - 1)
     cut: NDArray[np.float64] = charge[np.arange(len(charge))[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return cut * inside
+    cut *= inside
+    return cut

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from skytrigger.core.dataset import Dataset
+import numpy as np
+
+from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError
 from skytrigger.hep.doublets.augmentation import enlarge
 from skytrigger.hep.doublets.networks import NETWORKS, build
@@ -41,6 +43,7 @@ def train_filter(
     out: str | Path,
     *,
     copies: int = COPIES,
+    with_validation: bool = False,
     device: str = "cpu",
     threads: int | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
@@ -48,9 +51,13 @@ def train_filter(
     """Train into the run folder `out` (going on with an interrupted run), with the trees in ``trees.onnx``.
 
     The split is `split_doublets` by the recipe's seed. Two-pad training parts are enlarged to `copies`
-    (`augmentation.enlarge`); data of 20 channels are taken as they are and get no trees.
+    (`augmentation.enlarge`); data of 20 channels are taken as they are and get no trees. For a recipe that
+    is settled, `with_validation` trains on the validation part too: its loss then says nothing new.
     """
     split = split_doublets(dataset, recipe.seed)
+    if with_validation:
+        both = np.sort(np.concatenate([split.train, split.val]))
+        split = Split(both, split.val, split.test, {**split.facts, "validation_trains": True})
     bigger, bigger_split = dataset, split
     two_pads = len(dataset.channels) == 2
     if two_pads and copies > 1:

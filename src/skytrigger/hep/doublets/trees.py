@@ -114,6 +114,8 @@ def _as_onnx(model: Any) -> onnx.ModelProto:
         targets["nodeids"] += ends.tolist()
         targets["weights"] += (model.learning_rate * tree.value[ends, 0, 0]).tolist()
     prior = float(np.log(model.init_.class_prior_[1] / model.init_.class_prior_[0]))
+    attributes: dict[str, Any] = {f"nodes_{key}": values for key, values in nodes.items()}
+    attributes |= {f"target_{key}": values for key, values in targets.items()}
     node = helper.make_node(
         "TreeEnsembleRegressor",
         ["features"],
@@ -122,8 +124,7 @@ def _as_onnx(model: Any) -> onnx.ModelProto:
         n_targets=1,
         base_values=[prior],
         target_ids=[0] * len(targets["treeids"]),
-        **{f"nodes_{key}": values for key, values in nodes.items()},
-        **{f"target_{key}": values for key, values in targets.items()},
+        **attributes,
     )
     names = feature_names()
     graph = helper.make_graph(
