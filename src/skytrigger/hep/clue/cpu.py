@@ -46,12 +46,11 @@ def cluster(
         for chunk in chunks:
             number = _Chunk(hits, cuts, grid, space, chunk, threads, 0).run(found, number)
         return found
-    todo = iter(list(enumerate(chunks)))
-    counts = [0] * len(chunks)
+    counts = np.zeros(len(chunks), np.int64)
 
     def work(part: int) -> None:
-        for place, chunk in todo:  # a list iterator hands out each item once
-            counts[place] = _Chunk(hits, cuts, grid, space, chunk, 1, part).run(found, 0)
+        for place in range(part, len(chunks), threads):
+            counts[place] = _Chunk(hits, cuts, grid, space, chunks[place], 1, part).run(found, 0)
 
     for done in [space.pool(threads).submit(work, part) for part in range(threads)]:
         done.result()
@@ -59,7 +58,7 @@ def cluster(
     for (first, last, *_), count in zip(chunks, counts, strict=True):
         ids = found.cluster_id[first:last]
         np.add(ids, base, out=ids, where=ids >= 0)
-        base += count
+        base += int(count)
     return found
 
 

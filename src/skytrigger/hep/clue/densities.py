@@ -34,6 +34,8 @@ class FixedPoint:
     factor_bits: int
     narrow: bool
     """Sums fit int32."""
+    spent: int
+    """Bits of a sum that factors and number of terms take."""
 
     def limb(self, weight: NDArray[np.float32], index: int) -> NDArray[np.int64]:
         """Limb `index` of every weight."""
@@ -71,7 +73,7 @@ def plan_fixed_point(lowest: int, width: int, n_terms: int, kernel: Kernel) -> F
     else:
         factor_bits = FACTOR_BITS
         factor_size = FACTOR_BITS + max(0, int(np.ceil(np.log2(max(kernel.amplitude, 1.0))))) + 1
-    spent = factor_size + max(n_terms, 1).bit_length()
+    spent = factor_size + n_terms.bit_length()
     room = SUM_BITS - spent
     if width > room:
         room = min(room, JOINT_BITS)
@@ -82,6 +84,7 @@ def plan_fixed_point(lowest: int, width: int, n_terms: int, kernel: Kernel) -> F
         n_limbs=n_limbs,
         factor_bits=factor_bits,
         narrow=n_limbs == 1 and width + spent <= 31,
+        spent=spent,
     )
 
 
