@@ -77,8 +77,8 @@ def test_power_study_meters_every_epoch_and_every_engine(tmp_path: Path, monkeyp
     monkeypatch.setattr(power, "open_meters", lambda device: [ReplayMeter(traces, facts)])
     inference = [trace(20), trace(90, 5.0), trace(20)] * 4
     monkeypatch.setattr("skytrigger.study.bench_records.open_meters", lambda *a: [ReplayMeter(inference, facts)])
-    monkeypatch.setattr("skytrigger.study.power_window.MIN_WINDOW_S", 0.01)
-    monkeypatch.setattr("skytrigger.study.power.MIN_WINDOW_S", 0.01)
+    for module in ("power_window", "power", "bench_job"):
+        monkeypatch.setattr(f"skytrigger.study.{module}.MIN_WINDOW_S", 0.01)
     options = PowerOptions(
         devices=("cpu",), epochs=2, batch_size=8, engines=("onnxruntime:fp32",), window_s=0.02, **SMALL
     )

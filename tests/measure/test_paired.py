@@ -124,14 +124,14 @@ def test_trimmed_mean_and_sign_flip_against_scipy() -> None:
     from scipy.stats import permutation_test, trim_mean
 
     rng = np.random.default_rng(8)
-    d = rng.standard_normal((5, 12)) + 0.4
+    d = rng.standard_normal((3, 12)) + 0.4
     assert np.allclose(paired.trimmed_mean(d), [trim_mean(row, 0.2) for row in d])
     for row, p in zip(d, paired.sign_flip_p(d), strict=True):
         oracle = permutation_test(
             (row,),
             lambda x: trim_mean(x, 0.2),
             permutation_type="samples",
-            n_resamples=9_999,
+            n_resamples=2_999,
             alternative="two-sided",
         )
-        assert p == pytest.approx(oracle.pvalue, abs=0.03)
+        assert p == pytest.approx(oracle.pvalue, abs=0.04)
