@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skytrigger.core.errors import InputError
 from skytrigger.hep.clue.hits import Hits, check_hits, coordinate
-from skytrigger.hep.clue.results import Clusters, empty_clusters
+from skytrigger.hep.clue.results import Clusters, empty_clusters, merge_parts
 from skytrigger.hep.clue.rules import Cuts, Kernel, Rules, resolve_cuts, resolve_rules
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def cluster(
         )
     hits = check_hits(x, y, z, layer, weight, event, rhoc, period)
     found = _run(hits, cuts, backend, strategy, workspace, threads or 1) if len(hits) else empty_clusters(0)
-    return found if kept is None else _spread(found, kept, n)
+    return found if kept is None else merge_parts(n, [(kept, found)])
 
 
 def _run(
@@ -152,13 +152,3 @@ def _thresholds(
     energy = coordinate("weight", np.ones(n, np.float32) if weight is None else weight, n)
     weak = energy < cut
     return (np.flatnonzero(~weak) if weak.any() else None), rhoc
-
-
-def _spread(found: Clusters, kept: NDArray[np.int64], n: int) -> Clusters:
-    """Results of the kept hits back in the order of all hits."""
-    whole = empty_clusters(n)
-    for name in ("cluster_id", "is_seed", "rho", "delta"):
-        getattr(whole, name)[kept] = getattr(found, name)
-    nearest = found.nearest_higher
-    whole.nearest_higher[kept] = np.where(nearest >= 0, kept[nearest], -1)
-    return whole

@@ -21,7 +21,7 @@ from skytrigger.core.errors import InputError, UnavailableError
 from skytrigger.core.extras import require
 from skytrigger.hep.clue.densities import FixedPoint, flat_bits, plan_fixed_point, round_sums
 from skytrigger.hep.clue.hits import Hits
-from skytrigger.hep.clue.results import Clusters, empty_clusters
+from skytrigger.hep.clue.results import Clusters, empty_clusters, merge_parts
 from skytrigger.hep.clue.rules import FACTOR_BITS, Cuts
 from skytrigger.hep.clue.tiles import Grid, plan_grid
 from skytrigger.hep.clue.workspace import Workspace
@@ -267,22 +267,6 @@ def _take(hits: Hits, chosen: Any, n_groups: int, first_group: int = 0) -> Hits:
     )
 
 
-def _merge(n: int, parts: list[tuple[NDArray[np.int64], Clusters]]) -> Clusters:
-    """Parts (indices, their result) to one result, clusters numbered by rising index of their seeds."""
-    whole = empty_clusters(n)
-    for chosen, found in parts:
-        whole.is_seed[chosen] = found.is_seed
-        whole.rho[chosen] = found.rho
-        whole.delta[chosen] = found.delta
-        nearest = found.nearest_higher
-        whole.nearest_higher[chosen] = np.where(nearest >= 0, chosen[nearest], -1)
-    number = np.cumsum(whole.is_seed, dtype=np.int32) - 1
-    for chosen, found in parts:
-        own = np.append(number[chosen[found.is_seed]], -1).astype(np.int32)  # id -1 takes the last
-        whole.cluster_id[chosen] = own[found.cluster_id]
-    return whole
-
-
 def _by_layer(hits: Hits, cuts: Cuts, grid: Grid) -> Clusters:
     from skytrigger.hep.clue.kdtree import members
 
@@ -290,7 +274,7 @@ def _by_layer(hits: Hits, cuts: Cuts, grid: Grid) -> Clusters:
     for own in members(hits):
         part = _take(hits, own, 1)
         parts.append((own, _Event(part, cuts, grid, _Memory({}), 0).run()))
-    return _merge(len(hits), parts)
+    return merge_parts(len(hits), parts)
 
 
 def _by_batch(hits: Hits, cuts: Cuts, grid: Grid, workspace: Workspace) -> Clusters:
@@ -319,4 +303,4 @@ def _by_batch(hits: Hits, cuts: Cuts, grid: Grid, workspace: Workspace) -> Clust
         event.start()
         running.append((own, event))
     parts.extend((own, event.finish()) for own, event in running)
-    return _merge(n, parts)
+    return merge_parts(n, parts)

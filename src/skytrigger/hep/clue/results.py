@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,3 +79,22 @@ def assign(
         root = further
     number = np.where(is_seed, np.cumsum(is_seed, dtype=np.int32) - 1, -1).astype(np.int32)
     return Clusters(number[root], is_seed, rho, delta, nearest_higher)
+
+
+def merge_parts(n: int, parts: Sequence[tuple[NDArray[np.int64], Clusters]]) -> Clusters:
+    """Results of disjoint parts (rising hit indices, their clusters) as one of n hits.
+
+    Clusters are numbered anew by rising index of their seeds; hits of no part belong to nothing.
+    """
+    whole = empty_clusters(n)
+    for chosen, found in parts:
+        whole.is_seed[chosen] = found.is_seed
+        whole.rho[chosen] = found.rho
+        whole.delta[chosen] = found.delta
+        nearest = found.nearest_higher
+        whole.nearest_higher[chosen] = np.where(nearest >= 0, chosen[nearest], -1)
+    number = np.cumsum(whole.is_seed, dtype=np.int32) - 1
+    for chosen, found in parts:
+        own = np.append(number[chosen[found.is_seed]], -1).astype(np.int32)  # -1 takes the last
+        whole.cluster_id[chosen] = own[found.cluster_id]
+    return whole
