@@ -31,7 +31,7 @@ RUNS = {
     "cnn": ("doublets_cnn", False),
     "packaged": ("doublets_small", True),
 }
-KEPT = ("auc", "rejection", "n", "distinct", "intervals_95", "working_points", "calibration", "baseline")
+KEPT = ("auc", "rejection", "n", "distinct", "families", "intervals_95", "working_points", "calibration", "baseline")
 
 
 def main() -> None:

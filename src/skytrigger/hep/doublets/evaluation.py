@@ -14,7 +14,7 @@ from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
 from skytrigger.hep.doublets.metrics import auc_difference, filter_metrics, scores
 from skytrigger.hep.doublets.networks import build
-from skytrigger.hep.doublets.split import distinct_doublets, split_doublets
+from skytrigger.hep.doublets.split import distinct_doublets, families, split_doublets
 from skytrigger.hep.doublets.training import TREES_FILE
 from skytrigger.hep.doublets.trees import Trees
 from skytrigger.learn.evaluate import align, predictions_of_call, predictions_of_run
@@ -61,8 +61,9 @@ def evaluate_filter(
     dataset = align(dataset, card)
     part, index = part_for(dataset, card, part)
     predictions, engine = _predict(path, dataset, index, runtime, threads)
-    group = distinct_doublets(dataset.x[index])
+    group = families(dataset.x[index])
     found: dict[str, Any] = filter_metrics(predictions.logits, predictions.true, group)
+    found["distinct"] = int(distinct_doublets(dataset.x[index]).max()) + 1
     facts = {
         "model": str(model),
         "part": part,

@@ -102,13 +102,14 @@ def filter_metrics(
     Parameters
     ----------
     group
-        (n,) number of each distinct doublet: repeats are drawn together, or intervals of a file that
-        holds every doublet eight times would be almost three times too narrow.
+        (n,) what is drawn together (`split.families`): repeats of a doublet, and doublets that share clusters.
+        Were rows drawn alone, intervals of a file that holds every doublet eight times would be
+        three times too narrow and more.
 
     Returns
     -------
     dict
-        ``auc``, ``rejection`` (by efficiency), ``n``, ``distinct``, ``intervals_95``,
+        ``auc``, ``rejection`` (by efficiency), ``n``, ``families``, ``intervals_95``,
         ``working_points``, ``calibration``, ``roc`` (at most 200 points).
     """
     score = scores(logits)
@@ -123,7 +124,7 @@ def filter_metrics(
         "auc": whole.auc,
         "rejection": {key: point[2] for key, point in zip(keys, points, strict=True)},
         "n": len(true),
-        "distinct": len(np.unique(group)),
+        "families": len(np.unique(group)),
         "true": trues,
         "fake": fakes,
         "intervals_95": {

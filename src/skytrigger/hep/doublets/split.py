@@ -43,14 +43,12 @@ def cluster_numbers(x: NDArray[np.generic]) -> NDArray[np.int64]:
     return inverse.reshape(n, channels).astype(np.int64)
 
 
-def tenths(hits: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Cut the graph of doublets (edges) between clusters (nodes) into ten nearly separate bins.
+def regions(hits: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], list[int]]:
+    """Cut the graph of doublets (edges) between clusters (nodes) into nearly separate regions.
 
-    Connected components larger than a region (1 % of the doublets) are cut into regions, each grown
-    from a random doublet, always by the cluster whose remaining edges lead outside the least: a
-    sparse graph falls apart at few edges. Regions go to the emptiest bin, the largest component's
-    first, so that every bin holds the same share of crowded and of lonely clusters; their
-    fractions of true pairs differ (0.28 and 0.66 in the CMS file).
+    A connected component of at most 1 % of the doublets is a region. Larger ones are cut: each region
+    grows from a random doublet, always by the cluster whose remaining edges lead outside the least; a
+    sparse graph falls apart at few edges.
 
     Parameters
     ----------
@@ -59,7 +57,9 @@ def tenths(hits: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 
     Returns
     -------
-    (n, 2) int64: the bin of each doublet's inner and outer cluster. They differ for the few doublets across a cut.
+    region, size
+        (n, 2) region of each doublet's inner and outer cluster, -1 for an outer one left alone at a
+        border; and how many doublets lie whole in each region. The largest component's regions come first.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -73,23 +73,44 @@ def tenths(hits: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     component = connected_components(graph, directed=False)[1][hits[:, 0]]
     first = random.permutation(n)
     first = first[np.argsort(-np.bincount(component)[component[first]], kind="stable")]
-    owner, filled = [-1] * nodes, [0] * TENTHS
+    owner, sizes = [-1] * nodes, list[int]()
     for node in hits[first, 0].tolist():
         if owner[node] < 0:
-            bin_ = filled.index(min(filled))
-            filled[bin_] += _grow(node, bin_, -(-n // REGIONS), starts, neighbours, owner)
-    return np.array(owner, dtype=np.int64)[hits]
+            sizes.append(_grow(node, len(sizes), -(-n // REGIONS), starts, neighbours, owner))
+    return np.array(owner, dtype=np.int64)[hits], sizes
 
 
-def _grow(first: int, bin_: int, size: int, starts: list[int], neighbours: list[int], owner: list[int]) -> int:
-    """Give one region to bin `bin_`; returns the doublets that are inside it whole."""
+def tenths(hits: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """(n, 2) bin, 0 to 9, of each doublet's inner and outer cluster; they differ for the few across a cut.
+
+    Regions go to the emptiest bin, so that every bin holds the same share of crowded and of lonely
+    clusters; their fractions of true pairs differ (0.28 and 0.66 in the CMS file).
+    """
+    region, sizes = regions(hits, seed)
+    filled, bin_of = [0] * TENTHS, []
+    for size in sizes:
+        bin_of.append(filled.index(min(filled)))
+        filled[bin_of[-1]] += size
+    return np.append(bin_of, TENTHS - 1).astype(np.int64)[region]  # -1: the last bin
+
+
+def families(x: NDArray[np.generic]) -> NDArray[np.int64]:
+    """(n,) number of each doublet's region: doublets that share clusters have correlated scores, so
+    intervals resample regions. On the test part of the CMS file the error of the AUC is 0.010 if each
+    doublet is drawn by itself, 0.012 and 0.013 by outer and inner clusters, 0.015 by connected components."""
+    first, inverse = np.unique(distinct_doublets(x), return_index=True, return_inverse=True)[1:]
+    return regions(_two_clusters(x[first]), 0)[0][:, 0][inverse.reshape(-1)]
+
+
+def _grow(first: int, number: int, size: int, starts: list[int], neighbours: list[int], owner: list[int]) -> int:
+    """Grow region `number` from a cluster; returns the doublets that are inside it whole."""
     inside: dict[int, int] = {}  # frontier cluster -> its edges into the region
     heap, edges = [(0, first)], 0
     while heap and edges < size:
         _, node = heapq.heappop(heap)
         if owner[node] >= 0:
             continue
-        owner[node] = bin_
+        owner[node] = number
         edges += inside.get(node, 0)
         for other in neighbours[starts[node] : starts[node + 1]]:
             if owner[other] < 0:
@@ -105,6 +126,17 @@ def distinct_doublets(x: NDArray[np.generic]) -> NDArray[np.int64]:
     return np.unique(clusters, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
+def _two_clusters(x: NDArray[np.generic]) -> NDArray[np.int64]:
+    """(n, 2) numbers of the two clusters of each doublet, whichever two of its pads hold charge."""
+    clusters = cluster_numbers(x)
+    if clusters.shape[1] == 2:
+        return clusters
+    charged = x.any(axis=(2, 3))
+    if not (charged.sum(axis=1) == 2).all():
+        raise InputError("some doublets have other than two pads with charge")
+    return np.unique(clusters[charged], return_inverse=True)[1].reshape(-1, 2).astype(np.int64)
+
+
 def split_doublets(dataset: Dataset, seed: int = 0) -> Split:
     """Training (about 70 %), validation (10 %) and test (20 %), no pixel cluster in two of them.
 
@@ -117,16 +149,9 @@ def split_doublets(dataset: Dataset, seed: int = 0) -> Split:
         A part is empty: the file holds too few distinct clusters.
     """
     first = np.sort(np.unique(distinct_doublets(dataset.x), return_index=True)[1])
-    clusters = cluster_numbers(dataset.x[first])
-    if clusters.shape[1] > 2:
-        charged = dataset.x[first].any(axis=(2, 3))
-        if not (charged.sum(axis=1) == 2).all():
-            raise InputError("some doublets have other than two pads with charge")
-        clusters = clusters[charged].reshape(-1, 2)
-        clusters = np.unique(clusters, return_inverse=True)[1].reshape(-1, 2)
     part_of = np.zeros(TENTHS, dtype=np.int64)
     part_of[list(VAL_TENTHS)], part_of[list(TEST_TENTHS)] = 1, 2
-    part = part_of[tenths(clusters, seed)]
+    part = part_of[tenths(_two_clusters(dataset.x[first]), seed)]
     whole = part[:, 0] == part[:, 1]
     train, val, test = (np.sort(first[whole & (part[:, 0] == k)]).astype(np.int64) for k in range(3))
     if not (len(train) and len(val) and len(test)):

@@ -43,6 +43,7 @@ def train_filter(
     out: str | Path,
     *,
     copies: int = COPIES,
+    split: Split | None = None,
     with_validation: bool = False,
     device: str = "cpu",
     threads: int | None = None,
@@ -50,11 +51,11 @@ def train_filter(
 ) -> RunFolder:
     """Train into the run folder `out` (going on with an interrupted run), with the trees in ``trees.onnx``.
 
-    The split is `split_doublets` by the recipe's seed. Two-pad training parts are enlarged to `copies`
+    `split` defaults to `split_doublets` by the recipe's seed. Two-pad training parts are enlarged to `copies`
     (`augmentation.enlarge`); data of 20 channels are taken as they are and get no trees. For a recipe that
     is settled, `with_validation` trains on the validation part too: its loss then says nothing new.
     """
-    split = split_doublets(dataset, recipe.seed)
+    split = split or split_doublets(dataset, recipe.seed)
     if with_validation:
         both = np.sort(np.concatenate([split.train, split.val]))
         split = Split(both, split.val, split.test, {**split.facts, "validation_trains": True})
