@@ -96,20 +96,16 @@ def cluster(
     if threads is not None and threads < 1:
         raise InputError(f"threads = {threads}", expected="1 or more")
     n = len(coordinate("x", x))
-    kept, rhoc = _thresholds(preset, n, weight, rhoc, noise, kappa, ecut)
+    kept, threshold = _thresholds(preset, n, weight, rhoc, noise, kappa, ecut)
+    arrays = (x, y, z, layer, weight, event, threshold)
     if kept is not None:
-        x, y, z, layer, weight, event, rhoc = (
-            v if v is None or np.ndim(v) == 0 else np.asarray(v)[kept] if len(np.asarray(v)) == n else v
-            for v in (x, y, z, layer, weight, event, rhoc)
-        )
-    hits = check_hits(x, y, z, layer, weight, event, rhoc, period)
+        arrays = tuple(_chosen(v, kept, n) for v in arrays)  # type: ignore[assignment]
+    hits = check_hits(*arrays, period)
     found = _run(hits, cuts, backend, strategy, workspace, threads or 1) if len(hits) else empty_clusters(0)
     return found if kept is None else merge_parts(n, [(kept, found)])
 
 
-def _run(
-    hits: Hits, cuts: Cuts, backend: str, strategy: int, workspace: Workspace | None, threads: int
-) -> Clusters:
+def _run(hits: Hits, cuts: Cuts, backend: str, strategy: int, workspace: Workspace | None, threads: int) -> Clusters:
     if backend == "reference":
         from skytrigger.hep.clue import reference
 
@@ -125,6 +121,12 @@ def _run(
     from skytrigger.hep.clue import cpu
 
     return cpu.cluster(hits, cuts, workspace, threads)
+
+
+def _chosen(values: ArrayLike | None, kept: NDArray[np.int64], n: int) -> ArrayLike | None:
+    """Values of the hits above the energy cut; anything else goes on as it is, to be checked."""
+    array = None if values is None else np.asarray(values)
+    return values if array is None or array.ndim != 1 or len(array) != n else array[kept]
 
 
 def _thresholds(

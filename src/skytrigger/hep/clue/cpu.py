@@ -7,6 +7,7 @@ is shared out inside: hits, groups or rows of tiles, whichever the step allows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from skytrigger.hep.clue.workspace import Workspace
 
 CHUNK = 1 << 17
 """Hits of a chunk, about (whole groups): more leave the cache, fewer do not pay for the calls."""
-PAD = 8
+PAD = 16
 NOTES_PER_HIT = 8
 NONE = np.empty(0, np.int32)
 
@@ -38,7 +39,11 @@ def cluster(
     grid = grid or plan_grid(hits, cuts)
     n = len(hits)
     found = Clusters(
-        np.empty(n, np.int32), np.empty(n, bool), np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.int32)
+        np.empty(n, np.int32),
+        np.empty(n, bool),
+        np.empty(n, np.float32),
+        np.empty(n, np.float32),
+        np.empty(n, np.int32),
     )
     chunks = cut_chunks(hits, threads)
     if len(chunks) == 1 or threads == 1:
@@ -71,15 +76,13 @@ def cut_chunks(hits: Hits, threads: int = 1) -> list[tuple[int, int, int, int]]:
     starts = np.searchsorted(hits.group, np.arange(hits.n_groups + 1, dtype=np.int32))
     cuts = np.searchsorted(starts, [n * part // wanted for part in range(1, wanted)])
     edges = sorted({0, hits.n_groups, *map(int, cuts)})
-    return [
-        (int(starts[a]), int(starts[b]), a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if starts[b] > starts[a]
-    ]
+    return [(int(starts[a]), int(starts[b]), a, b) for a, b in itertools.pairwise(edges) if starts[b] > starts[a]]
 
 
 def split(n: int, parts: int) -> list[tuple[int, int]]:
     """``0..n`` in `parts` ranges."""
     edges = [n * part // parts for part in range(parts + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 @dataclass
@@ -116,7 +119,7 @@ class _Chunk:
         return [done.result() for done in [pool.submit(function, *task) for task in tasks]]
 
     def _sort(self, first: int, last: int, first_group: int) -> None:
-        from skytrigger.hep.clue import cpu_kernels as k
+        from skytrigger.hep.clue import cpu_labels, cpu_search, cpu_sort
 
         hits, grid, n = self.hits, self.grid, self.n
         own = slice(first, last)
@@ -133,12 +136,12 @@ class _Chunk:
 
         def count(start: int, stop: int, table: NDArray[np.int32]) -> None:
             of = slice(start, stop)
-            k.tile_numbers(x[of], y[of], None if z is None else z[of], group[of], axes, first_group, tile[of])
-            k.count(tile[of], table)
+            cpu_sort.tile_numbers(x[of], y[of], None if z is None else z[of], group[of], axes, first_group, tile[of])
+            cpu_sort.count(tile[of], table)
 
         ranges = split(n, parts)
         self._share(count, [(*r, t) for r, t in zip(ranges, tables, strict=True)])
-        k.begins(ends, self.n_tiles, parts)
+        cpu_sort.begins(ends, self.n_tiles, parts)
         self.xs = self._array("xs", n + PAD, np.float32)
         self.ys = self._array("ys", n + PAD, np.float32)
         self.zs = None if z is None else self._array("zs", n + PAD, np.float32)
@@ -147,7 +150,7 @@ class _Chunk:
         self.place = self._array("place", n, np.int32)
 
         def sort(start: int, stop: int, table: NDArray[np.int32]) -> None:
-            k.sort_hits(
+            cpu_sort.sort_hits(
                 x, y, z, weight, tile, start, stop, table, self.xs, self.ys, self.zs, self.ws, self.index, self.place
             )
 
@@ -157,14 +160,14 @@ class _Chunk:
         self.rhoc = hits.rhoc
         if len(hits.rhoc) > 1:
             self.rhoc = self._array("rhoc", n + PAD, np.float32)
-            k.gather(hits.rhoc[own], self.index, n, self.rhoc)
+            cpu_sort.gather(hits.rhoc[own], self.index, n, self.rhoc)
 
     def _fixed_point(self) -> FixedPoint:
-        from skytrigger.hep.clue import cpu_kernels as k
+        from skytrigger.hep.clue import cpu_labels, cpu_search, cpu_sort
 
         if self.ws is None:
             return plan_fixed_point(0, 1, self.n, self.cuts.kernel)
-        low, high = k.lowest_and_highest_bit(self.ws[: self.n])
+        low, high = cpu_sort.lowest_and_highest_bit(self.ws[: self.n])
         if high < low:
             low, high = 0, 0
         return plan_fixed_point(int(low), int(high - low) + 1, self._most_neighbours(), self.cuts.kernel)
@@ -177,20 +180,20 @@ class _Chunk:
         return int(per_group.max())
 
     def _limb(self, fixed: FixedPoint, place: int) -> NDArray[Any]:
-        from skytrigger.hep.clue import cpu_kernels as k
+        from skytrigger.hep.clue import cpu_labels, cpu_search, cpu_sort
 
-        # int64 sums twice as many bytes: 1.2 times the time of the whole call
-        dtype = np.int32 if fixed.narrow and self.cuts.kernel.kind == "flat" else np.int64
+        plain = self.cuts.kernel.kind == "flat" and self.zs is None and self.hits.period is None
+        dtype = np.int32 if fixed.narrow and plain else np.int64  # each combination is a compilation
         q = self._array("q", self.n + PAD, dtype)
         if self.ws is None:
             q[: self.n] = 1
         else:
             scale = 2.0 ** (-fixed.exponent - place * fixed.limb_bits)
-            k.take_limb(self.ws, self.n, scale, 2.0**fixed.limb_bits, place + 1 == fixed.n_limbs, q)
+            cpu_sort.take_limb(self.ws, self.n, scale, 2.0**fixed.limb_bits, place + 1 == fixed.n_limbs, q)
         return q
 
     def _search(self, fixed: FixedPoint) -> None:
-        from skytrigger.hep.clue import cpu_kernels as k
+        from skytrigger.hep.clue import cpu_labels, cpu_search, cpu_sort
 
         n, cuts, grid = self.n, self.cuts, self.grid
         kernel, factor, factor_bits = None, 1, 0
@@ -216,7 +219,10 @@ class _Chunk:
         by_groups = fixed.n_limbs == 1 and (self.threads == 1 or self.n_groups >= 4 * self.threads)
         ranges = self._row_ranges(by_groups)
         notes = [
-            (self._array(f"notes{t}", self._notes(len(ranges)), np.int32), self._array(f"is_noted{t}", n + PAD, np.bool_))
+            (
+                self._array(f"notes{t}", self._notes(len(ranges)), np.int32),
+                self._array(f"is_noted{t}", n + PAD, np.bool_),
+            )
             for t in range(len(ranges))
         ]
         scale = 2.0 ** (fixed.exponent - fixed.factor_bits)
@@ -224,7 +230,7 @@ class _Chunk:
         if by_groups:
             rows = grid.rows
             self._share(
-                k.cluster_groups,
+                cpu_search.cluster_groups,
                 [
                     (*fixed_views, q, self.axes, reach, thresholds, self.ends, (r[0] // rows, r[1] // rows), period,
                      kernel, sums, *note, factor, factor_bits, scale, rho, self.index, tie, cuts.zero_ties, distances,
@@ -237,7 +243,7 @@ class _Chunk:
         for place in range(fixed.n_limbs):
             q = self._limb(fixed, place)
             self._share(
-                k.densities,
+                cpu_search.densities,
                 [
                     (*fixed_views, q, self.axes, reach, thresholds, self.ends, r, period, kernel, sums, *note)
                     for r, note in zip(ranges, notes, strict=True)
@@ -245,16 +251,16 @@ class _Chunk:
             )
             if fixed.n_limbs > 1:
                 limb = np.empty(n, np.int64)
-                k.complete_sums(q, sums, n, factor, factor_bits, kernel is None, limb)
+                cpu_sort.complete_sums(q, sums, n, factor, factor_bits, kernel is None, limb)
                 limbs.append(limb)
         if limbs:
             rho[:n] = round_sums(limbs, fixed)
         else:
-            k.round_densities(q[:n], sums[:n], factor, factor_bits, scale, kernel is None, rho[:n])
+            cpu_sort.round_densities(q[:n], sums[:n], factor, factor_bits, scale, kernel is None, rho[:n])
         if not cuts.zero_ties:
-            k.ties(rho, self.index, 0, n, tie)
+            cpu_search.ties(rho, self.index, 0, n, tie)
         self._share(
-            k.nearest,
+            cpu_search.nearest,
             [
                 (*fixed_views, rho, tie, self.axes, reach, distances, self.rhoc, self.ends, r, period, *note,
                  self.delta, self.higher, self.follows, self.seed)
@@ -262,8 +268,8 @@ class _Chunk:
             ],
         )  # fmt: skip
         positions = split(n, self.threads)
-        self._share(k.begin_roots, [(self.follows, self.place, *r, self.root) for r in positions])
-        self._share(k.find_roots, [(self.root, *r) for r in positions])
+        self._share(cpu_labels.begin_roots, [(self.follows, self.place, *r, self.root) for r in positions])
+        self._share(cpu_labels.find_roots, [(self.root, *r) for r in positions])
 
     def _notes(self, parts: int) -> int:
         """Room for notes: linear in the hits, shared out over the threads."""
@@ -278,10 +284,10 @@ class _Chunk:
         row_ends = self.ends[step * self.grid.x.n - 1 : self.n_tiles : step * self.grid.x.n]
         cuts = np.searchsorted(row_ends, [self.n * t // self.threads for t in range(1, self.threads)])
         edges = [0, *(int(c) * step for c in cuts), rows]
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(itertools.pairwise(edges))
 
     def _finish(self, found: Clusters, first: int, last: int, first_number: int) -> int:
-        from skytrigger.hep.clue import cpu_kernels as k
+        from skytrigger.hep.clue import cpu_labels, cpu_search, cpu_sort
 
         n, own = self.n, slice(first, last)
         ranges = split(n, self.threads)
@@ -289,12 +295,17 @@ class _Chunk:
         number = self._array("number", n, np.int32)
         number[:n] = -1
         packed = self._array("packed", 4 * n, np.int32)[: 4 * n].reshape(n, 4)
-        counts = self._share(k.list_seeds, [(self.seed, self.place, *r, seeds) for r in ranges])
+        counts = self._share(cpu_labels.list_seeds, [(self.seed, self.place, *r, seeds) for r in ranges])
         firsts = np.cumsum([first_number, *counts]).tolist()
-        self._share(k.number_seeds, [(seeds, r[0], c, f, number) for r, c, f in zip(ranges, counts, firsts, strict=False)])
+        self._share(
+            cpu_labels.number_seeds,
+            [(seeds, r[0], c, f, number) for r, c, f in zip(ranges, counts, firsts, strict=False)],
+        )
         results = (self.rho, self.delta, self.higher, self.seed, self.root)
-        self._share(k.pack, [(*results, number, first, *r, packed) for r in ranges])
+        self._share(cpu_labels.pack, [(*results, number, first, *r, packed) for r in ranges])
         outputs = (found.cluster_id, found.is_seed, found.rho, found.delta, found.nearest_higher)
         out = [o[own] for o in outputs]
-        self._share(k.give_back, [(packed, self.place[slice(*r)], *(o[slice(*r)] for o in out)) for r in ranges])
+        self._share(
+            cpu_labels.give_back, [(packed, self.place[slice(*r)], *(o[slice(*r)] for o in out)) for r in ranges]
+        )
         return int(firsts[-1])

@@ -11,6 +11,7 @@ results, for tests only.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -219,9 +220,7 @@ class _Event:
     def _in_limbs(self, facts: NDArray[np.int32]) -> None:
         """Weights that spread over too many bits for one int64 sum."""
         terms = min(int(facts[2]) * self.window, self.n)
-        fixed: FixedPoint = plan_fixed_point(
-            int(facts[0]), int(facts[1]) - int(facts[0]) + 1, terms, self.cuts.kernel
-        )
+        fixed: FixedPoint = plan_fixed_point(int(facts[0]), int(facts[1]) - int(facts[0]) + 1, terms, self.cuts.kernel)
         sums = []
         for limb in range(fixed.n_limbs):
             self._densities(limb, fixed.limb_bits, fixed.n_limbs)
@@ -285,11 +284,13 @@ def _by_batch(hits: Hits, cuts: Cuts, grid: Grid, workspace: Workspace) -> Clust
     groups = np.zeros(n, np.int32) if hits.group is None else hits.group[order]
     starts = np.searchsorted(groups, np.arange(hits.n_groups + 1))
     batches = max(1, min(hits.n_groups, -(-n // BATCH_HITS)))
-    edges = sorted({0, hits.n_groups, *map(int, np.searchsorted(starts, [n * b // batches for b in range(1, batches)]))})
+    edges = sorted(
+        {0, hits.n_groups, *map(int, np.searchsorted(starts, [n * b // batches for b in range(1, batches)]))}
+    )
     streams = workspace.device.setdefault("streams", [cuda.stream() for _ in range(STREAMS)])
     running: list[tuple[NDArray[np.int64], _Event]] = []
     parts: list[tuple[NDArray[np.int64], Clusters]] = []
-    for number, (first, last) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (first, last) in enumerate(itertools.pairwise(edges)):
         own = order[starts[first] : starts[last]]
         if not len(own):
             continue

@@ -18,7 +18,7 @@ from numba import config, cuda
 from skytrigger.hep.clue.rules import FACTOR_BITS, LN2_HIGH, LN2_LOW, LOG2_E, SERIES
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
-BLOCK = 32 if SIMULATED else 256
+BLOCK = 8 if SIMULATED else 256
 """Threads of a block; the simulator starts a Python thread for each."""
 
 F32 = np.float32
@@ -250,7 +250,7 @@ def tile_of(xi, yi, zi, scales, sizes):
 
 @cuda.jit(device=True)
 def rows_around(iy, ny, reach_y, period):
-    """First row and number of rows to look at, as `cpu_kernels.row_window`."""
+    """First row and number of rows to look at, as `cpu_search.row_window`."""
     if period > F32(0):
         if 2 * reach_y + 1 >= ny:
             return I64(0), I64(ny)

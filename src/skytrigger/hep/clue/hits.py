@@ -127,9 +127,7 @@ def _dense(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
     return inverse.astype(np.int64), len(unique)
 
 
-def _groups(
-    layer: ArrayLike | None, event: ArrayLike | None, n: int
-) -> tuple[NDArray[np.int32] | None, int, bool]:
+def _groups(layer: ArrayLike | None, event: ArrayLike | None, n: int) -> tuple[NDArray[np.int32] | None, int, bool]:
     parts = [labels(name, v, n) for name, v in (("event", event), ("layer", layer)) if v is not None]
     if not parts or n == 0:
         return None, 1, True
@@ -143,9 +141,7 @@ def _groups(
     return narrow, count, bool((narrow[1:] >= narrow[:-1]).all())
 
 
-def _period(
-    period: Mapping[str, float] | None, axes: dict[str, NDArray[np.float32] | None]
-) -> np.float32 | None:
+def _period(period: Mapping[str, float] | None, axes: dict[str, NDArray[np.float32] | None]) -> np.float32 | None:
     """Swap the periodic axis with y (distances do not mind, see `reference.distances`) and check its range."""
     if not period:
         return None

@@ -32,9 +32,7 @@ class ClusterTable:
         return len(self.energy)
 
 
-def cluster_table(
-    hits: Hitset, clusters: Clusters, w0: float = W0, max_distance: float = MAX_DISTANCE
-) -> ClusterTable:
+def cluster_table(hits: Hitset, clusters: Clusters, w0: float = W0, max_distance: float = MAX_DISTANCE) -> ClusterTable:
     """Positions with the logarithmic weights of CMSSW's HGCalCLUEAlgo (silicon).
 
     ``w_i = max(0, w0 + ln(E_i / E_cluster))`` for hits within `max_distance` of the cluster's most energetic hit. A
@@ -45,7 +43,7 @@ def cluster_table(
     cluster = clusters.cluster_id[own]
     energy = hits.weight[own].astype(np.float64)
     x, y = hits.x[own].astype(np.float64), hits.y[own].astype(np.float64)
-    total = np.bincount(cluster, energy, n)
+    total: NDArray[np.float64] = np.bincount(cluster, energy, n).astype(np.float64)
     order = np.lexsort((own, -energy, cluster))  # the first of each cluster is its most energetic hit
     top = order[np.flatnonzero(np.diff(cluster[order], prepend=-1))]
     near = (x - x[top][cluster]) ** 2 + (y - y[top][cluster]) ** 2 < max_distance**2

@@ -55,9 +55,7 @@ def same_group(hits: Hits, rows: NDArray[np.int64]) -> NDArray[np.bool_] | np.bo
     return np.True_ if hits.group is None else np.asarray(hits.group[rows][:, None] == hits.group)
 
 
-def is_higher(
-    rho: NDArray[np.float32], i: NDArray[np.int64], j: NDArray[np.int64], cuts: Cuts
-) -> NDArray[np.bool_]:
+def is_higher(rho: NDArray[np.float32], i: NDArray[np.int64], j: NDArray[np.int64], cuts: Cuts) -> NDArray[np.bool_]:
     """Whether j counts as higher than i: denser, or as dense with a higher index."""
     tie = (rho[j] == rho[i]) & (j > i)
     if not cuts.zero_ties:

@@ -208,7 +208,8 @@ def neighbour_factors(kernel: Kernel, distance: NDArray[np.float32]) -> NDArray[
     else:
         away = distance - a
         factor = c[0] * exponential((away * away) * (np.float32(0.5) / (b * b)))
-    return np.rint(factor * np.float32(1 << FACTOR_BITS)).astype(np.int64)
+    whole: NDArray[np.int64] = np.rint(factor * np.float32(1 << FACTOR_BITS)).astype(np.int64)
+    return whole
 
 
 def flat_factor(kernel: Kernel) -> int:
@@ -231,4 +232,5 @@ def exponential(t: NDArray[np.float32]) -> NDArray[np.float32]:
     p = np.full(t.shape, SERIES[0], np.float32)
     for coefficient in SERIES[1:]:
         p = p * r + coefficient
-    return np.ldexp(p, -k.astype(np.int32)).astype(np.float32)
+    result: NDArray[np.float32] = np.ldexp(p, -k.astype(np.int32)).astype(np.float32)
+    return result

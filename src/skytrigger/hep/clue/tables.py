@@ -27,7 +27,7 @@ def read_hits(path: str | Path) -> Hitset:
 
     ``.csv``: columns x, y, layer, weight without a header, or named in a header. ``.parquet``, ``.h5`` / ``.hdf5`` and
     ``.root``: columns (datasets, branches) of those names. Optional everywhere: event, z, truth. Layer and weight may
-    be missing (one layer, weights 1). A Parquet column or ROOT branch of lists is one event a row, as awkward writes it.
+    be missing (one layer, weights 1). In Parquet columns and ROOT branches of lists each row is an event.
     """
     path = Path(path)
     readers = {

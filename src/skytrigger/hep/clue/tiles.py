@@ -115,4 +115,6 @@ def _cost(height: float, reach: float, density: float, extents: list[float], bud
     line = density * min(height, extents[1])  # hits per unit length of a row
     width = max(reach / 8, extents[0] * n_rows / budget)
     in_row = max(line * extents[0], 1.0)
-    return (1 / BLOCK + 0.5 / in_row) * (rows * (min(BLOCK, in_row) + line * 2 * (reach + width) + RUN_COST) + BLOCK_COST)
+    return (1 / BLOCK + 0.5 / in_row) * (
+        rows * (min(BLOCK, in_row) + line * 2 * (reach + width) + RUN_COST) + BLOCK_COST
+    )

@@ -82,9 +82,7 @@ def score(hits: Hitset, clusters: Clusters) -> Score:
     if not true.any() or energy[true].sum() == 0:
         raise InputError("no hit belongs to a true object", expected="truth of 0 or more somewhere")
     cluster_energy = np.bincount(clusters.cluster_id + 1, energy)
-    objects, own = np.unique(
-        np.stack([event[true], hits.layer[true], hits.truth[true]]), axis=1, return_inverse=True
-    )
+    objects, own = np.unique(np.stack([event[true], hits.layer[true], hits.truth[true]]), axis=1, return_inverse=True)
     own = own.reshape(-1)
     object_energy = np.bincount(own, energy[true], objects.shape[1])
     pair, which = np.unique(np.stack([own, clusters.cluster_id[true]]), axis=1, return_inverse=True)
@@ -144,9 +142,7 @@ def scan(
         raise InputError("a scan needs to know the truth", expected="a column truth, -1 for noise")
     if not len(hits):
         raise InputError("no hits to scan", expected="at least one event")
-    settings = [
-        (d, r, d * s, d * o) for d, r, s, o in itertools.product(dc, rhoc, seed_factor, outlier_factor)
-    ]
+    settings = [(d, r, d * s, d * o) for d, r, s, o in itertools.product(dc, rhoc, seed_factor, outlier_factor)]
     if not settings:
         raise InputError("nothing to scan", expected="at least one value of each parameter")
     events = _split_events(hits)

@@ -1,0 +1,139 @@
+"""Compiled loops of the backend `cpu`: hits to tiles by a counting sort, weights to whole numbers and back."""
+
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,no-any-return"
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+compiled: Any = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+
+F32 = np.float32
+I32 = np.int32
+
+
+@compiled
+def tile_numbers(x, y, z, group, grid, first_group, tile):
+    """Tile of every hit, counted from `first_group`; `group` is empty where there is one group.
+
+    Loops like this one run over whole arrays: LLVM vectorises no loop that begins elsewhere than at 0.
+    """
+    (x_low, x_scale, nx), (y_low, y_scale, ny), (z_low, z_scale, nz) = grid
+    for i in range(len(tile)):
+        ix = I32((x[i] - x_low) * x_scale)
+        iy = I32((y[i] - y_low) * y_scale)
+        iy = iy if iy < ny else I32(ny - 1)  # the end of a period
+        tile[i] = iy * nx + ix
+    if z is not None:
+        for i in range(len(tile)):
+            tile[i] += I32((z[i] - z_low) * z_scale) * ny * nx
+    if len(group) > 0:
+        per_group = nz * ny * nx
+        for i in range(len(tile)):
+            tile[i] += (group[i] - first_group) * per_group
+
+
+@compiled
+def count(tile, ends):
+    """Hits per tile, into ``ends[tile]``."""
+    for i in range(len(tile)):
+        ends[np.uint32(tile[i])] += I32(1)
+
+
+@compiled
+def begins(ends, n_tiles, parts):
+    """Counts (parts, tiles) to first positions, tile after tile and within a tile part after part."""
+    position = I32(0)
+    if parts == 1:
+        for t in range(n_tiles):
+            here = ends[t]
+            ends[t] = position
+            position += here
+        return
+    for t in range(n_tiles):
+        for part in range(parts):
+            here = ends[part * n_tiles + t]
+            ends[part * n_tiles + t] = position
+            position += here
+
+
+@compiled
+def sort_hits(x, y, z, weight, tile, start, stop, ends, xs, ys, zs, ws, index, place):
+    """Hits to their tiles, in index order; afterwards ``ends[tile]`` is where the tile ends."""
+    for i in range(start, stop):
+        t = np.uint32(tile[i])
+        p = ends[t]
+        ends[t] = p + I32(1)
+        place[i] = p
+        u = np.uint32(p)
+        xs[u] = x[i]
+        ys[u] = y[i]
+        if z is not None:
+            zs[u] = z[i]
+        if weight is not None:
+            ws[u] = weight[i]
+        index[u] = i
+
+
+@compiled
+def gather(values, index, n, out):
+    """``out[p] = values[index[p]]``."""
+    for p in range(n):
+        out[p] = values[np.uint32(index[p])]
+
+
+@compiled
+def lowest_and_highest_bit(weight):
+    """Exponents of the lowest set bit and of the leading bit over all weights above 0; (127, -200) if there is none."""
+    raw = weight.view(np.int32)
+    lowest, highest = I32(127), I32(-200)
+    for i in range(len(raw)):
+        exponent = raw[i] >> I32(23)
+        mantissa = raw[i] & I32(0x7FFFFF)
+        whole = mantissa | (I32(1 << 23) if exponent > 0 else I32(0))
+        # the lowest set bit as a float32 has its place in the exponent
+        trailing = (F32(whole & -whole).view(np.int32) >> I32(23)) - I32(127)
+        real = max(exponent, I32(1)) - I32(150)
+        lowest = min(lowest, real + trailing if whole > 0 else I32(127))
+        leading = (F32(whole).view(np.int32) >> I32(23)) - I32(127)
+        highest = max(highest, real + leading if whole > 0 else I32(-200))
+    return lowest, highest
+
+
+@compiled
+def take_limb(ws, n, scale, above, last, out):
+    """Limb of each weight: ``floor(w * scale) mod above`` (not reduced for the last limb)."""
+    for p in range(n):
+        value = np.floor(np.float64(ws[p]) * scale)
+        if not last:
+            value -= np.floor(value / above) * above
+        out[p] = value
+
+
+@compiled
+def round_densities(q, sums, factor, factor_bits, scale, flat, rho):
+    """Sums to float32 densities: self whole, neighbours by their factor; see `densities.round_sums`."""
+    if flat and factor == 1 and factor_bits == 0:
+        for p in range(len(rho)):
+            rho[p] = F32(np.float64(F32(sums[p])) * scale)
+        return
+    for p in range(len(rho)):
+        rho[p] = F32(np.float64(F32(exact_sum(q[p], sums[p], factor, factor_bits, flat))) * scale)
+
+
+@compiled
+def exact_sum(q, total, factor, factor_bits, flat):
+    """Density in units of 2^-factor_bits from the sum of the pass above (with the hit itself where it is flat)."""
+    itself = np.int64(q) << factor_bits
+    if flat:
+        return itself + (np.int64(total) - np.int64(q)) * factor
+    return itself + np.int64(total)
+
+
+@compiled
+def complete_sums(q, sums, n, factor, factor_bits, flat, out):
+    """`exact_sum` of one limb, for `densities.round_sums`."""
+    for p in range(n):
+        out[p] = exact_sum(q[p], sums[p], factor, factor_bits, flat)
