@@ -119,7 +119,7 @@ class _Chunk:
         return [done.result() for done in [pool.submit(function, *task) for task in tasks]]
 
     def _sort(self, first: int, last: int, first_group: int) -> None:
-        from skytrigger.hep.clue import cpu_labels, cpu_search, cpu_sort
+        from skytrigger.hep.clue import cpu_sort
 
         hits, grid, n = self.hits, self.grid, self.n
         own = slice(first, last)
@@ -163,7 +163,7 @@ class _Chunk:
             cpu_sort.gather(hits.rhoc[own], self.index, n, self.rhoc)
 
     def _fixed_point(self) -> FixedPoint:
-        from skytrigger.hep.clue import cpu_labels, cpu_search, cpu_sort
+        from skytrigger.hep.clue import cpu_sort
 
         if self.ws is None:
             return plan_fixed_point(0, 1, self.n, self.cuts.kernel)
@@ -180,7 +180,7 @@ class _Chunk:
         return int(per_group.max())
 
     def _limb(self, fixed: FixedPoint, place: int) -> NDArray[Any]:
-        from skytrigger.hep.clue import cpu_labels, cpu_search, cpu_sort
+        from skytrigger.hep.clue import cpu_sort
 
         plain = self.cuts.kernel.kind == "flat" and self.zs is None and self.hits.period is None
         dtype = np.int32 if fixed.narrow and plain else np.int64  # each combination is a compilation
@@ -287,7 +287,7 @@ class _Chunk:
         return list(itertools.pairwise(edges))
 
     def _finish(self, found: Clusters, first: int, last: int, first_number: int) -> int:
-        from skytrigger.hep.clue import cpu_labels, cpu_search, cpu_sort
+        from skytrigger.hep.clue import cpu_labels
 
         n, own = self.n, slice(first, last)
         ranges = split(n, self.threads)

@@ -1,4 +1,4 @@
-"""Compiled loops of the backend `cpu`: from whom each hit follows to cluster numbers, and back to the order of the hits."""
+"""Compiled loops of the backend `cpu`: whom each hit follows to cluster numbers, and back to the order of the hits."""
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,no-any-return"
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Numba's own vectoriser gives up on the short runs of a sparse calorimeter (a handful of candidates a row), and a
 scalar loop pays one mispredicted branch per run and hit. These vectors are lowered to LLVM's ``<8 x T>``, which every
 CPU supports (LLVM splits them where registers are narrower), and round each operation by itself: no fused
-multiply-add, so results equal NumPy's. Width 8 is one AVX2 register of float32. Measured on a Zen 4 with AVX-512, search
-passes of 60,000 hits: width 4 takes 1.45 times as long, 16 as long as 8 (a block of 16 hits spans more candidates).
+multiply-add, so results equal NumPy's. Width 8 is one AVX2 register of float32. Measured on a Zen 4 with AVX-512,
+search passes of 60,000 hits: width 4 takes 1.45 times as long, 16 as long as 8 (its blocks span more candidates).
 """
 
 # mypy: disable-error-code="untyped-decorator,misc,import-untyped,no-untyped-def"

@@ -1,0 +1,93 @@
+"""The CUDA backend without a GPU: its kernels in Numba's simulator, and compiled as far as PTX."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skytrigger.core.errors import InputError, UnavailableError
+from skytrigger.hep.clue import cluster
+
+SCRIPT = Path(__file__).with_name("simulated_cuda.py")
+
+
+def _run(first: int, last: int, largest: int, simulated: bool) -> str:
+    environment = os.environ | ({"NUMBA_ENABLE_CUDASIM": "1"} if simulated else {})
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(first), str(last), str(largest)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_simulated() -> None:
+    assert "20 agree" in _run(0, 5, 5, simulated=True)
+
+
+@pytest.mark.slow
+def test_simulated_thousand() -> None:
+    if not os.environ.get("SKYTRIGGER_SLOW"):
+        pytest.skip("some ten minutes: set SKYTRIGGER_SLOW=1")
+    assert "1000 agree" in _run(1000, 1250, 5, simulated=True)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu() -> None:
+    from numba import cuda
+
+    if not cuda.is_available():
+        pytest.skip("no CUDA device")
+    assert "4000 agree" in _run(0, 1000, 700, simulated=False)
+
+
+def test_without_a_gpu() -> None:
+    from numba import cuda
+
+    if cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(UnavailableError, match="no CUDA device"):
+        cluster([0.0], [0.0], dc=1.0, rhoc=1.0, backend="cuda")
+    with pytest.raises(InputError, match="no CUDA strategy 5"):
+        cluster([0.0], [0.0], dc=1.0, rhoc=1.0, backend="cuda", strategy=5)
+
+
+def test_kernels_compile_without_fused_multiply_add(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PTX for sm_90, where numba-cuda and its compiler are installed; no GPU is needed."""
+    if importlib.util.find_spec("numba_cuda") is None:
+        pytest.skip("numba-cuda is not installed")
+    from types import SimpleNamespace
+
+    from numba import cuda, types
+
+    dispatcher: Any = importlib.import_module("numba.cuda.dispatcher")
+    monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
+    from skytrigger.hep.clue import cuda_kernels
+
+    f, i, q, u = types.float32[::1], types.int32[::1], types.int64[::1], types.uint8[::1]
+    real, whole = types.float32, types.int64
+    scales, sizes, cuts = types.UniTuple(real, 6), types.UniTuple(whole, 3), types.UniTuple(real, 3)
+    kernel = types.Tuple((whole, real, real, real))
+    signatures = {
+        "densities": (f, f, f, q, i, whole, i, i, scales, sizes, sizes, whole, whole, real, real, kernel, whole, whole,
+                      whole, i, whole, q, f),
+        "nearest_higher": (f, f, f, f, i, whole, i, i, scales, sizes, sizes, whole, cuts, real, types.boolean, f, i, f,
+                           f, i, u, i),
+    }  # fmt: skip
+    for name, signature in signatures.items():
+        try:
+            ptx, _ = cuda.compile_ptx(getattr(cuda_kernels, name).py_func, types.void(*signature), cc=(9, 0))
+        except (OSError, RuntimeError, ImportError) as error:
+            pytest.skip(f"the compiler does not load: {error}")
+        assert "sqrt.rn.f32" in ptx
+        assert not re.search(r"fma\.rn\.f32", ptx)
