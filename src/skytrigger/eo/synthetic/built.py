@@ -21,7 +21,7 @@ def town(canvas: Canvas, where: Mask) -> None:
     rng = canvas.rng
     garden = canvas.new("meadow", "dry_grass" if canvas.chance(0.6) else canvas.soil, 0.1)
     canvas.paint(where, garden, np.clip(0.35 + 0.25 * canvas.noise(1.0) + 0.4 * (canvas.season - 0.5), 0, 1))
-    woods(canvas, where & (canvas.noise(0.8, shortest_m=12) > canvas.between(0.2, 1.6)), 0.12)
+    woods(canvas, where & (canvas.noise(0.8, shortest_m=12) > canvas.between(0.45, 1.6)), 0.12)
     warp = canvas.noise(2.4, shortest_m=250)
     along, across = frame(canvas.between(0, math.pi), warp, canvas.between(0, 25))
     block_along, block_across = canvas.between(85, 190), canvas.between(52, 76)
@@ -34,7 +34,7 @@ def town(canvas: Canvas, where: Mask) -> None:
     dice, size = plots.dice(canvas), plots.dice(canvas)
     front = np.where(plots.row % 2 == 0, -1.0, 1.0) * block_across * 0.03
     house = (
-        (dice < canvas.between(0.5, 0.97))
+        (dice < canvas.between(0.62, 0.97))
         & (np.abs(plots.along) < plot * (0.27 + 0.16 * size))
         & (np.abs(plots.across - front) < block_across * (0.10 + 0.06 * size))
         & ~street
@@ -108,7 +108,7 @@ def highway(canvas: Canvas) -> None:
         distance, _ = course(canvas, canvas.between(0, 40), canvas.between(700, 1500))
         road(canvas, distance, canvas.between(14, 20), median_m=0.0)
     distance, _ = course(canvas, canvas.between(0, 70), canvas.between(900, 2200))
-    road(canvas, distance, canvas.between(32, 46), median_m=canvas.between(3, 9))
+    road(canvas, distance, canvas.between(34, 48), median_m=canvas.between(3, 9))
 
 
 def road(canvas: Canvas, distance: Field, width_m: float, median_m: float) -> None:

@@ -47,6 +47,8 @@ class Canvas:
         0 (early spring) ... 1 (late autumn); 0.4 is the height of growth.
     soil
         The soil of this neighbourhood.
+    exposure
+        Factor on all light.
     sun_zenith, sun_azimuth
         Radians; azimuth clockwise from north. Sentinel-2 passes in mid-morning: the sun is in the south-east.
     """
@@ -57,6 +59,7 @@ class Canvas:
         self.sun_zenith = math.radians(np.clip(30 + 45 * (self.season - 0.4) ** 2 / 0.36 + rng.normal(0, 6), 18, 70))
         self.sun_azimuth = math.radians(rng.uniform(130, 172))
         self.soil = self.pick(soil_bright=3, soil_red=2, soil_dark=3)
+        self.exposure = math.exp(rng.normal(0.0, 0.08))  # the whole scene leans toward the sun or away
         self.code: Codes = np.zeros((CELLS, CELLS), np.intp)
         self.share: Field = np.zeros((CELLS, CELLS))
         self.light: Field = np.ones((CELLS, CELLS))
@@ -133,5 +136,5 @@ class Canvas:
         ground = np.take(over - under, self.code)
         ground *= self.share
         ground += np.take(under, self.code)
-        ground *= self.light
+        ground *= self.light * self.exposure
         return np.clip(ground, 0.0005, 1.6, out=ground)

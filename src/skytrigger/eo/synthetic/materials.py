@@ -29,7 +29,7 @@ _PERCENT: dict[str, tuple[float, ...]] = {
     "canopy_shade": (0.8, 0.9, 1.5, 0.9, 2.4, 8, 10.5, 11, 11.5, 11, 4, 4.6, 1.9),
     "shrub": (2.8, 3.3, 5.8, 4.8, 9.0, 19, 23, 24.5, 25.5, 25, 14, 19, 10.5),
     # vineyard and orchard foliage: green, with soil and own shade between the leaves of a row
-    "orchard": (2.4, 2.8, 5.6, 3.6, 9.0, 25, 32, 33.5, 34.5, 33, 14, 18.5, 9.0),
+    "orchard": (2.2, 2.6, 5.4, 3.0, 8.6, 28, 37, 39, 40, 38, 14, 18, 8.4),
     # --- dry vegetation: no red absorption, no red edge; cellulose at 2.1 um (Nagler et al. 2000)
     "dry_grass": (5.6, 7.4, 11.5, 15.0, 18.0, 22.5, 25, 27, 28.5, 29, 22, 33, 22),
     "ripe_cereal": (6.4, 8.6, 13.5, 18.5, 21.5, 26.5, 29.5, 32, 33.5, 34, 24, 37, 25),

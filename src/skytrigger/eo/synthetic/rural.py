@@ -13,12 +13,11 @@ EVERYWHERE: Mask = np.ones((CELLS, CELLS), bool)
 
 
 def crop_stages(canvas: Canvas) -> list[str]:
-    """Three of the four stages a field can be in, likelier first to last, as the season has it."""
+    """What neighbouring fields carry: one full crop, and two of the other stages as the season has it."""
     green = math.exp(-(((canvas.season - 0.4) / 0.22) ** 2))  # most crops are green in early summer
-    weight = np.array([0.35 + 0.65 * (1 - green), 0.4, 0.3 + green, 0.5])
-    return [
-        str(s) for s in canvas.rng.choice(["bare", "young", "full", "ripe"], 3, replace=False, p=weight / weight.sum())
-    ]
+    weight = np.array([1.0 - 0.65 * green, 0.4, 0.5])
+    others = canvas.rng.choice(["bare", "young", "ripe"], 2, replace=False, p=weight / weight.sum())
+    return [str(stage) for stage in canvas.rng.permutation(["full", *others])]
 
 
 def crop(canvas: Canvas, stage: str) -> tuple[int, float]:
@@ -35,7 +34,7 @@ def crop(canvas: Canvas, stage: str) -> tuple[int, float]:
 
 def annual_crop(canvas: Canvas) -> None:
     """A few large, even fields, drilled or ploughed in one direction each; farm tracks between them."""
-    arable(canvas, canvas.between(190, 380), canvas.between(260, 560), drilling=canvas.between(0.07, 0.14))
+    arable(canvas, canvas.between(190, 380), canvas.between(260, 560), drilling=canvas.between(0.02, 0.06))
 
 
 def arable(canvas: Canvas, width_m: float, length_m: float, drilling: float) -> None:
@@ -47,7 +46,7 @@ def arable(canvas: Canvas, width_m: float, length_m: float, drilling: float) -> 
     code, share = np.array([f[0] for f in fields], np.intp), np.array([f[1] for f in fields])
     turned = canvas.rng.random(len(fields)) < 0.35
     along, across = frame(angle)
-    passes = np.sin(2 * math.pi * np.where(turned[label], along, across) / canvas.between(36, 60))
+    passes = np.sin(2 * math.pi * np.where(turned[label], along, across) / canvas.between(44, 70))
     patchy = canvas.noise(2.0) * 0.05
     light = 1 + drilling * 0.6 * passes + patchy
     canvas.paint(EVERYWHERE, code[label], np.clip(share[label] * (1 + drilling * passes + patchy), 0, 1), light)
@@ -60,7 +59,7 @@ def permanent_crop(canvas: Canvas) -> None:
     """Small blocks of vines or trees, planted in lines or on a square grid over soil that stays visible.
 
     Real vine rows stand 2 m apart, below what 10 m pixels show; the spacing here is that of planting
-    blocks and service lanes, 22 to 34 m, so that the pattern survives the sensor.
+    blocks and service lanes, 28 to 42 m, so that the pattern survives the sensor.
     """
     angle = canvas.between(0, math.pi)
     label = brick_parcels(canvas, angle, canvas.between(130, 230), canvas.between(170, 320))
@@ -68,17 +67,17 @@ def permanent_crop(canvas: Canvas) -> None:
     rng = canvas.rng
     soil = canvas.soil
     code = np.array([canvas.new(soil, "orchard" if rng.random() < 0.8 else "shrub", 0.10) for _ in range(count)])
-    vigour = rng.uniform(0.55, 0.95, count) * (0.75 + 0.35 * math.sin(math.pi * canvas.season))
-    grid, turned = rng.random(count) < canvas.between(0, 1), rng.random(count) < 0.4
+    vigour = rng.uniform(0.7, 1.0, count) * (0.75 + 0.35 * math.sin(math.pi * canvas.season))
+    grid, turned = rng.random(count) < canvas.between(0.2, 1), rng.random(count) < 0.4
     along, across = frame(angle)
-    spacing = canvas.between(25, 38)
+    spacing = canvas.between(28, 42)
     wave_along, wave_across = (np.cos(2 * math.pi * c / spacing) for c in (along, across))
     lines = np.where(turned[label], wave_along, wave_across)
     trees = np.where(grid[label], 1.35 * (0.5 + 0.5 * wave_along) * (0.5 + 0.5 * wave_across), 0.5 + 0.5 * lines)
     trees = trees * (1 + 0.25 * canvas.noise(0.5))
-    fallow = (rng.random(count) < 0.08)[label]
+    fallow = (rng.random(count) < 0.05)[label]
     share = np.where(fallow, 0.2 * vigour[label], 0.1 + 1.2 * vigour[label] * trees)
-    canvas.paint(EVERYWHERE, code[label], np.clip(share, 0, 1), 1 - 0.15 * np.where(fallow, 0, np.clip(trees, 0, 1)))
+    canvas.paint(EVERYWHERE, code[label], np.clip(share, 0, 1))
     track = widen(borders(label), 1)
     canvas.paint(track, canvas.new(soil, "dry_grass"), canvas.between(0.1, 0.6))
 
@@ -92,7 +91,7 @@ def meadows(canvas: Canvas, count: int) -> None:
     """Meadows of `count` parcels, with hedges on some borders and scattered trees."""
     rng = canvas.rng
     label = voronoi_parcels(canvas, count)
-    dry = np.clip(canvas.season - 0.45, 0, 1) * canvas.between(0, 1.2)
+    dry = np.clip(canvas.season - 0.35, 0, 1) * canvas.between(0, 1.6)
     code = canvas.news(count, "meadow", "dry_grass", 0.09)
     share = np.clip(dry + rng.normal(0.08, 0.12, count), 0, 0.85)
     canvas.paint(
@@ -124,9 +123,9 @@ def woods(canvas: Canvas, where: Mask, spread: float = 0.08, conifer: float = 0.
 
 def forest(canvas: Canvas) -> None:
     """Canopy over hills, sometimes two kinds of trees, a forest road or a clearing."""
-    woods(canvas, EVERYWHERE, 0.12, conifer=0.35)
+    woods(canvas, EVERYWHERE, 0.18, conifer=0.35)
     if canvas.chance(0.5):
-        woods(canvas, canvas.noise(2.2) > canvas.between(-0.3, 1.2), 0.12, conifer=0.6)
+        woods(canvas, canvas.noise(2.2) > canvas.between(-0.3, 1.2), 0.18, conifer=0.6)
     if canvas.chance(0.4):
         canvas.paint(canvas.noise(2.4) > canvas.between(0.8, 2.0), canvas.new("meadow", "shrub"), canvas.between(0, 1))
     if canvas.chance(0.12):
@@ -138,7 +137,7 @@ def forest(canvas: Canvas) -> None:
 def herbaceous(canvas: Canvas) -> None:
     """Heath and scrub: a patchwork without borders of dry grass, shrubs and open ground, with footpaths."""
     scrub(canvas)
-    if canvas.chance(0.4):
+    if canvas.chance(0.15):
         for _ in range(int(canvas.rng.integers(1, 4))):
             _, across = frame(canvas.between(0, math.pi), canvas.noise(2.0, shortest_m=100), 45)
             canvas.paint(np.abs(across - canvas.between(-250, 250)) < 4.5, canvas.new(canvas.soil, "sand"), 0.3)
@@ -147,14 +146,17 @@ def herbaceous(canvas: Canvas) -> None:
 
 def scrub(canvas: Canvas) -> None:
     """The patchwork itself, at all sizes from 10 to 500 m."""
-    grass = "dry_grass" if canvas.season > canvas.between(0.1, 0.6) else "meadow"
+    grass = "dry_grass" if canvas.season > canvas.between(0.0, 0.45) else "meadow"
     mosaic = canvas.noise(1.2) + canvas.between(-0.4, 0.4)
     share = _step(mosaic, canvas.between(0.3, 0.7))
-    canvas.paint(EVERYWHERE, canvas.new(grass, "shrub", 0.12), share, 1 + 0.05 * canvas.noise(0.5))
+    canvas.paint(EVERYWHERE, canvas.new(grass, "shrub", 0.12), share)
     open_ground = canvas.noise(1.4)
     canvas.paint(
         open_ground > canvas.between(0.9, 2.2), canvas.new(canvas.soil, "dry_grass", 0.1), _step(mosaic, 1.0) * 0.6
     )
+    bushes = canvas.noise(0.3, shortest_m=22) > 1.35 - 0.7 * share
+    canvas.paint(bushes, canvas.new("shrub", "canopy_shade", 0.1), canvas.between(0.1, 0.4))
+    canvas.cast_shadow(bushes, 3)
 
 
 def _step(field: Field, width: float) -> Field:
@@ -171,7 +173,7 @@ def countryside(canvas: Canvas) -> None:
         meadows(canvas, int(canvas.rng.integers(2, 9)))
     else:
         meadows(canvas, int(canvas.rng.integers(2, 6)))
-        woods(canvas, canvas.noise(2.2) > canvas.between(-0.6, 0.6))
+        woods(canvas, canvas.noise(2.2) > canvas.between(0.0, 0.9))
 
 
 __all__ = ["Codes", "annual_crop", "countryside", "forest", "herbaceous", "pasture", "permanent_crop", "woods"]

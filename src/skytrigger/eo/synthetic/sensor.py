@@ -58,7 +58,7 @@ class Air:
         rng = canvas.rng
         mu = math.cos(canvas.sun_zenith)
         airmass = 1 + 1 / mu
-        haze = 0.10 * math.exp(rng.normal(0.0, 0.5))  # aerosol optical depth at 550 nm
+        haze = 0.10 * math.exp(rng.normal(0.0, 0.4))  # aerosol optical depth at 550 nm
         aerosol = haze * (_MICRON / 0.55) ** -canvas.between(0.9, 1.6)
         water = (1.2 + 1.6 * math.sin(math.pi * canvas.season)) * math.exp(rng.normal(0.0, 0.3))
         self.path = RAYLEIGH_DEPTH * 0.75 * (1 + mu**2) / (4 * mu) + aerosol * 0.35 / (4 * mu)

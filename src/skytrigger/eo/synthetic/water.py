@@ -44,7 +44,7 @@ def sea_lake(canvas: Canvas) -> None:
         countryside(canvas)
     offset = canvas.noise(2.2, shortest_m=40) * 60
     _, across = frame(canvas.between(0, 2 * math.pi))
-    limit = canvas.between(20, 250)
+    limit = canvas.between(60, 250)
     where = (across + offset < limit) if shore else EVERYWHERE
     if shore:
         canvas.paint(
