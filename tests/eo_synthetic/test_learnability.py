@@ -79,5 +79,5 @@ def test_texture_tells_the_rest(parts: tuple[Dataset, Split], preset: dict, tmp_
     assert intact > 0.90
     mixed = shuffled(data, 2)
     assert quick_accuracy(tmp_path / "intact", preset, data, mixed, split) < intact - 0.10
-    # a network that never saw texture makes more of the histograms: 4 to 9 points are lost, over six seeds
+    # a network that never saw texture makes more of the histograms: it lost 7.5 and 8.7 points when measured
     assert quick_accuracy(tmp_path / "mixed", preset, mixed, mixed, split) < intact - 0.02
