@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import torch
+
 from skytrigger.core.dataset import Dataset
 from skytrigger.eo.load import load
 from skytrigger.eo.networks import build

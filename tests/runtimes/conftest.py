@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from skytrigger.core.card import ModelCard
 from skytrigger.eo.networks import build
 from skytrigger.export.onnx_file import export_onnx, with_normalisation

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.eo.networks import NAMES
 from skytrigger.export.onnx_file import write_model
