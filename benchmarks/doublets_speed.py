@@ -56,7 +56,7 @@ def main() -> None:
             }  # fmt: skip
             say(f"{name}: {results['against'][name]}")
     say(host_label(results["host"]))
-    write_json(args.out / "speed.json", results)
+    write_json(args.out / f"speed_{args.threads}_threads.json", results)
 
 
 def _untrained(out: Path, channels: int, pooling: str) -> int:

@@ -113,9 +113,8 @@ def filter_metrics(
         ``working_points``, ``calibration``, ``roc`` (at most 200 points).
     """
     score = scores(logits)
-    ranked = _Ranked.of(score, true)
-    whole = ranked.curve()
-    spread = _resampled(ranked, true, group, resamples, seed)
+    whole = curve(score, true)
+    spread = _resampled(score, true, group, resamples, seed)
     bounds = np.quantile(spread, [0.025, 0.975], axis=0)
     points = [whole.at(e) for e in EFFICIENCIES]
     keys = [f"{e:g}" for e in EFFICIENCIES]
@@ -157,28 +156,41 @@ def auc_difference(
     seed: int = 0,
 ) -> tuple[float, float, float]:
     """AUC of scores `a` minus that of `b` on the same doublets, and its 95 % paired bootstrap interval."""
-    both = [_Ranked.of(score, true) for score in (a, b)]
-    drawn = [[r.curve(count).auc for r in both] for count in _draws(true, group, resamples, seed)]
+    rows, weight = _distinct_rows(a, b, true, group)
+    both = [_Ranked.of(score[rows], true[rows]) for score in (a, b)]
+    drawn = [[r.curve(count).auc for r in both] for count in _draws(true[rows], group[rows], weight, resamples, seed)]
     low, high = np.quantile(np.subtract(*np.array(drawn).T), [0.025, 0.975])
-    return both[0].curve().auc - both[1].curve().auc, float(low), float(high)
+    return curve(a, true).auc - curve(b, true).auc, float(low), float(high)
 
 
-def _draws(true: NDArray[np.int64], group: NDArray[np.int64], resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """How often each doublet is in a draw of groups with replacement; draws of one class (tiny files) are left out."""
+def _distinct_rows(*columns: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row of each distinct combination, and how often it occurs: a file of repeats costs no more than its
+    distinct doublets."""
+    table = np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=1)
+    _, rows, weight = np.unique(table, axis=0, return_index=True, return_counts=True)
+    return rows, weight
+
+
+def _draws(
+    true: NDArray[np.int64], group: NDArray[np.int64], weight: NDArray[np.int64], resamples: int, seed: int
+) -> Iterator[NDArray[np.int64]]:
+    """How often each row is in a draw of groups with replacement; draws of one class (tiny files) are left out."""
     random = generator(seed, "bootstrap")
     number = np.unique(group, return_inverse=True)[1].reshape(-1)
     groups = int(number.max()) + 1
     drawn = 0
     while drawn < resamples:
-        count = np.bincount(random.integers(0, groups, groups), minlength=groups)[number]
+        count = np.bincount(random.integers(0, groups, groups), minlength=groups)[number] * weight
         if 0 < np.dot(count, true) < count.sum():
             drawn += 1
             yield count
 
 
-def _resampled(ranked: _Ranked, true: NDArray[np.int64], group: NDArray[np.int64], resamples: int, seed: int) -> Vector:
+def _resampled(score: Vector, true: NDArray[np.int64], group: NDArray[np.int64], resamples: int, seed: int) -> Vector:
     """(resamples, 1 + efficiencies): AUC and rejections of the draws."""
-    curves = (ranked.curve(count) for count in _draws(true, group, resamples, seed))
+    rows, weight = _distinct_rows(score, true, group)
+    ranked = _Ranked.of(score[rows], true[rows])
+    curves = (ranked.curve(count) for count in _draws(true[rows], group[rows], weight, resamples, seed))
     return np.array([[c.auc, *(c.at(e)[2] for e in EFFICIENCIES)] for c in curves])
 
 

@@ -36,7 +36,7 @@ from skytrigger.runtimes.session import Session
 BATCHES = (1, 16, 64, 256, 1000, 6000, 30_000)
 STREAMS = (1, 2, 4, 5, 8)
 IMAGES = 30_000
-KEPT_CALLS = 2000  # per-batch times kept in a record; at batch 1 there are 30,000
+KEPT_CALLS = 500  # per-batch times kept in a record; at batch 1 there are 30,000
 
 
 @dataclass(frozen=True)
