@@ -69,8 +69,8 @@ class Spec:
         Every network is trained with every seed; the first seed's run is exported and measured.
     part
         Part of the split that accuracy is reported on; ``val`` and ``train`` are never called test.
-    recipe
-        Overrides of `learn.recipe.Recipe`'s defaults.
+    recipe, recipe_of_model
+        Overrides of `learn.recipe.Recipe`'s defaults, for all networks and for one.
     """
 
     title: str
@@ -85,12 +85,13 @@ class Spec:
     part: str = "test"
     device: str = "auto"
     recipe: dict[str, Any] = field(default_factory=dict)
+    recipe_of_model: dict[str, dict[str, Any]] = field(default_factory=dict)
     measure: tuple[Measure, ...] = (Measure(),)
 
     def recipe_of(self, model: str, seed: int) -> Recipe:
         """The recipe of one training."""
         try:
-            return Recipe(model=model, seed=seed, **self.recipe)
+            return Recipe(model=model, seed=seed, **{**self.recipe, **self.recipe_of_model.get(model, {})})
         except TypeError as error:
             raise InputError(f"the study's recipe: {error}") from error
 
@@ -102,6 +103,8 @@ class Spec:
             _require_distinct(name, values)
         if self.part not in ("test", "val", "train"):
             raise InputError(f"part {self.part!r}", expected="test, val or train")
+        if unknown := sorted(set(self.recipe_of_model) - set(NAMES)):
+            raise InputError(f"recipe_of_model names unknown networks {unknown}", expected=", ".join(NAMES))
         for measure in self.measure:
             measure.check()
         for model in self.models:
@@ -130,7 +133,7 @@ def load_spec(name: str, **changes: Any) -> Spec:
         raise InputError(f"{name} is not valid TOML: {error}") from error
     spec = _from_dict(raw, name)
     if (epochs := changes.pop("epochs", None)) is not None:
-        spec = replace(spec, recipe={**spec.recipe, "epochs": epochs})
+        spec = replace(spec, recipe={**spec.recipe, "epochs": epochs}, recipe_of_model={})
     return replace(spec, **{k: v for k, v in changes.items() if v is not None}).check()
 
 
