@@ -13,7 +13,8 @@ from skytrigger.hep.clue import Kernel, Workspace, cluster
 from skytrigger.hep.clue import cuda as backend
 
 spec = importlib.util.spec_from_file_location("cases", Path(__file__).with_name("cases.py"))
-assert spec and spec.loader
+assert spec
+assert spec.loader
 cases = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(cases)
 

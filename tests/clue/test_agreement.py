@@ -16,7 +16,8 @@ from skytrigger.hep.clue.tiles import plan_grid
 from .cases import random_case, same
 
 
-def test_thousand_random_cases() -> None:
+def test_thousand_random_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_backend, "HITS_PER_THREAD", 1)
     space = Workspace()
     ties = 0
     for seed in range(1000):
@@ -75,6 +76,7 @@ def test_chunks_and_threads_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None
     x, y, event = rng.random(n) * 20, rng.random(n) * 20, np.sort(rng.integers(0, 9, n))
     options = {"dc": 1.0, "rhoc": 4.0, "event": event}
     expected = cluster(x, y, **options, backend="kdtree")
+    monkeypatch.setattr(cpu_backend, "HITS_PER_THREAD", 1)
     for size in (64, 500, 10_000):
         monkeypatch.setattr(cpu_backend, "CHUNK", size)
         for threads in (1, 2, 5):

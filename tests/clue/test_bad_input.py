@@ -72,7 +72,8 @@ def test_dc_larger_than_the_detector(backend: str) -> None:
     x, y = rng.random((2, 300))
     found = cluster(x, y, dc=1e6, rhoc=1.0, backend=backend)
     assert (found.rho == 300).all()
-    assert found.n_clusters == 1 and found.is_seed[299]
+    assert found.n_clusters == 1
+    assert found.is_seed[299]
 
 
 def test_all_hits_in_one_place() -> None:
@@ -81,7 +82,8 @@ def test_all_hits_in_one_place() -> None:
     for n in (4_000, 16_000):
         space = Workspace()
         found = cluster(np.full(n, 3.25), np.full(n, -1.0), dc=1.0, rhoc=1.0, workspace=space)
-        assert (found.rho == n).all() and (found.delta[:-1] == 0).all()
+        assert (found.rho == n).all()
+        assert (found.delta[:-1] == 0).all()
         assert (found.nearest_higher[:-1] == n - 1).all()
         assert (found.cluster_id == 0).all()
         sizes.append(space.n_bytes)

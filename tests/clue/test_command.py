@@ -37,7 +37,8 @@ def test_synthetic_scan_and_picture(tmp_path: Path, capsys: pytest.CaptureFixtur
     out = tmp_path / "scan.csv"
     assert main(["clue", "synthetic:800:1", "--dc", "1,2", "--rhoc", "3,6", "--out", str(out), "--json"]) == 0
     trials = json.loads(capsys.readouterr().out)["trials"]
-    assert len(trials) == 4 and trials[0]["f1"] == max(t["f1"] for t in trials)
+    assert len(trials) == 4
+    assert trials[0]["f1"] == max(t["f1"] for t in trials)
     assert len(out.read_text().splitlines()) == 5
     picture = tmp_path / "a.svg"
     words = ["--rules", "cmssw", "--noise", "0.1", "--kernel", "flat:0.5", "--picture", str(picture), "--layer", "3"]

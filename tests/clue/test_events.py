@@ -41,12 +41,14 @@ def test_impossible_events(n_hits: int, n_layers: int) -> None:
 
 def test_other_sets() -> None:
     events = pu200_events(3, 200, 4)
-    assert len(events) == 600 and events.event is not None
+    assert len(events) == 600
+    assert events.event is not None
     np.testing.assert_array_equal(np.bincount(events.event), [200, 200, 200])
     x, y = toy_layer(500)
     toy = toy_detector(x, y, 7)
     np.testing.assert_array_equal(toy.x[500:1000], x)
-    assert toy.layer[-1] == 6 and len(toy) == 3500
+    assert toy.layer[-1] == 6
+    assert len(toy) == 3500
     b = blobs(2000)
     found = cluster(b.x, b.y, dc=0.5, rhoc=3.0)
     assert 10 < found.n_clusters < 400
@@ -74,7 +76,9 @@ def test_positions() -> None:
     hits = _hits([0, 1, 9, 5], [0, 0, 0, 5], [3, 1, 4, 2], [0, 0, 0, 0])
     table = cluster_table(hits, _clusters([0, 0, 0, -1], [0]), w0=2.9, max_distance=20.0)
     w = np.maximum(0, 2.9 + np.log(np.array([3, 1, 4]) / 8))
-    assert table.energy[0] == 8 and table.n_hits[0] == 3 and table.seed[0] == 0
+    assert table.energy[0] == 8
+    assert table.n_hits[0] == 3
+    assert table.seed[0] == 0
     assert table.x[0] == pytest.approx((w * [0, 1, 9]).sum() / w.sum())
     near = cluster_table(hits, _clusters([0, 0, 0, -1], [0]))  # only what is within 1.3 of the most energetic
     assert near.x[0] == pytest.approx(9)
@@ -103,7 +107,8 @@ def test_scan_finds_the_better_setting() -> None:
     hits = pu200_events(2, 3000, 8, seed=2)
     trials = scan(hits, dc=[0.3, 2.0], rhoc=[6.0])
     assert [t.dc for t in trials] == [2.0, 0.3]
-    assert len(trials[0].scores) == 2 and trials[0].f1_error > 0
+    assert len(trials[0].scores) == 2
+    assert trials[0].f1_error > 0
     one = hits.take(np.flatnonzero(hits.event == 1))
     found = cluster(one.x, one.y, one.layer, one.weight, dc=2.0, rhoc=6.0)
     assert score(one, found) == trials[0].scores[1]

@@ -58,7 +58,8 @@ def test_cmssw(backend: str) -> None:
     np.testing.assert_array_equal(found.is_seed, [1, 0, 0, 0, 0])  # rhoc 9 x 0.5
     np.testing.assert_array_equal(found.cluster_id, [0, 0, 0, -1, -1])
     assert found.delta[2] == np.float32(2.3) - np.float32(1.0)
-    assert found.delta[3] == np.inf and found.nearest_higher[3] == -1
+    assert found.delta[3] == np.inf
+    assert found.nearest_higher[3] == -1
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -115,7 +116,7 @@ def test_limbs_hold_the_weights() -> None:
     fixed = plan_fixed_point(*bit_range(weight), 500, Kernel())
     assert fixed.n_limbs > 3
     limbs = [fixed.limb(weight, k) for k in range(fixed.n_limbs)]
-    assert all(0 <= limb.min() and limb.max() < 2**fixed.limb_bits for limb in limbs)
+    assert all(limb.min() >= 0 and limb.max() < 2**fixed.limb_bits for limb in limbs)
     np.testing.assert_array_equal(round_sums(limbs, fixed), weight)
 
 
