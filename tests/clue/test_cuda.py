@@ -18,10 +18,10 @@ from skytrigger.hep.clue import cluster
 SCRIPT = Path(__file__).with_name("simulated_cuda.py")
 
 
-def _run(first: int, last: int, largest: int, simulated: bool) -> str:
+def _run(first: int, last: int, largest: int, every: int, simulated: bool) -> str:
     environment = os.environ | ({"NUMBA_ENABLE_CUDASIM": "1"} if simulated else {})
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(first), str(last), str(largest)],
+        [sys.executable, str(SCRIPT), *map(str, (first, last, largest, every))],
         env=environment,
         capture_output=True,
         text=True,
@@ -32,14 +32,14 @@ def _run(first: int, last: int, largest: int, simulated: bool) -> str:
 
 
 def test_simulated() -> None:
-    assert "20 agree" in _run(0, 5, 5, simulated=True)
+    assert "11 agree" in _run(0, 5, 5, 0, simulated=True)
 
 
 @pytest.mark.slow
 def test_simulated_thousand() -> None:
     if not os.environ.get("SKYTRIGGER_SLOW"):
         pytest.skip("some ten minutes: set SKYTRIGGER_SLOW=1")
-    assert "1000 agree" in _run(1000, 1250, 5, simulated=True)
+    assert "1000 agree" in _run(1000, 1250, 5, 1, simulated=True)
 
 
 @pytest.mark.gpu
@@ -48,7 +48,7 @@ def test_on_a_gpu() -> None:
 
     if not cuda.is_available():
         pytest.skip("no CUDA device")
-    assert "4000 agree" in _run(0, 1000, 700, simulated=False)
+    assert "4000 agree" in _run(0, 1000, 700, 1, simulated=False)
 
 
 def test_without_a_gpu() -> None:

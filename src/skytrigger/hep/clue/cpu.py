@@ -25,6 +25,8 @@ from skytrigger.hep.clue.workspace import Workspace
 
 CHUNK = 1 << 17
 """Hits of a chunk, about (whole groups): more leave the cache, fewer do not pay for the calls."""
+HITS_PER_THREAD = 1 << 13
+"""Fewer are done before a second thread has begun."""
 PAD = 16
 NOTES_PER_HIT = 8
 NONE = np.empty(0, np.int32)
@@ -38,6 +40,7 @@ def cluster(
     space = workspace or Workspace()
     grid = grid or plan_grid(hits, cuts)
     n = len(hits)
+    threads = max(1, min(threads, n // HITS_PER_THREAD))
     found = Clusters(
         np.empty(n, np.int32),
         np.empty(n, bool),
@@ -128,7 +131,7 @@ class _Chunk:
         weight = None if hits.weight is None else hits.weight[own]
         group = NONE if hits.group is None else hits.group[own]
         axes = tuple((a.low, a.scale, a.n) for a in (grid.x, grid.y, grid.z))
-        parts = self.threads if n > CHUNK // 4 else 1
+        parts = self.threads
         tile = self._array("tile", n, np.int32)
         ends = self._array("ends", parts * self.n_tiles, np.int32)
         ends[: parts * self.n_tiles] = 0
