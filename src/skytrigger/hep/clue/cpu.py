@@ -145,25 +145,28 @@ class _Chunk:
         ranges = split(n, parts)
         self._share(count, [(*r, t) for r, t in zip(ranges, tables, strict=True)])
         cpu_sort.begins(ends, self.n_tiles, parts)
-        self.xs = self._array("xs", n + PAD, np.float32)
-        self.ys = self._array("ys", n + PAD, np.float32)
-        self.zs = None if z is None else self._array("zs", n + PAD, np.float32)
-        self.ws = None if weight is None else self._array("ws", n + PAD, np.float32)
         self.index = self._array("index", n + PAD, np.int32)
         self.place = self._array("place", n, np.int32)
 
         def sort(start: int, stop: int, table: NDArray[np.int32]) -> None:
-            cpu_sort.sort_hits(
-                x, y, z, weight, tile, start, stop, table, self.xs, self.ys, self.zs, self.ws, self.index, self.place
-            )
+            cpu_sort.sort_hits(tile, start, stop, table, self.index, self.place)
 
         self._share(sort, [(*r, t) for r, t in zip(ranges, tables, strict=True)])
+        self.xs, self.ys = self._sorted("xs", x), self._sorted("ys", y)
+        self.zs = None if z is None else self._sorted("zs", z)
+        self.ws = None if weight is None else self._sorted("ws", weight)
+        self.rhoc = hits.rhoc if len(hits.rhoc) == 1 else self._sorted("rhoc", hits.rhoc[own])
         self.ends = tables[-1]  # the last part's ends are the tiles' ends
         self.axes = axes
-        self.rhoc = hits.rhoc
-        if len(hits.rhoc) > 1:
-            self.rhoc = self._array("rhoc", n + PAD, np.float32)
-            cpu_sort.gather(hits.rhoc[own], self.index, n, self.rhoc)
+
+    def _sorted(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values of the hits in tile order, padded."""
+        from skytrigger.hep.clue import cpu_sort
+
+        out = self._array(name, self.n + PAD, np.float32)
+        ranges = [slice(*r) for r in split(self.n, self.threads)]
+        self._share(cpu_sort.gather, [(values, self.index[: self.n][r], out[r]) for r in ranges])
+        return out
 
     def _fixed_point(self) -> FixedPoint:
         from skytrigger.hep.clue import cpu_sort
@@ -290,25 +293,33 @@ class _Chunk:
         return list(itertools.pairwise(edges))
 
     def _finish(self, found: Clusters, first: int, last: int, first_number: int) -> int:
-        from skytrigger.hep.clue import cpu_labels
+        from skytrigger.hep.clue import cpu_labels, cpu_sort
 
         n, own = self.n, slice(first, last)
         ranges = split(n, self.threads)
         seeds = self._array("seeds", n + 1, np.int32)
         number = self._array("number", n, np.int32)
         number[:n] = -1
-        packed = self._array("packed", 4 * n, np.int32)[: 4 * n].reshape(n, 4)
         counts = self._share(cpu_labels.list_seeds, [(self.seed, self.place, *r, seeds) for r in ranges])
         firsts = np.cumsum([first_number, *counts]).tolist()
         self._share(
             cpu_labels.number_seeds,
             [(seeds, r[0], c, f, number) for r, c, f in zip(ranges, counts, firsts, strict=False)],
         )
-        results = (self.rho, self.delta, self.higher, self.seed, self.root)
-        self._share(cpu_labels.pack, [(*results, number, first, *r, packed) for r in ranges])
-        outputs = (found.cluster_id, found.is_seed, found.rho, found.delta, found.nearest_higher)
-        out = [o[own] for o in outputs]
-        self._share(
-            cpu_labels.give_back, [(packed, self.place[slice(*r)], *(o[slice(*r)] for o in out)) for r in ranges]
-        )
+        ids = self._array("ids", n, np.int32)
+        parts = [slice(*r) for r in ranges]
+        self._share(cpu_sort.gather, [(number, self.root[:n][r], ids[r]) for r in parts])
+
+        def give_back(part: slice) -> None:
+            place = self.place[:n][part]
+            for values, out in (
+                (ids, found.cluster_id),
+                (self.seed, found.is_seed.view(np.uint8)),
+                (self.rho, found.rho),
+                (self.delta, found.delta),
+            ):
+                cpu_sort.gather(values, place, out[own][part])
+            cpu_labels.gather_hits(self.higher, place, first, found.nearest_higher[own][part])
+
+        self._share(give_back, [(r,) for r in parts])
         return int(firsts[-1])

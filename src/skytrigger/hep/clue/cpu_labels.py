@@ -52,27 +52,8 @@ def number_seeds(seeds, first, n_seeds, first_number, number):
 
 
 @compiled
-def pack(rho, delta, higher, seed, root, number, offset, start, stop, packed):
-    """Results of a hit side by side, 16 bytes: one cache line a hit for `give_back`, not five."""
-    rho_bits, delta_bits = rho.view(np.int32), delta.view(np.int32)
-    for p in range(start, stop):
-        end = np.uint32(root[p])
-        to = higher[p]
-        packed[p, 0] = rho_bits[p]
-        packed[p, 1] = delta_bits[p]
-        packed[p, 2] = to + offset if to >= 0 else to
-        packed[p, 3] = 2 * number[end] + I32(seed[p])
-
-
-@compiled
-def give_back(packed, place, out_id, out_seed, out_rho, out_delta, out_higher):
-    """Results by position into results by hit."""
-    rho_bits, delta_bits = out_rho.view(np.int32), out_delta.view(np.int32)
+def gather_hits(higher, place, offset, out):
+    """`gather` of hit indices, which count from `offset`; -1 stays."""
     for i in range(len(place)):
-        p = np.uint32(place[i])
-        rho_bits[i] = packed[p, 0]
-        delta_bits[i] = packed[p, 1]
-        out_higher[i] = packed[p, 2]
-        both = packed[p, 3]
-        out_seed[i] = both & 1
-        out_id[i] = both >> 1
+        to = higher[np.uint32(place[i])]
+        out[i] = to + offset if to >= 0 else to

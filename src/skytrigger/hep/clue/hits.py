@@ -15,8 +15,8 @@ from skytrigger.core.errors import InputError
 LARGEST_COORDINATE = 1e18
 """Squares of differences stay finite in float32."""
 
-MAX_HITS = 2**30 - 64
-"""Positions are int32, and a cluster number shares one with a flag."""
+MAX_HITS = 2**31 - 64
+"""Positions are int32."""
 
 
 @dataclass(frozen=True)
