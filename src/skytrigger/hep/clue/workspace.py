@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,7 +21,6 @@ class Workspace:
         self._pool_size = 0
         self.device: dict[str, Any] = {}
         """Device arrays of the backend `cuda`."""
-        self.lock = threading.Lock()
 
     def array(self, name: str, size: int, dtype: Any, part: int = 0) -> NDArray[Any]:
         """Uninitialised array of at least `size`; `part` keeps apart what threads use at the same time."""
