@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from skytrigger.core.errors import InputError
 from skytrigger.eo import networks as eo_networks
+from skytrigger.optimize import students
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,9 +16,11 @@ def build(name: str, channels: int, size: tuple[int, int], classes: int, **optio
     """The untrained network called `name`; see the builders for its options."""
     if name in eo_networks.NAMES:
         return eo_networks.build(name, channels, size, classes, **options)
+    if name == "student":
+        return students.build(name, channels, size, classes, **options)
     raise InputError(f"no network called {name!r}", expected=", ".join(names()))
 
 
 def names() -> tuple[str, ...]:
     """All network names."""
-    return eo_networks.NAMES
+    return (*eo_networks.NAMES, "student")

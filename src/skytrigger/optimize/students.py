@@ -1,0 +1,135 @@
+"""The family of small networks that the search draws from: one builder, width, depth and stem as options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from skytrigger.core.errors import InputError
+from skytrigger.core.extras import require
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# name -> kernel, stride and padding of the first convolution
+STEMS = {"s2": (3, 2, 1), "k4": (4, 2, 1), "p2": (2, 2, 0), "p4": (4, 4, 0), "mix": (4, 2, 1)}
+BLOCKS = ("plain", "dw")
+MIXED = 8  # channels that the 1x1 band mix of stem `mix` leaves
+
+
+def build(name: str, channels: int, size: tuple[int, int], classes: int, **options: Any) -> nn.Module:
+    """Untrained student: float32 standardised (n, channels, h, w) -> logits (n, classes).
+
+    A stem that samples down, then for each further width a 3x3 convolution of stride 2; after each of
+    them `depths` residual blocks; global average pooling; one dense layer. All convolutions have batch
+    normalisation and ReLU. The global pooling takes any tile size and needs no dense layer over pixels,
+    where the 2019 networks keep nine tenths of their weights.
+
+    Parameters
+    ----------
+    options
+        ``widths`` (16, 32, 64, 96), ``depths`` (0, 1, 1, 1): as many as widths;
+        ``stem`` "k4" (4x4, stride 2), "s2" (3x3, stride 2), "p2", "p4" (patches), "mix" (1x1 to 8
+        channels at full resolution, then k4);
+        ``block`` "plain" (two 3x3) or "dw" (5x5 depthwise, 1x1 to twice the width, 1x1 back);
+        ``inner``: channels inside the blocks of each stage (default: as the block says; pruning
+        sets them); ``dropout`` 0.0 before the dense layer.
+
+    Raises
+    ------
+    InputError
+        Unknown name or option, impossible numbers, tiles smaller than the network samples down.
+    """
+    if name != "student":
+        raise InputError(f"no network called {name!r}", expected="student")
+    try:
+        network: nn.Module = _student(channels, size, classes, **options)
+    except TypeError as error:
+        raise InputError(f"a student does not take the options {sorted(options)}: {error}") from error
+    return network
+
+
+def _student(
+    channels: int,
+    size: tuple[int, int],
+    classes: int,
+    *,
+    widths: Sequence[int] = (16, 32, 64, 96),
+    depths: Sequence[int] = (0, 1, 1, 1),
+    stem: str = "k4",
+    block: str = "plain",
+    inner: Sequence[int] | None = None,
+    dropout: float = 0.0,
+) -> nn.Module:
+    torch = require("torch", why="networks")
+    nn = torch.nn
+    if inner is None:
+        inner = [w * (2 if block == "dw" else 1) for w in widths]
+    if stem not in STEMS or block not in BLOCKS:
+        raise InputError(f"stem {stem!r}, block {block!r}", expected=f"{', '.join(STEMS)}; {', '.join(BLOCKS)}")
+    if not (len(widths) == len(depths) == len(inner) > 0) or min(*widths, *inner) < 1 or min(depths) < 0:
+        raise InputError(
+            f"widths {list(widths)}, depths {list(depths)}, inner {list(inner)}", expected="equally many, positive"
+        )
+    kernel, stride, padding = STEMS[stem]
+    down = stride << (len(widths) - 1)
+    if min(size) < down:
+        raise InputError(f"tiles of {size[0]}x{size[1]} pixels", expected=f"at least {down}x{down} for these widths")
+
+    def convolution(source: int, count: int, kernel: int, stride: int, padding: int, groups: int = 1) -> list[Any]:
+        return [
+            nn.Conv2d(source, count, kernel, stride, padding, groups=groups, bias=False),
+            nn.BatchNorm2d(count),
+        ]
+
+    class Residual(nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self, width: int, within: int) -> None:
+            super().__init__()
+            if block == "plain":
+                layers = [*convolution(width, within, 3, 1, 1), nn.ReLU(), *convolution(within, width, 3, 1, 1)]
+            else:
+                layers = [*convolution(width, width, 5, 1, 2, width), nn.ReLU()]
+                layers += [*convolution(width, within, 1, 1, 0), nn.ReLU(), *convolution(within, width, 1, 1, 0)]
+            nn.init.zeros_(layers[-1].weight)  # starts as the identity
+            self.branch = nn.Sequential(*layers)
+
+        def forward(self, x: Tensor) -> Tensor:
+            activated: Tensor = nn.functional.relu(x + self.branch(x))
+            return activated
+
+    layers: list[Any] = []
+    if stem == "mix":
+        layers += [*convolution(channels, MIXED, 1, 1, 0), nn.ReLU()]
+        channels = MIXED
+    layers += [*convolution(channels, widths[0], kernel, stride, padding), nn.ReLU()]
+    for stage, width in enumerate(widths):
+        if stage:
+            layers += [*convolution(widths[stage - 1], width, 3, 2, 1), nn.ReLU()]
+        layers += [Residual(width, inner[stage]) for _ in range(depths[stage])]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(widths[-1], classes)]
+    network: nn.Module = nn.Sequential(*layers)
+    return network
+
+
+def multiply_adds(network: nn.Module, channels: int, size: tuple[int, int]) -> int:
+    """Multiply-adds of convolutions and dense layers for one image (counted by running one)."""
+    torch = require("torch", why="counting operations")
+    total = 0
+
+    def count(module: Any, inputs: Any, output: Any) -> None:
+        nonlocal total
+        per_value = module.weight[0].numel()
+        total += per_value * output.numel()
+
+    hooks = [
+        m.register_forward_hook(count) for m in network.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))
+    ]
+    training = network.training
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, channels, *size))
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    return total
