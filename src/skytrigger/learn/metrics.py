@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skytrigger.measure.accuracy import calibration_error
 from skytrigger.measure.stats import wilson
 
 
@@ -32,13 +33,9 @@ def confusion(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: in
 
 
 def expected_calibration_error(logits: NDArray[Any], true: NDArray[np.int64], bins: int = 15) -> float:
-    """Mean absolute gap between confidence and accuracy over equal-width bins (Guo et al. 2017, eq. 5)."""
+    """`measure.accuracy.calibration_error` of logits (n, classes): the confidence is the largest probability."""
     probability = np.exp(log_softmax(logits))
-    confidence = probability.max(axis=1)
-    right = probability.argmax(axis=1) == true
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gap = np.abs(np.bincount(place, right, bins) - np.bincount(place, confidence, bins))
-    return float(gap.sum() / len(true))
+    return calibration_error(probability.max(axis=1), probability.argmax(axis=1) == true, bins)
 
 
 def _bounds(k: int, n: int) -> list[float] | None:

@@ -202,22 +202,29 @@ def flips(true: Labels, predicted_a: Labels, predicted_b: Labels) -> dict[str, i
     }
 
 
+def calibration_error(confidence: NDArray[np.float64], right: Flags, bins: int = 15) -> float:
+    """Expected calibration error: mean absolute gap between confidence and accuracy (Guo et al. 2017, eq. 5).
+
+    Bins of equal width over 0 to 1.
+    """
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    return float(np.abs(np.bincount(place, right - confidence, bins)).sum() / len(right))
+
+
 def calibration_interval(
     confidence: NDArray[np.float64], right: Flags, *, bins: int = 15, level: float = 0.95, resamples: int = 1000
 ) -> Interval:
-    """Expected calibration error over equal-width bins (Guo et al. 2017, eq. 5) with a bootstrap interval.
+    """`calibration_error` with a bootstrap interval.
 
     A sum of absolute values is biased upwards, and so is each resample once more: the interval reflects the spread
     about the estimate (basic bootstrap), cut at zero.
     """
     n = len(right)
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gap = right - confidence
-    estimate = float(np.abs(np.bincount(place, gap, bins)).sum() / n)
+    estimate = calibration_error(confidence, right, bins)
     rng = np.random.default_rng(0)
     spread = np.empty(resamples)
     for i in range(resamples):
         rows = rng.integers(0, n, n)
-        spread[i] = np.abs(np.bincount(place[rows], gap[rows], bins)).sum() / n
+        spread[i] = calibration_error(confidence[rows], right[rows], bins)
     low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate, max(0.0, 2 * estimate - float(high)), max(0.0, 2 * estimate - float(low)), level, n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from skytrigger.core.errors import InputError
 FIGURES = ("ms_per_image", "ms", "watts")
 
 
-def read_origin(path: str | Path) -> dict[str, Any]:
-    """``results/origin.toml``: ``source``, ``year``, ``time`` (one dict for each figure) and ``unavailable``.
+def read_origin(path: str | Path | None = None) -> dict[str, Any]:
+    """``source``, ``year``, ``time`` (one dict for each figure) and ``unavailable``; the package's own file by default.
+
+    ``results/origin.toml`` is a copy of it for readers.
 
     Raises
     ------
@@ -21,7 +24,8 @@ def read_origin(path: str | Path) -> dict[str, Any]:
         Missing, not TOML, or an entry without device, task, runtime and one positive figure.
     """
     try:
-        found = tomllib.loads(Path(path).read_text())
+        file = resources.files("skytrigger.measure") / "origin.toml" if path is None else Path(path)
+        found = tomllib.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {error}") from error
     if not isinstance(found.get("source"), str) or not isinstance(found.get("time"), list):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.measure.stats import Interval, normal_quantile
+from skytrigger.measure.stats import Interval, wilson
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class SeedVariance:
     """Accuracy over seeds and images.
 
     `seed_sd` and `image_se` are the standard deviation between seeds and the standard error from the choice of
-    images, as fractions; `accuracy`'s interval holds both. With one seed `seed_sd` is NaN and the interval is about
-    that one network.
+    images, as fractions; `accuracy`'s interval holds both and stays within 0 and 1. With one seed `seed_sd` is NaN and
+    the interval is Wilson's, about that one network.
     """
 
     seeds: int
@@ -40,10 +40,10 @@ def seed_variance(right: NDArray[np.bool_], level: float = 0.95) -> SeedVariance
     image_var, seed_var = _components(answers)
     image_se = math.sqrt(image_var / n)
     if seeds == 1:
-        half = normal_quantile(0.5 + level / 2) * image_se
-        return SeedVariance(1, Interval(mean, mean - half, mean + half, level, n), math.nan, image_se)
+        return SeedVariance(1, wilson(int(right.sum()), n, level), math.nan, image_se)
     half = _half_width(image_var / n, [(seed_var / seeds, seeds - 1)], level)
-    return SeedVariance(seeds, Interval(mean, mean - half, mean + half, level, n), math.sqrt(seed_var), image_se)
+    accuracy = Interval(mean, max(0.0, mean - half), min(1.0, mean + half), level, n)
+    return SeedVariance(seeds, accuracy, math.sqrt(seed_var), image_se)
 
 
 def seed_difference(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_], level: float = 0.95) -> Interval:
@@ -65,7 +65,7 @@ def seed_difference(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_], leve
     parts = [(_components(x)[1] / len(x), len(x) - 1) for x in (a, b)]
     half = _half_width(float(d.var(ddof=1)) / n, parts, level)
     mean = float(d.mean())
-    return Interval(mean, mean - half, mean + half, level, n)
+    return Interval(mean, max(-1.0, mean - half), min(1.0, mean + half), level, n)
 
 
 def _components(answers: NDArray[np.float64]) -> tuple[float, float]:

@@ -84,15 +84,17 @@ def percentiles(values: ArrayLike, wanted: Sequence[float] = (50, 90, 95, 99, 99
     return {f"p{p:g}": percentile(array, p) for p in wanted if len(array) >= smallest_n(p)}
 
 
-def median_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+def median_interval(values: ArrayLike, level: float = 0.95, *, positive: bool = False) -> Interval:
     """Median of a time series with an interval that survives autocorrelation.
 
     The series is cut into up to 20 stretches in order; if successive samples are related over less than a stretch,
     the stretches' medians are nearly independent and Student's t over them covers. (An order-statistic interval over
     all samples assumes independence: of AR(1) noise with 0.9 it covers the median in 39 %, this one in 93 %.) Under 40
     samples the order-statistic interval is used; under 6 there is none at that level.
+
+    `positive`: the values are times, rates or the like: the stretches' spread is taken in logarithms, so that the
+    interval cannot reach below zero.
     """
-    from scipy.special import stdtrit
     from scipy.stats import binom
 
     array = np.asarray(values, dtype=np.float64)
@@ -103,13 +105,31 @@ def median_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     if n >= 40:
         parts = min(20, n // 4)
         medians = np.array([np.median(part) for part in np.array_split(array, parts)])
-        half = float(stdtrit(parts - 1, 0.5 + level / 2) * medians.std(ddof=1) / math.sqrt(parts))
-        return Interval(centre, centre - half, centre + half, level, n)
+        logs = positive and float(medians.min()) > 0
+        half = _half(np.log(medians) if logs else medians, level)
+        if logs:
+            return Interval(centre, centre * math.exp(-half), centre * math.exp(half), level, n)
+        low = max(0.0, centre - half) if positive else centre - half
+        return Interval(centre, low, centre + half, level, n)
     rank = int(binom.ppf((1 - level) / 2, n, 0.5))  # largest r with P(B < r) <= (1 - level) / 2
     if rank < 1:
         return Interval(centre, math.nan, math.nan, level, n)
     ordered = np.sort(array)
     return Interval(centre, float(ordered[rank - 1]), float(ordered[n - rank]), level, n)
+
+
+def _half(parts: Vector, level: float) -> float:
+    """Half the width of Student's t interval of the mean of nearly independent `parts`."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(len(parts) - 1, 0.5 + level / 2) * parts.std(ddof=1) / math.sqrt(len(parts)))
+
+
+def interval_of_stretches(estimate: float, means: ArrayLike, level: float = 0.95) -> Interval:
+    """An estimate with the t interval that the means of its stretches give; none with fewer than five of them."""
+    array = np.asarray(means, dtype=np.float64)
+    half = _half(array, level) if len(array) >= 5 else math.nan
+    return Interval(estimate, estimate - half, estimate + half, level, len(array))
 
 
 def bootstrap_interval(

@@ -62,7 +62,7 @@ def _student(
     dropout: float = 0.0,
 ) -> nn.Module:
     torch = require("torch", why="networks")
-    nn = torch.nn
+    layer = torch.nn
     if inner is None:
         inner = [w * (2 if block == "dw" else 1) for w in widths]
     if stem not in STEMS or block not in BLOCKS:
@@ -78,36 +78,36 @@ def _student(
 
     def convolution(source: int, count: int, kernel: int, stride: int, padding: int, groups: int = 1) -> list[Any]:
         return [
-            nn.Conv2d(source, count, kernel, stride, padding, groups=groups, bias=False),
-            nn.BatchNorm2d(count),
+            layer.Conv2d(source, count, kernel, stride, padding, groups=groups, bias=False),
+            layer.BatchNorm2d(count),
         ]
 
-    class Residual(nn.Module):  # type: ignore[misc,name-defined]
+    class Residual(layer.Module):  # type: ignore[misc,name-defined]
         def __init__(self, width: int, within: int) -> None:
             super().__init__()
             if block == "plain":
-                layers = [*convolution(width, within, 3, 1, 1), nn.ReLU(), *convolution(within, width, 3, 1, 1)]
+                layers = [*convolution(width, within, 3, 1, 1), layer.ReLU(), *convolution(within, width, 3, 1, 1)]
             else:
-                layers = [*convolution(width, width, 5, 1, 2, width), nn.ReLU()]
-                layers += [*convolution(width, within, 1, 1, 0), nn.ReLU(), *convolution(within, width, 1, 1, 0)]
-            nn.init.zeros_(layers[-1].weight)  # starts as the identity
-            self.branch = nn.Sequential(*layers)
+                layers = [*convolution(width, width, 5, 1, 2, width), layer.ReLU()]
+                layers += [*convolution(width, within, 1, 1, 0), layer.ReLU(), *convolution(within, width, 1, 1, 0)]
+            layer.init.zeros_(layers[-1].weight)  # starts as the identity
+            self.branch = layer.Sequential(*layers)
 
         def forward(self, x: Tensor) -> Tensor:
-            activated: Tensor = nn.functional.relu(x + self.branch(x))
+            activated: Tensor = layer.functional.relu(x + self.branch(x))
             return activated
 
     layers: list[Any] = []
     if stem == "mix":
-        layers += [*convolution(channels, MIXED, 1, 1, 0), nn.ReLU()]
+        layers += [*convolution(channels, MIXED, 1, 1, 0), layer.ReLU()]
         channels = MIXED
-    layers += [*convolution(channels, widths[0], kernel, stride, padding), nn.ReLU()]
+    layers += [*convolution(channels, widths[0], kernel, stride, padding), layer.ReLU()]
     for stage, width in enumerate(widths):
         if stage:
-            layers += [*convolution(widths[stage - 1], width, 3, 2, 1), nn.ReLU()]
+            layers += [*convolution(widths[stage - 1], width, 3, 2, 1), layer.ReLU()]
         layers += [Residual(width, inner[stage]) for _ in range(depths[stage])]
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(widths[-1], classes)]
-    network: nn.Module = nn.Sequential(*layers)
+    layers += [layer.AdaptiveAvgPool2d(1), layer.Flatten(), layer.Dropout(dropout), layer.Linear(widths[-1], classes)]
+    network: nn.Module = layer.Sequential(*layers)
     return network
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -42,8 +41,7 @@ def accuracy_of(runs: Sequence[Run]) -> Interval | None:
         return None
     held = [r for r in judged if r.predictions is not None]
     if len(held) > 1 and len({r.image_ids for r in held}) == 1:
-        found = seed_variance(np.array([r.right for r in held])).accuracy
-        return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+        return seed_variance(np.array([r.right for r in held])).accuracy
     if len(judged) == 1:
         return wilson_of(judged[0])
     mean = fmean(float(r.found["accuracy"]) for r in judged if r.found)
@@ -221,8 +219,8 @@ def training_section(study: StudyFolder) -> Section:
                 Value(name, name),
                 number(len(runs), "{:d}"),
                 Value(compact_seconds(fmean(totals)), fmean(totals), _seconds_range(totals)),
-                estimate(median_interval([x["seconds"] for x in lines]), "{:.3g}", unit=" s"),
-                estimate(median_interval([x["images_per_s"] for x in lines]), "{:.4g}"),
+                estimate(median_interval([x["seconds"] for x in lines], positive=True), "{:.3g}", unit=" s"),
+                estimate(median_interval([x["images_per_s"] for x in lines], positive=True), "{:.4g}"),
                 number(len(lines), "{:d}"),
                 Value(how or "–", how),
             ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from skytrigger.measure.host import host_id
@@ -56,9 +55,8 @@ def timing_section(found: Sequence[Timing], hosts: dict[str, str], studies: Sequ
 
 
 def _ms(t: Timing) -> Interval:
-    """Milliseconds per image; a time below zero in the interval is cut off."""
-    ms = t.summary.ms_per_item
-    return replace(ms, low=max(0.0, ms.low)) if ms.known else ms
+    """Milliseconds per image."""
+    return t.summary.ms_per_item
 
 
 def _figure(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str]) -> Figure:

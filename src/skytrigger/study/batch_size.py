@@ -21,7 +21,7 @@ from skytrigger.measure.records import Record, read
 from skytrigger.study.bench import Job, Options, bench
 from skytrigger.study.exporting import export_run
 from skytrigger.study.models import build
-from skytrigger.study.training_records import trained
+from skytrigger.study.training_records import data_facts, trained
 
 BASE_SIZE = 32  # the 2019 study's own batch, for which the learning rate is meant
 Say = Callable[[float, str], object]
@@ -154,6 +154,7 @@ def timed(
         np.save(tiles, dataset.x[index].astype(np.float32))
         how = Options(
             scenario="single-stream" if batch == 1 else "offline", seconds=options.seconds, tiles=str(tiles),
-            data_hash=dataset.content_hash, energy_seconds=energy_seconds, extra=extra,
+            data_hash=dataset.content_hash, energy_seconds=energy_seconds, ceilings=True,
+            extra={**extra, "data": data_facts(dataset, split)},
         )  # fmt: skip
         return bench(jobs, how).records

@@ -21,6 +21,7 @@ from skytrigger.study.spec import Spec
 from skytrigger.study.store import Cell, Store
 
 Tick = Callable[[float, str], None]
+SINCE = {"energy_seconds": 0.0, "ceilings": True}  # entries of later versions: at these values old cells stay valid
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,13 @@ def plan(spec: Spec, dataset: Dataset, split: Split) -> list[Cell]:
                 continue
             for batch_size in measure.batch_sizes:
                 params = {
-                    **asdict(measure),
+                    **{k: v for k, v in asdict(measure).items() if k not in SINCE or v != SINCE[k]},
                     "batch_sizes": None,
                     "models": None,
                     "batch_size": batch_size,
                     "host": host,
                 }
-                cost = (measure.seconds + 3) * len(measure.engines)
+                cost = (measure.seconds + 2 * measure.energy_seconds + 3) * len(measure.engines)
                 cells.append(Cell("bench", f"{export.label}-batch{batch_size}", params, (export,), cost))
     return cells
 

@@ -23,7 +23,7 @@ from skytrigger.measure.accuracy import (
     smallest_difference,
 )
 from skytrigger.measure.seed_variance import seed_difference, seed_variance
-from skytrigger.measure.stats import Interval, wilson
+from skytrigger.measure.stats import Interval
 
 LEVEL = 0.95
 
@@ -118,11 +118,10 @@ def _aligned(side: Sequence[Predictions], ids: Sequence[str], classes: Sequence[
 
 def _side(right: NDArray[np.bool_], side: Aligned, files: Sequence[Path]) -> dict[str, Any]:
     found = seed_variance(right)
-    interval = wilson(int(right.sum()), right.size) if len(right) == 1 else found.accuracy
     return {
         "files": [str(f) for f in files],
         "seeds": len(right),
-        "accuracy": interval.to_json(),
+        "accuracy": found.accuracy.to_json(),
         "seed_sd": None if math.isnan(found.seed_sd) else found.seed_sd,
         "image_se": found.image_se,
         "calibration_error": calibration_interval(side.confidence[0], right[0]).to_json(),

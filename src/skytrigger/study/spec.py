@@ -11,6 +11,7 @@ from typing import Any
 from skytrigger.core.errors import InputError
 from skytrigger.eo.networks import NAMES
 from skytrigger.learn.recipe import Recipe
+from skytrigger.measure.meters.protocol import MIN_WINDOW_S
 from skytrigger.runtimes.open import RUNTIMES
 
 PRESETS = ("quick", "eurosat")
@@ -28,6 +29,10 @@ class Measure:
         Networks that are measured; all of the study's where it is empty.
     seconds
         Timed seconds for each engine.
+    energy_seconds
+        Loaded power window of each engine (0: none; at least 5, better 30).
+    ceilings
+        Measure the machine's own ceilings before and after each batch size, for the fraction of them that is reached.
     """
 
     engines: tuple[str, ...] = ("torch:fp32", "onnxruntime:fp32")
@@ -36,6 +41,8 @@ class Measure:
     threads: int | None = None
     device: str = "cpu"
     models: tuple[str, ...] = ()
+    energy_seconds: float = 0.0
+    ceilings: bool = True
 
     def check(self) -> None:
         """Raise InputError for what cannot be measured."""
@@ -48,6 +55,8 @@ class Measure:
                 raise InputError(f"engine {engine!r}", expected=f"RUNTIME:PRECISION, runtime one of {known}")
         if not self.seconds > 0:
             raise InputError(f"measure.seconds = {self.seconds}", expected="more than 0")
+        if self.energy_seconds and not self.energy_seconds >= MIN_WINDOW_S:
+            raise InputError(f"measure.energy_seconds = {self.energy_seconds}", expected=f"0, or {MIN_WINDOW_S:g} or more")
 
 
 def _require_distinct(name: str, values: tuple[Any, ...]) -> None:

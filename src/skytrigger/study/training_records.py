@@ -14,11 +14,24 @@ from skytrigger.learn.evaluate import predictions_of_run, write_evaluation
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.train import train
 from skytrigger.measure.host import host_facts
-from skytrigger.measure.meters.protocol import Meter, WindowEnergy, energy_entry, window_energy
+from skytrigger.measure.meters.protocol import BESIDES, Meter, WindowEnergy, energy_entry, window_energy
 from skytrigger.measure.records import NO_ENERGY, Record, Samples
 from skytrigger.study.models import build
 
 SERIES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+
+
+def data_facts(dataset: Dataset, split: Split) -> dict[str, Any]:
+    """What a record says about its data, so that generated images are never taken for real ones; no paths."""
+    return {
+        "kind": dataset.source.get("kind"),
+        "images": len(dataset),
+        "channels": len(dataset.channels),
+        "classes": len(dataset.classes),
+        "train": len(split.train),
+        "val": len(split.val),
+        "test": len(split.test),
+    }
 
 
 class EpochMeter:
@@ -91,6 +104,7 @@ def trained(
         "images": metrics["images"],
         "test_loss": metrics["loss"],
         "metered_epochs": len(meter.windows),
+        "data": data_facts(dataset, split),
     }
     energy = _energy(meters, meter.windows, images)
     return Record("training", what, host_facts(), samples, energy=energy, extra={**more, **(extra or {})})
@@ -115,8 +129,11 @@ def _energy(meters: Sequence[Meter], windows: Sequence[WindowEnergy], images: in
     low, high = (pick(v for v in values if v is not None) for pick, values in (
         (min, [w.watts_min for w in whole]), (max, [w.watts_max for w in whole])))  # fmt: skip
     flags = tuple(dict.fromkeys(f for w in whole for f in w.flags))
-    mean = {n: _mean([getattr(w, n) for w in whole]) for n in ("utilisation", "temperature_c", "clock_mhz")}
-    work = WindowEnergy(joules, seconds, flags, joules / seconds, low, high, **mean)
+    mean = {n: _mean([getattr(w, n) for w in whole]) for n in BESIDES}
+    ends = {n: [w.ranges[n] for w in whole if n in w.ranges] for n in BESIDES}
+    ranges = {n: (min(a for a, _ in found), max(b for _, b in found)) for n, found in ends.items() if found}
+    stretches = tuple(v for w in whole for v in w.stretches)
+    work = WindowEnergy(joules, seconds, flags, joules / seconds, low, high, **mean, stretches=stretches, ranges=ranges)
     return energy_entry(meters[0].facts, work, (), images * len(whole), seconds)
 
 

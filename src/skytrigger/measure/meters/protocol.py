@@ -7,13 +7,15 @@ import statistics
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 MIN_WINDOW_S = 5.0
 GOOD_WINDOW_S = 30.0
 DISAGREEMENT = 0.05
 LOST_SHARE = 0.10
+STRETCHES = 20
+BESIDES = ("utilisation", "temperature_c", "clock_mhz")  # what a reading may tell beside power
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,11 @@ class LiveMeter(ABC):
 
 @dataclass(frozen=True)
 class WindowEnergy:
-    """Energy of one window. `joules` is None where the readings cannot tell; `flags` says why, or what to doubt."""
+    """Energy of one window. `joules` is None where the readings cannot tell; `flags` says why, or what to doubt.
+
+    `stretches` are the mean watts of up to 20 stretches of the window in order, for an interval of its mean power;
+    `ranges` the smallest and largest reading of `BESIDES`.
+    """
 
     joules: float | None
     seconds: float
@@ -116,6 +122,8 @@ class WindowEnergy:
     utilisation: float | None = None
     temperature_c: float | None = None
     clock_mhz: float | None = None
+    stretches: tuple[float, ...] = ()
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def without(self, flag: str) -> WindowEnergy:
         """The same window judged useless for a reason."""
@@ -142,12 +150,29 @@ def window_energy(readings: Sequence[Reading], facts: MeterFacts) -> WindowEnerg
     joules = integrated if counted is None else counted
     if counted and integrated and abs(integrated - counted) > DISAGREEMENT * counted:
         flags.append(f"counter {counted:.4g} J and integrated power {integrated:.4g} J disagree by more than 5 %")
-    watts = [r.watts for r in readings if r.watts is not None]
+    stretches = () if joules is None else _stretches(readings, facts, counted is not None)
+    watts = [r.watts for r in readings if r.watts is not None] or stretches
     mean = joules / seconds if joules is not None else None
+    told = {name: [v for v in (getattr(r, name) for r in readings) if v is not None] for name in BESIDES}
     return WindowEnergy(
         joules, seconds, tuple(flags), mean, min(watts, default=mean), max(watts, default=mean),
-        _mean(readings, "utilisation"), _mean(readings, "temperature_c"), _mean(readings, "clock_mhz"),
+        **{name: statistics.fmean(values) if values else None for name, values in told.items()},
+        stretches=stretches, ranges={name: (min(values), max(values)) for name, values in told.items() if values},
     )  # fmt: skip
+
+
+def _stretches(readings: Sequence[Reading], facts: MeterFacts, counted: bool) -> tuple[float, ...]:
+    """Mean watts of each of up to 20 stretches of at least two steps."""
+    name = "joules" if counted else "watts"
+    points = [(r.time_s, getattr(r, name)) for r in readings if getattr(r, name) is not None]
+    steps = []
+    for (t0, before), (t1, now) in itertools.pairwise(points):
+        joules = now - before if counted else (t1 - t0) * (before + now) / 2
+        steps.append((t1 - t0, joules + (facts.counter_range_j or 0.0) if counted and joules < 0 else joules))
+    parts = min(STRETCHES, len(steps) // 2)
+    ends = [round(i * len(steps) / parts) for i in range(parts + 1)] if parts else []
+    cut = [steps[a:b] for a, b in itertools.pairwise(ends)]
+    return tuple(sum(j for _, j in part) / sum(t for t, _ in part) for part in cut)
 
 
 def _counted(readings: Sequence[Reading], facts: MeterFacts) -> tuple[float | None, list[str]]:
@@ -185,11 +210,6 @@ def _integrated(readings: Sequence[Reading], alone: bool) -> tuple[float | None,
     return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points)), flags
 
 
-def _mean(readings: Sequence[Reading], name: str) -> float | None:
-    values = [v for v in (getattr(r, name) for r in readings) if v is not None]
-    return statistics.fmean(values) if values else None
-
-
 def energy_entry(
     facts: MeterFacts, work: WindowEnergy, idle: Sequence[WindowEnergy], items: int, work_s: float
 ) -> dict[str, Any]:
@@ -218,6 +238,7 @@ def energy_entry(
         "seconds": work_s,
         "items": items,
         "idle_watts": quiet,
-        **{n: getattr(work, n) for n in ("watts_mean", "watts_min", "watts_max", "utilisation", "temperature_c",
-                                         "clock_mhz")},
+        "watts_stretches": [round(w, 6) for w in work.stretches],
+        **{n: getattr(work, n) for n in ("watts_mean", "watts_min", "watts_max", *BESIDES)},
+        **{f"{n}_{end}": value for n, ends in work.ranges.items() for end, value in zip(("min", "max"), ends)},
     }  # fmt: skip
