@@ -66,17 +66,26 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def positions(self, channels: Sequence[str]) -> list[int]:
+        """Places of `channels` on axis 1 of `x`; InputError where one is missing."""
+        missing = [c for c in channels if c not in self.channels]
+        if missing:
+            raise InputError(f"channels {missing} are not in the data", expected=f"some of {', '.join(self.channels)}")
+        return [self.channels.index(c) for c in channels]
+
     def select(self, channels: Sequence[str]) -> Dataset:
         """The same images with `channels` only, in that order, matched by name."""
         if tuple(channels) == self.channels:
             return self
-        missing = [c for c in channels if c not in self.channels]
-        if missing:
-            raise InputError(f"channels {missing} are not in the data", expected=f"some of {', '.join(self.channels)}")
-        index = [self.channels.index(c) for c in channels]
+        index = self.positions(channels)
         x = np.ascontiguousarray(self.x[:, index])
-        digest = hashlib.sha256((self.content_hash + ",".join(channels)).encode()).hexdigest()
-        return replace(self, x=x, channels=tuple(channels), content_hash=digest)
+        return replace(self, x=x, channels=tuple(channels), content_hash=self.selection_hash(channels))
+
+    def selection_hash(self, channels: Sequence[str]) -> str:
+        """Content hash of `select(channels)`."""
+        if tuple(channels) == self.channels:
+            return self.content_hash
+        return hashlib.sha256((self.content_hash + ",".join(channels)).encode()).hexdigest()
 
 
 def content_hash(

@@ -60,6 +60,7 @@ class Batches:
         self._mean = torch.tensor(mean, dtype=torch.float32, device=device).view(1, -1, 1, 1)
         # the same rounding as the exported graph's (x - mean) / std
         self._std = torch.tensor(std, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+        self.ratio = self._mean / self._std
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._unsigned = dataset.x.dtype == np.uint16
         self._resident: Tensor | None = None
@@ -83,8 +84,12 @@ class Batches:
                 stored = stored.pin_memory().to(self.device, non_blocking=True)
         if self._unsigned:
             stored = stored.to(torch.int32) & 0xFFFF
-        images = ((stored.to(torch.float32) - self._mean) / self._std).contiguous(memory_format=self._format)
+        images = self.laid_out((stored.to(torch.float32) - self._mean) / self._std)
         return images, self._labels[torch.from_numpy(index)].to(self.device, non_blocking=True)
+
+    def laid_out(self, images: Tensor) -> Tensor:
+        """`images` in the memory format that the network wants."""
+        return images.contiguous(memory_format=self._format)
 
     def over(self, index: NDArray[np.int64], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All images `index` in order; the last batch may be smaller, none is dropped."""

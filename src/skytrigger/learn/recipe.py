@@ -21,8 +21,9 @@ class Recipe:
     ----------
     batch_size
         Images per step over all processes together.
-    weight_decay
-        L2 coefficient added to the gradient (Adam's own, not decoupled).
+    optimiser, weight_decay
+        ``adam``: L2 coefficient added to the gradient, the 2019 study's; ``adamw``: decoupled, on
+        convolution and dense weights only.
     precision
         ``fp32``, ``bf16`` (autocast; weights stay float32) or ``auto``: bf16 where the device has it.
     augment
@@ -31,7 +32,21 @@ class Recipe:
         Stop when validation loss has not improved for this many epochs and keep the best epoch's
         weights; 0 trains all epochs and keeps the last.
     schedule
-        ``constant`` or ``cosine`` (to zero over all epochs).
+        ``constant``, ``cosine`` (to zero over all epochs, a step each epoch) or ``warm``: up over the
+        first twentieth, then a cosine, a step each batch.
+    crop
+        Train on random squares of this side at the least, in pixels; 0: whole images.
+    jitter, channel_dropout
+        Strength of the random gains and offsets, largest share of channels set to their mean; see
+        `learn.augment`.
+    cutmix
+        Probability of mixing a batch (Yun et al. 2019).
+    label_smoothing
+        Probability that is spread over all classes.
+    ema
+        Decay of the moving average of weights that is judged and kept; 0: the weights themselves.
+    distil, temperature
+        Share of the teacher's probabilities in the targets, and its softmax's temperature.
     options
         Builder options of the network.
     """
@@ -47,6 +62,15 @@ class Recipe:
     augment: bool = False
     patience: int = 0
     schedule: str = "constant"
+    optimiser: str = "adam"
+    crop: int = 0
+    jitter: float = 0.0
+    channel_dropout: float = 0.0
+    cutmix: float = 0.0
+    label_smoothing: float = 0.0
+    ema: float = 0.0
+    distil: float = 0.0
+    temperature: float = 1.0
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -58,7 +82,16 @@ class Recipe:
             "seed": self.seed >= 0,
             "patience": self.patience >= 0,
             "precision": self.precision in PRECISIONS,
-            "schedule": self.schedule in ("constant", "cosine"),
+            "schedule": self.schedule in ("constant", "cosine", "warm"),
+            "optimiser": self.optimiser in ("adam", "adamw"),
+            "crop": self.crop >= 0,
+            "jitter": 0 <= self.jitter <= 10,
+            "channel_dropout": 0 <= self.channel_dropout <= 1,
+            "cutmix": 0 <= self.cutmix <= 1,
+            "label_smoothing": 0 <= self.label_smoothing < 1,
+            "ema": 0 <= self.ema < 1,
+            "distil": 0 <= self.distil <= 1,
+            "temperature": 0 < self.temperature < float("inf"),
         }
         for name, good in rules.items():
             if not good:

@@ -1,0 +1,76 @@
+"""Random changes of training images that do not change what they show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from skytrigger.core.extras import require
+from skytrigger.learn.batches import augment_d4
+from skytrigger.learn.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CROP_STEP = 4  # pixels between the crop sizes that are drawn
+
+
+def augment(images: Tensor, ratio: Tensor, recipe: Recipe, random: np.random.Generator) -> Tensor:
+    """Standardised images (n, c, h, w) changed as `recipe` says.
+
+    Symmetry, crop and channel dropout as in `Recipe`. Jitter stands for what differs from place to place and day to
+    day in one class: a gain of the whole image (illumination) and of each channel (calibration, atmosphere, surface),
+    in the data's units; contrast about the image's own mean; an offset common to all channels (haze)
+    and one of each. Their standard deviations at ``jitter = 1`` are 15 %, 6 %, 15 %, 0.2 and 0.08
+    channel standard deviations.
+
+    Parameters
+    ----------
+    ratio
+        mean / std of each channel, (1, c, 1, 1): a gain acts on DN, not on the standardised value.
+    """
+    torch = require("torch", why="augmentation")
+    count, channels, height, width = images.shape
+    if recipe.augment:
+        images = augment_d4(images, random.integers(0, 8, count))
+    if recipe.crop:
+        side = int(random.choice(np.arange(recipe.crop, min(height, width) + 1, CROP_STEP)))
+        row, column = (int(random.integers(0, full - side + 1)) for full in (height, width))
+        images = images[:, :, row : row + side, column : column + side]
+    if recipe.jitter:
+
+        def normal(scale: float, *shape: int) -> Tensor:
+            drawn: Tensor = torch.from_numpy(
+                random.normal(0.0, recipe.jitter * scale, (*shape, 1, 1)).astype(np.float32)
+            )
+            return drawn.to(images.device)
+
+        gain = torch.exp(normal(0.15, count, 1) + normal(0.06, count, channels))
+        contrast = torch.exp(normal(0.15, count, 1))
+        mean = images.mean((2, 3), keepdim=True)
+        offset = normal(0.2, count, 1) + normal(0.08, count, channels)
+        # (DN * gain - mean) / std = z * gain + (gain - 1) * mean / std
+        images = ((images - mean) * contrast + mean) * gain + (gain - 1) * ratio + offset
+    if recipe.channel_dropout:
+        share = recipe.channel_dropout * random.random((count, 1))
+        kept = torch.from_numpy((random.random((count, channels)) >= share).astype(np.float32))
+        images = images * kept.to(images.device)[:, :, None, None]  # the channel's mean, after standardisation
+    return images
+
+
+def cutmix(images: Tensor, targets: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """A square of each image replaced by another image's, targets mixed by area (Yun et al. 2019).
+
+    At most half of the image is replaced. `targets` are probabilities (n, classes).
+    """
+    torch = require("torch", why="augmentation")
+    other = torch.from_numpy(random.permutation(len(images))).to(images.device)
+    height, width = images.shape[2:]
+    share = float(random.uniform(0.0, 0.5)) ** 0.5
+    rows, columns = int(height * share), int(width * share)
+    top, left = int(random.integers(0, height - rows + 1)), int(random.integers(0, width - columns + 1))
+    mixed = images.clone()
+    mixed[:, :, top : top + rows, left : left + columns] = images[other, :, top : top + rows, left : left + columns]
+    area = rows * columns / (height * width)
+    return mixed, (1 - area) * targets + area * targets[other]

@@ -1,0 +1,68 @@
+"""Distillation (Hinton, Vinyals, Dean 2015): probabilities of trained networks as targets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skytrigger.core.errors import InputError
+from skytrigger.core.extras import require
+from skytrigger.core.files import sha256_json
+from skytrigger.learn.run_folder import Build, RunFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch import device as Device
+
+
+def weights_hash(run: str | Path) -> str:
+    """SHA-256 of a run folder's weights."""
+    try:
+        return hashlib.sha256(RunFolder(Path(run)).weights.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read the weights of {run}: {error.strerror}", remedy="a finished run") from error
+
+
+class Teacher:
+    """The mean probabilities of one or several run folders' networks."""
+
+    def __init__(self, runs: Sequence[str | Path], build: Build) -> None:
+        self.runs = tuple(Path(run) for run in runs)
+        loaded = [RunFolder(run).load(build) for run in self.runs]
+        if not loaded:
+            raise InputError("a teacher of no run folder")
+        self.networks, self.cards = zip(*loaded, strict=True)
+        first = self.cards[0]
+        for run, card in zip(self.runs, self.cards, strict=True):
+            if (card.channels, card.classes) != (first.channels, first.classes):
+                raise InputError(f"{run} has other channels or classes than {self.runs[0]}")
+        self.channels, self.classes = first.channels, first.classes
+        self._scale: list[tuple[Tensor, Tensor]] = []
+
+    def identity(self) -> str:
+        """Hash of the networks' weights: what a student's result depends on."""
+        return sha256_json([weights_hash(run) for run in self.runs])
+
+    def prepare(self, mean: Sequence[float], std: Sequence[float], device: Device) -> None:
+        """Take images that are standardised by `mean` and `std` (of the teacher's channels, in order)."""
+        torch = require("torch", why="distillation")
+        here_mean, here_std = torch.tensor(mean), torch.tensor(std)
+        self._scale = []
+        for network, card in zip(self.networks, self.cards, strict=True):
+            network.to(device).eval()
+            its_mean, its_std = torch.tensor(card.mean), torch.tensor(card.std)
+            factor, offset = here_std / its_std, (here_mean - its_mean) / its_std
+            self._scale.append(tuple(v.view(1, -1, 1, 1).to(device) for v in (factor, offset)))
+
+    def probabilities(self, images: Tensor, temperature: float) -> Tensor:
+        """Mean of softmax(logits / temperature) over the networks, (n, classes) float32."""
+        torch = require("torch", why="distillation")
+        with torch.inference_mode():
+            parts = [
+                torch.softmax(network(images * factor + offset).float() / temperature, 1)
+                for network, (factor, offset) in zip(self.networks, self._scale, strict=True)
+            ]
+            mean: Tensor = torch.stack(parts).mean(0)
+        return mean.clone()
