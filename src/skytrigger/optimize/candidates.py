@@ -1,0 +1,99 @@
+"""The networks a search may try: enumerated, counted, and thinned out evenly over their cost."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from skytrigger.core.errors import InputError
+from skytrigger.core.extras import require
+from skytrigger.core.files import sha256_json
+from skytrigger.optimize.students import build, multiply_adds
+
+# Multiples of eight: the vector units' blocks of channels; between them a width costs as much as the next.
+WIDTHS = ((8, 16, 32, 48), (8, 16, 32, 64), (16, 24, 48, 64), (16, 32, 64, 96), (24, 48, 96, 144), (32, 64, 128))
+DEPTHS = (0, 1)  # residual blocks of every stage but the first
+STEMS = ("k4", "p4", "s2", "mix", "p2")
+BLOCKS = ("plain", "dw")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A student: builder options, the channels it sees, multiply-adds and parameters."""
+
+    options: dict[str, Any]
+    channels: tuple[str, ...]
+    multiply_adds: int = 0
+    parameters: int = 0
+    origin: str = "family"
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = sha256_json({"options": self.options, "channels": list(self.channels)})[:8]
+        object.__setattr__(self, "digest", digest)
+
+    @property
+    def name(self) -> str:
+        """Short and telling, unique by its digest."""
+        options = self.options
+        widths = "-".join(map(str, options["widths"]))
+        depths = "".join(map(str, options["depths"]))
+        return f"{options['stem']}_{widths}_d{depths}_{options['block']}_{len(self.channels)}ch_{self.digest}"
+
+    def key(self) -> dict[str, Any]:
+        """What training it depends on besides the recipe."""
+        return {"options": self.options, "channels": list(self.channels)}
+
+
+def counted(options: dict[str, Any], channels: Sequence[str], size: tuple[int, int], classes: int) -> Candidate | None:
+    """A candidate with its cost; None where the tiles are too small for it."""
+    torch = require("torch", why="searching networks")
+    try:
+        with torch.device("meta"):  # shapes alone: a twentieth of the time
+            network = build("student", len(channels), size, classes, **options)
+            operations = multiply_adds(network, len(channels), size)
+    except InputError:
+        return None
+    return Candidate(options, tuple(channels), operations, sum(p.numel() for p in network.parameters()))
+
+
+def family(channels: Sequence[str], size: tuple[int, int], classes: int) -> list[Candidate]:
+    """All students for these channels, by multiply-adds."""
+    found = []
+    for stem, block, widths, depth in itertools.product(STEMS, BLOCKS, WIDTHS, DEPTHS):
+        if depth == 0 and block != BLOCKS[0]:
+            continue  # without blocks their kind means nothing
+        options = {"stem": stem, "widths": list(widths), "depths": [0] + [depth] * (len(widths) - 1), "block": block}
+        one = counted(options, channels, size, classes)
+        if one is not None:
+            found.append(one)
+    if not found:
+        raise InputError(f"no student fits images of {size[0]}x{size[1]} pixels", expected="at least 8x8")
+    return sorted(found, key=lambda c: (c.multiply_adds, c.name))
+
+
+def spread(pool: Sequence[Candidate], count: int, most: float) -> list[Candidate]:
+    """`count` of `pool`, evenly over the logarithm of their multiply-adds up to `most`, stems and blocks in turn."""
+    affordable = [c for c in pool if c.multiply_adds <= most] or list(pool[:count])
+    if len(affordable) <= count:
+        return affordable
+    low, high = (math.log(affordable[i].multiply_adds) for i in (0, -1))
+    left, chosen = list(affordable), []
+    used: Counter[str] = Counter()
+    for i in range(count):
+        goal = low + (high - low) * (i + 0.5) / count
+        best = min(
+            left,
+            key=lambda c: (
+                abs(math.log(c.multiply_adds) - goal) + 0.3 * (used[c.options["stem"]] + used[c.options["block"]] / 2),
+                c.name,
+            ),
+        )
+        left.remove(best)
+        chosen.append(best)
+        used.update([best.options["stem"], best.options["block"]])
+    return chosen

@@ -1,0 +1,111 @@
+"""Students trained from the given network's answers, each in a folder of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skytrigger.core.extras import require
+from skytrigger.learn.batches import Batches
+from skytrigger.learn.predict import predict
+from skytrigger.learn.recipe import Recipe
+from skytrigger.learn.run_folder import RunFolder
+from skytrigger.learn.teacher import Teacher
+from skytrigger.learn.train import train
+from skytrigger.optimize.candidates import Candidate
+from skytrigger.optimize.metric import Logits
+from skytrigger.optimize.settings import Problem, Settings
+from skytrigger.optimize.store import Store
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Advance = Callable[[float, str], object]
+TUNE_RATE = 0.25  # fine-tuning's learning rate, as a share of training's
+
+
+@dataclass
+class Trainer:
+    """Trains candidates on the problem's training part; the given network is the teacher."""
+
+    problem: Problem
+    settings: Settings
+    store: Store
+    advance: Advance
+    threads: int | None = None
+    teacher: Teacher | None = None
+
+    def recipe(self, options: dict[str, Any], epochs: int, *, tuning: bool = False) -> Recipe:
+        """Distillation with flips and quarter turns; short trainings are stretched to the effort's least steps."""
+        images = len(self.problem.split.train)
+        batch = int(min(128, max(16, 2 ** round(math.log2(max(1, images / 40))))))
+        least = self.settings.cost.least_steps * (epochs / self.settings.cost.epochs)
+        return Recipe(
+            model="student",
+            options=options,
+            epochs=max(epochs, math.ceil(least / math.ceil(images / batch))),
+            batch_size=batch,
+            learning_rate=4e-3 * (TUNE_RATE if tuning else 1.0),
+            optimiser="adamw",
+            weight_decay=0.02,
+            schedule="warm",
+            augment=self.settings.augment,
+            seed=self.settings.seed,
+            distil=0.7,
+            temperature=2.0,
+            ema=0.98,
+        )
+
+    def fit(self, candidate: Candidate, epochs: int, start: Path | None = None, *, tuning: bool = False) -> Path:
+        """The run folder of `candidate` trained for `epochs`, from the weights of the run folder `start`."""
+        recipe = self.recipe(candidate.options, epochs, tuning=tuning)
+        key = {**candidate.key(), "epochs": recipe.epochs, "start": start.name if start else None, "tuning": tuning}
+
+        def make(folder: Path) -> dict[str, Any]:
+            train(
+                self.problem.build,
+                self.problem.dataset,
+                self.problem.split,
+                recipe,
+                folder,
+                threads=self.threads,
+                device=self.settings.device if self.settings.device.startswith("cuda") else "cpu",
+                on_epoch=lambda line: self.advance(
+                    epochs / recipe.epochs,
+                    f"{candidate.name}: epoch {line['epoch']} of {recipe.epochs}, "
+                    f"validation {100 * line['val_accuracy']:.1f} %",
+                ),
+                keep_checkpoint=False,
+                teacher=self._teacher(),
+                start=start,
+                channels=candidate.channels,
+            )
+            return {"run": folder.name, "epochs": recipe.epochs}
+
+        done = self.store.once("train", key, make)
+        return self.store.folder / "work" / str(done["run"])
+
+    def logits(self, run: Path, part: str) -> Logits:
+        """The network's logits on a part, in torch."""
+        network, card = RunFolder(run).load(self.problem.build)
+        dataset = self.problem.dataset.select(card.channels)
+        torch = require("torch", why="evaluation")
+        batches = Batches(dataset, card.mean, card.std, torch.device("cpu"))
+        return predict(network, batches, self.problem.split.part(part))
+
+    def network(self, run: Path) -> tuple[nn.Module, Any]:
+        """The trained network and its card."""
+        return RunFolder(run).load(self.problem.build)
+
+    def _teacher(self) -> Teacher:
+        if self.teacher is None:
+            self.teacher = Teacher([self.problem.run], self.problem.build)
+        return self.teacher
+
+
+def with_channels(candidate: Candidate, channels: Sequence[str]) -> Candidate:
+    """The same network for other channels; costs unknown until counted."""
+    return replace(candidate, channels=tuple(channels), multiply_adds=0, parameters=0)
