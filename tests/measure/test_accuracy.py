@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import binomtest, skellam
 
+from skytrigger.learn import metrics
 from skytrigger.measure import accuracy
 from skytrigger.measure.accuracy import (
     calibration_interval,
@@ -201,3 +202,13 @@ def test_calibration_error_by_hand() -> None:
     found = calibration_interval(np.array([0.9, 0.9, 0.6, 0.6]), np.array([True, False, True, True]), bins=10)
     assert found.estimate == pytest.approx((2 * 0.4 + 2 * 0.4) / 4)
     assert accuracy.calibration_interval(np.array([1.0]), np.array([True])).estimate == 0.0
+
+
+def test_metrics_and_comparison_share_one_calibration_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = np.random.default_rng(5).normal(size=(200, 4))
+    true = np.arange(200) % 4
+    probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    ours = accuracy.calibration_error(probability.max(axis=1), probability.argmax(axis=1) == true)
+    assert metrics.expected_calibration_error(logits, true) == pytest.approx(ours)
+    monkeypatch.setattr(metrics, "calibration_error", lambda *_: 0.125)
+    assert metrics.expected_calibration_error(logits, true) == 0.125

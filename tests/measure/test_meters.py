@@ -300,3 +300,28 @@ def test_open_meters_prefers_the_external_one(tmp_path: Path) -> None:
     _zone(tmp_path, "intel-rapl:0", "package-0", 1, 1000)
     assert [m.facts.source for m in open_meters("cpu", str(file), tmp_path)][:2] == ["external", "rapl"]
     assert open_meters("cpu", None, tmp_path / "none") == [] or open_meters("cpu")[0].facts.source == "nvml"
+
+
+def test_stretches_of_a_window_hold_its_energy() -> None:
+    facts = MeterFacts("replay", "trace", "recorded", counter_range_j=1000.0)
+    wrapped = [Reading(r.time_s, (r.joules or 0) % 1000) for r in trace(30, 100, counter=True, start_j=900)]
+    for readings in (trace(30, 100), wrapped):
+        found = window_energy(readings, facts)
+        assert len(found.stretches) == 20
+        assert found.stretches == pytest.approx([100.0] * 20, abs=0.01)
+    ramp = window_energy([Reading(float(i), watts=10.0 + i) for i in range(41)], FACTS)
+    assert ramp.joules == pytest.approx(sum(w * 2.0 for w in ramp.stretches))
+    assert window_energy(trace(30, 100)[:3], FACTS).stretches == (pytest.approx(100, abs=0.01),)
+    still = window_energy([Reading(0.1 * i, watts=50.0) for i in range(50)], FACTS)
+    assert (still.joules, still.stretches) == (None, ())
+
+
+def test_smallest_and_largest_reading_are_kept() -> None:
+    readings = [Reading(float(i), watts=50.0 + i % 3, utilisation=0.5 + 0.1 * (i % 2), temperature_c=40.0 + i)
+                for i in range(12)]  # fmt: skip
+    idle = trace(10, 20)
+    meter = ReplayMeter([idle, readings, idle], FACTS)
+    entry = energy_windows([meter], lambda: (100, 11.0), 30.0, wait=lambda _: None)
+    assert (entry["utilisation_min"], entry["utilisation_max"]) == pytest.approx((0.5, 0.6))
+    assert (entry["temperature_c_min"], entry["temperature_c"], entry["temperature_c_max"]) == (40.0, 45.5, 51.0)
+    assert "clock_mhz_min" not in entry

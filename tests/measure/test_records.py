@@ -6,13 +6,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t as t_dist
 
 from skytrigger.core.errors import InputError
 from skytrigger.measure.records import MIGRATIONS, SCHEMA, Record, Samples, append, from_dict, read
-from skytrigger.measure.stats import wilson
+from skytrigger.measure.stats import Interval, wilson
 from skytrigger.measure.summary import energy_summary, joules_per_correct, time_summary
 from skytrigger.measure.tables import markdown, rows, to_csv
 
@@ -111,7 +113,22 @@ def test_energy_per_image_and_per_correct_image() -> None:
     found = energy_summary(record(energy=energy))
     assert found is not None
     assert (found.gross_j, found.net_j, found.watts, found.label) == (6.0, 2.0, 30.0, "measured")
-    assert joules_per_correct(found, 0.75) == 8.0
+    correct = joules_per_correct(found, Interval(0.75, 0.7, 0.8, n=100))
+    assert correct is not None
+    assert correct.estimate == 8.0
+    assert not correct.known  # one figure for the whole window: nothing is known of its spread
+    assert joules_per_correct(found, Interval(0.0, 0.0, 0.1)) is None
+    steady = energy_summary(record(energy={**energy, "watts_stretches": [29.0, 31.0] * 5, "idle_watts": [19.0, 21.0]}))
+    assert steady is not None
+    half = t_dist.ppf(0.975, 9) * np.std([29.0, 31.0] * 5, ddof=1) / np.sqrt(10)
+    assert (steady.power.low, steady.power.high) == pytest.approx((30 - half, 30 + half))
+    item_s = energy["seconds"] / energy["items"]
+    assert (steady.gross.low, steady.gross.high) == pytest.approx(((30 - half) * item_s, (30 + half) * item_s))
+    assert steady.net is not None
+    assert (steady.net.low, steady.net.high) == pytest.approx(((9 - half) * item_s, (11 + half) * item_s))
+    correct = joules_per_correct(steady, Interval(0.75, 0.7, 0.8, n=100))
+    assert correct is not None
+    assert (correct.low, correct.high) == pytest.approx((steady.gross.low / 0.8, steady.gross.high / 0.7))
     assert energy_summary(record()) is None
 
 

@@ -17,7 +17,7 @@ from skytrigger.measure.pareto import Candidate, front_probability, on_front
 from skytrigger.measure.records import Samples
 from skytrigger.measure.roofline import Ceilings, measure_ceilings, roofline_point
 from skytrigger.measure.seed_variance import seed_difference, seed_variance
-from skytrigger.measure.stats import Interval, normal_quantile
+from skytrigger.measure.stats import Interval, normal_quantile, wilson
 
 
 def network(group: int = 1, stride: int = 1) -> onnx.ModelProto:
@@ -147,6 +147,18 @@ def test_seed_variance_components() -> None:
     one = seed_variance(_seeds(rng, 1, 4000, 1.5, 0.2))
     assert math.isnan(one.seed_sd)
     assert one.accuracy.known
+
+
+def test_accuracy_over_seeds_stays_within_its_range() -> None:
+    right = np.ones((3, 40), dtype=bool)
+    right[0, :8] = False  # two perfect seeds, one worse: the t interval of three seeds goes far beyond 1
+    found = seed_variance(right).accuracy
+    assert found.high == 1.0
+    assert 0.0 <= found.low < found.estimate
+    assert seed_variance(~right).accuracy.low == 0.0
+    whole = seed_variance(np.ones((1, 40), dtype=bool)).accuracy
+    assert (whole.low, whole.high) == (wilson(40, 40).low, 1.0)  # no seeds to vary: Wilson's
+    assert seed_difference(right, ~right).low == -1.0
 
 
 def test_difference_over_three_seeds_covers_although_one_seed_would_not() -> None:

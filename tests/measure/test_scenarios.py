@@ -18,7 +18,15 @@ from skytrigger.measure.inputs import CacheFlush, rotating
 from skytrigger.measure.paced import frame_rate
 from skytrigger.measure.scenarios import offline, single_stream
 from skytrigger.measure.stages import Stages
-from skytrigger.measure.stats import TooFewSamples, bootstrap_interval, median_interval, percentile, percentiles
+from skytrigger.measure.stats import (
+    TooFewSamples,
+    bootstrap_interval,
+    median_interval,
+    newcombe,
+    percentile,
+    percentiles,
+    wilson,
+)
 from skytrigger.measure.streams import concurrent
 from skytrigger.measure.warmup import NO_WARMUP, WarmUp
 
@@ -371,3 +379,19 @@ def test_bootstrap_interval_covers_the_mean() -> None:
     assert (ratio.low, ratio.high) == pytest.approx((2.0, 2.0))  # rows stay together
     with pytest.raises(TooFewSamples):
         bootstrap_interval([1.0])
+
+
+def test_interval_of_times_stays_above_zero_and_covers() -> None:
+    rng = np.random.default_rng(5)
+    wild = rng.lognormal(0.0, 3.0, 40)  # a plain t interval of its stretches' medians goes below zero
+    assert median_interval(wild).low < 0 < median_interval(wild, positive=True).low
+    assert median_interval([0.0] * 30 + [50.0] * 30, positive=True).low == 0.0
+    rows = rng.lognormal(0.0, 0.5, (1000, 200))
+    hit = [(iv := median_interval(row, positive=True)).low <= 1.0 <= iv.high for row in rows]
+    assert 0.93 <= np.mean(hit) <= 0.975
+
+
+def test_newcombe_matches_the_published_example() -> None:
+    # Newcombe (1998), table II, example (a): 56/70 against 48/80, method 10
+    found = newcombe(wilson(56, 70), wilson(48, 80))
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)

@@ -11,7 +11,10 @@ import numpy as np
 from skytrigger.core.files import append_line
 from skytrigger.learn.evaluate import write_evaluation
 from skytrigger.learn.predictions import Predictions
-from skytrigger.measure.records import Record, Samples, append
+from skytrigger.measure.meters.protocol import Reading
+from skytrigger.measure.meters.replay import ReplayMeter
+from skytrigger.measure.records import NO_ENERGY, Record, Samples, append
+from skytrigger.study.power_window import energy_windows
 from skytrigger.study.spec import load_spec
 from skytrigger.study.store import Cell, Store
 
@@ -38,7 +41,14 @@ def predictions(right: float, seed: int, images: int = 90) -> Predictions:
 
 
 def timing_records(
-    network: str, engines: dict[str, float], batch_size: int = 4, blocks: int = 12, host: dict[str, Any] | None = None
+    network: str,
+    engines: dict[str, float],
+    batch_size: int = 4,
+    blocks: int = 12,
+    host: dict[str, Any] | None = None,
+    more: dict[str, Any] | None = None,
+    energy: dict[str, dict[str, Any]] | None = None,
+    device: str = "cpu",
 ) -> list[Record]:
     """One run: seconds per call of each ``runtime:precision``, 2 % noise, an A/A control of the first engine."""
     rng = np.random.default_rng(7)
@@ -52,11 +62,53 @@ def timing_records(
         runtime, precision = engine.split(":")
         values = control["a"] if not found else slots(seconds)
         what = {"network": network, "runtime": runtime, "precision": precision, "batch_size": batch_size, "threads": 2,
-                "streams": 1, "device": "cpu", "scenario": "offline"}  # fmt: skip
+                "streams": 1, "device": device, "scenario": "offline", "data_hash": "ab" * 32}  # fmt: skip
         samples = {name: Samples("s", tuple(values), batch_size) for name in ("call", "slot")}
         extra = {"run": f"run-{network}-{batch_size}", "control": control, "blocks": blocks, "warmup": {"agreed": True}}
-        found.append(Record("throughput", what, host or HOST, samples, extra=extra, when="2026-01-01T00:00:00+00:00"))
+        held = (energy or {}).get(engine, {**NO_ENERGY, "why_not": "no power sensor that this machine lets us read"})
+        found.append(Record("throughput", what, host or HOST, samples, energy=held, extra={**extra, **(more or {})},
+                            when="2026-01-01T00:00:00+00:00"))  # fmt: skip
     return found
+
+
+DATA = {"kind": "synthetic", "images": 1000, "channels": 13, "classes": 10, "train": 800, "val": 100, "test": 100}
+
+
+def replayed(watts: float, items: int, seconds: float = 10.0, idle: float = 20.0) -> dict[str, Any]:
+    """The energy of a record as the replay meter gives it: `watts` for ten seconds between two idle windows."""
+
+    def trace(mean: float) -> list[Reading]:
+        return [
+            Reading(0.25 * i, watts=mean + (i % 2 - 0.5), utilisation=0.9 - 0.1 * (i % 2), temperature_c=50.0 + i % 5)
+            for i in range(round(4 * seconds) + 1)
+        ]
+
+    meter = ReplayMeter([trace(idle), trace(watts), trace(idle)])
+    return energy_windows([meter], lambda: (items, seconds), 30.0, wait=lambda _: None)
+
+
+def training_record(
+    batch_size: int,
+    rule: str = "kept",
+    *,
+    study: str = "batch-size",
+    correct: int = 80,
+    epoch_s: float = 4.0,
+    joules: tuple[float, ...] = (),
+    host: dict[str, Any] | None = None,
+    device: str = "cpu",
+) -> Record:
+    """A training of seven epochs on 800 images, judged on 100."""
+    what = {"network": "basic", "runtime": "torch", "precision": "fp32", "batch_size": batch_size, "threads": 2,
+            "streams": 1, "device": device, "scenario": "training", "seed": 0, "data_hash": "ab" * 32}  # fmt: skip
+    shown = {"train_loss": 0.2, "val_loss": 0.7, "train_accuracy": 0.95, "val_accuracy": 0.85}
+    samples = {"epoch": Samples("s", tuple(epoch_s + 0.1 * (i % 3) for i in range(7)), 800)}
+    samples |= {name: Samples("1", (1.0,) * 6 + (value,)) for name, value in shown.items()}
+    samples |= {"epoch_joules": Samples("J", joules, 800)} if joules else {}
+    extra = {"study": study, "rule": rule, "scaling": "sqrt", "learning_rate": 1e-3, "epochs": 7, "part": "val",
+             "correct": correct, "images": 100, "data": DATA}  # fmt: skip
+    energy = {**NO_ENERGY, "why_not": "no power sensor that this machine lets us read"}
+    return Record("training", what, host or HOST, samples, energy=energy, extra=extra)
 
 
 def make_study(
@@ -66,6 +118,7 @@ def make_study(
     seeds: tuple[int, ...] = (0, 1),
     kind: str = "synthetic",
     title: str | None = None,
+    energy: dict[str, dict[str, Any]] | None = None,
 ) -> Store:
     """Networks of given true accuracy, one export and one bench cell each; the last network's bench cell failed."""
     networks = networks or {"basic": 0.6, "regularized": 0.9}
@@ -93,7 +146,7 @@ def make_study(
         bench = Cell("bench", f"n{place}-batch4", {"batch_size": 4}, (export,))
         if place < len(networks) - 1:
             engines = {"torch:fp32": 0.040, "onnxruntime:fp32": 0.016, "openvino:fp32": 0.0401}
-            for record in timing_records(name, engines):
+            for record in timing_records(name, engines, energy=energy):
                 append(store.folder(bench) / "records.jsonl", record)
             gone = {"unavailable": {"openvino bf16": "this CPU has no bf16"}, "failed": {}}
             store.finish(bench, {"measured": 3, **gone})

@@ -17,10 +17,11 @@ def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.core.extras import EXTRA_OF
     from skytrigger.measure.host import host_facts
     from skytrigger.measure.meters.found import power_sensors
-    from skytrigger.measure.offers import RUNTIMES, remedy, runtime_offers
+    from skytrigger.measure.offers import MODULE_OF, RUNTIMES, remedy, runtime_offers
 
     facts = host_facts()
-    others = [m for m in EXTRA_OF if m not in RUNTIMES]
+    runtimes = {MODULE_OF.get(name, name) for name in RUNTIMES}
+    others = [m for m in EXTRA_OF if m not in runtimes]
     packages = {
         module: {"available": True} if find_spec(module) else {"available": False, "remedy": remedy(module)}
         for module in others

@@ -11,29 +11,73 @@ from skytrigger.cli.outcome import Outcome
 def configure(parser: argparse.ArgumentParser) -> None:
     from skytrigger.cli.data_options import add_data_arguments
 
-    parser.add_argument("run", metavar="RUN")
-    parser.add_argument("--out", required=True, metavar="MODEL.onnx")
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16", "int8"))
+    parser.add_argument("run", metavar="RUN|MODEL.onnx", help="a run to export, or with --engine a model file")
+    parser.add_argument("--out", required=True, metavar="MODEL.onnx|X.engine")
+    parser.add_argument(
+        "--precision", choices=("fp32", "tf32", "fp16", "int8"), help="default fp32; for an engine the file's own"
+    )
     add_data_arguments(parser, split=False, seed=False, default=())
+    engine = parser.add_argument_group(
+        "engines, ahead of time",
+        "Build a TensorRT engine from a model file. tensorrt_rtx needs no GPU for it; tensorrt builds for this "
+        "machine's GPU. It also goes into the cache (engines/ in SKYTRIGGER_CACHE or ~/.cache/skytrigger): copy "
+        "X.engine and X.engine.json into that folder of the machine that runs it.",
+    )
+    engine.add_argument("--engine", choices=("tensorrt_rtx", "tensorrt"))
+    engine.add_argument(
+        "--compute-capability", nargs="+", default=[], metavar="8.9", help="7.5, 8.0, 8.6, 8.9, 12.0, 12.1 or several"
+    )
+    engine.add_argument("--batch-size", type=int, default=64, help="largest batch, the one tuned for (default 64)")
 
 
 def run(args: argparse.Namespace) -> Outcome:
+    return _engine(args) if args.engine else _model(args)
+
+
+def _model(args: argparse.Namespace) -> Outcome:
     from skytrigger.cli.data_options import load_data
+    from skytrigger.core.errors import InputError
     from skytrigger.core.split import split_again
     from skytrigger.learn.evaluate import align
     from skytrigger.learn.run_folder import RunFolder
     from skytrigger.study.exporting import export_run
     from skytrigger.study.models import build
 
+    if args.precision == "tf32":
+        raise InputError("tf32 is a precision of engines, not of files", remedy="export fp32, run with tf32")
+    precision = args.precision or "fp32"
     data = None
     if args.data:  # parity on its validation images, int8 ranges from its training images
         card = RunFolder(Path(args.run)).card()
         dataset = align(load_data(args), card)
         data = (dataset, split_again(dataset, card.split))
-    result = export_run(args.run, build, args.out, args.precision, data)
+    result = export_run(args.run, build, args.out, precision, data)
     text = (
-        f"{args.out}: {result['bytes']} bytes, {args.precision}; on {result['images']} {result['tiles']} "
+        f"{args.out}: {result['bytes']} bytes, {precision}; on {result['images']} {result['tiles']} "
         f"the largest relative error is {result['relative_error_max']:.1e}, "
         f"{result['changed_decisions']} decisions changed"
     )
     return Outcome(result, text)
+
+
+def _engine(args: argparse.Namespace) -> Outcome:
+    from skytrigger.runtimes.tensorrt_ahead import build_ahead
+
+    record = build_ahead(
+        args.run, args.engine, args.out, tuple(args.compute_capability), args.batch_size, args.precision
+    )
+    key, inspector = record["key"], record["inspector"]
+    lines = [
+        f"{args.out}: {record['bytes']} bytes (model file {record['model_bytes']}), {args.engine} {key['version']}, "
+        f"compute capability {', '.join(key['capabilities'])}, {key['precision']}, batch 1 to {args.batch_size}, "
+        + (f"built in {record['build_s']:.2f} s" if record["source"] == "built" else "from the cache")
+    ]
+    lines += [f"{word}: {count}" for word, count in record["rewritten"].items()]
+    lines.append(f"{'layer':44} {'kind':14} {'precision':9} ONNX nodes fused into it")
+    lines += [
+        f"{layer['name']:44} {layer['kind']:14} {layer['precision']:9} {' '.join(layer['fused'])}"
+        for layer in inspector["per_layer"]
+    ]
+    products = ", ".join(f"{count} in {name}" for name, count in inspector["products"].items())
+    lines.append(f"convolutions and matrix products: {products}")
+    return Outcome(record, "\n".join(lines))

@@ -23,6 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--part", choices=("test", "val"), help="part of the split that accuracy is reported on")
+    parser.add_argument("--seconds", type=float, help="timed seconds for each engine")
     parser.add_argument("--device", help="for training: cpu, cuda, auto")
     parser.add_argument(
         "--only", nargs="+", choices=("train", "evaluate", "export", "bench"), help="kinds of cells to run now"
@@ -46,6 +48,8 @@ def run(args: argparse.Namespace) -> Outcome:
         device=args.device,
         skip_bad=args.skip_bad,
         epochs=args.epochs,
+        part=args.part,
+        seconds=args.seconds,
     )
     out = Path(args.out or f"runs/{Path(args.study).stem}")
     return (_grid if grid else _matrix)(args, spec, *load_data(spec), out)
@@ -61,7 +65,8 @@ def _grid(args: argparse.Namespace, spec: Any, dataset: Any, split: Any, out: Pa
     models = args.models or ["basic"]
     if len(models) > 1 or args.only:
         raise InputError(f"the {args.study} study takes one network and no --only", remedy="--models basic")
-    chosen: dict[str, Any] = {"model": models[0]} | ({"epochs": args.epochs} if args.epochs else {})
+    chosen: dict[str, Any] = {"model": models[0], "part": spec.part}
+    chosen |= {name: value for name in ("epochs", "seconds") if (value := getattr(args, name)) is not None}
     with track(args.study, 1.0) as advance:
         if args.study == "batch-size":
             chosen |= {"seeds": spec.seeds, "device": args.device or "cpu"}

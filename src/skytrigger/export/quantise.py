@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import tempfile
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ from numpy.typing import NDArray
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
-from skytrigger.core.extras import require
 from skytrigger.core.seeds import generator
+from skytrigger.export.calibration import METHODS, tensor_ranges
+from skytrigger.export.fold import fold
 from skytrigger.export.onnx_file import write_model
-from skytrigger.runtimes.model_file import INPUT, read_model
+from skytrigger.export.qdq import WEIGHT_LIMIT, Scale, quantised_tensors, write_qdq
+from skytrigger.runtimes.model_file import read_model
 
 CALIBRATION_IMAGES = 200
-METHODS = ("minmax", "percentile", "entropy")
 
 
 def stratified(index: NDArray[np.int64], labels: NDArray[np.int64], count: int, seed: int = 0) -> NDArray[np.int64]:
@@ -44,7 +44,8 @@ def quantise(
 ) -> None:
     """Write the INT8 model file `out` from a float32 one.
 
-    Normalisation stays float32: DN ranges would eat the 8 bits.
+    Standardisation is not rounded to 8 bits by itself: DN ranges would eat them. It becomes part of the input's
+    per-channel scales.
 
     Parameters
     ----------
@@ -61,51 +62,39 @@ def quantise(
         raise InputError(f"calibration method {method!r}", expected=", ".join(METHODS))
     if len(tiles) == 0:
         raise InputError("no calibration images", remedy="--data with a training part")
-    quantization = require("onnxruntime.quantization")
     source = read_model(fp32_model)
-    _require_fp32(source.card, fp32_model)
-
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]
-        def __init__(self) -> None:
-            self.left = iter(tiles)
-
-        def get_next(self) -> dict[str, Any] | None:
-            tile = next(self.left, None)
-            return None if tile is None else {INPUT: tile[None].astype(np.float32)}
-
-    floats = [n.name for n in source.graph().graph.node if n.op_type in ("Sub", "Div", "Cast")]
-    methods = quantization.CalibrationMethod
-    logging.getLogger().setLevel(logging.ERROR)  # the quantiser speaks through the root logger
-    with tempfile.TemporaryDirectory() as folder:
-        prepared, result = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
-        require("onnxruntime.quantization.shape_inference").quant_pre_process(source.path, prepared)
-        quantization.quantize_static(
-            prepared,
-            result,
-            Reader(),
-            quant_format=quantization.QuantFormat.QDQ,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            per_channel=True,
-            calibrate_method={"minmax": methods.MinMax, "percentile": methods.Percentile, "entropy": methods.Entropy}[
-                method
-            ],
-            nodes_to_exclude=[*floats, *exclude],
-            extra_options={"ActivationSymmetric": False, "WeightSymmetric": True, "CalibPercentile": 99.99},
-        )
-        import onnx
-
-        model = onnx.load(result)
-    calibration = {
-        "method": method,
-        "images": len(tiles),
-        "ids_sha256": hashlib.sha256("\n".join(ids).encode()).hexdigest(),
-        "float_nodes": list(exclude),
-    }
-    notes = {**source.card.notes, "calibration": calibration}
-    write_model(model, replace(source.card, precision="int8", notes=notes), out)
+    require_fp32(source.card, fp32_model)
+    model = fold(source.graph(), input_too=False)
+    ranges = tensor_ranges(model, quantised_tensors(model, exclude), tiles, [method])[method]
+    facts = calibration_facts(method, ids, exclude)
+    write_int8(model, source.card, out, facts, ranges=ranges, float_nodes=exclude)
 
 
-def _require_fp32(card: ModelCard, path: str | Path) -> None:
+def calibration_facts(method: str, ids: Sequence[str], float_nodes: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+    """What the card says about the ranges' origin."""
+    digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    return {"method": method, "images": len(ids), "ids_sha256": digest, "float_nodes": list(float_nodes), **more}
+
+
+def write_int8(
+    model: Any,
+    card: ModelCard,
+    out: str | Path,
+    calibration: dict[str, Any],
+    *,
+    ranges: Mapping[str, tuple[float, float]],
+    float_nodes: Collection[str] = (),
+    limit: int = WEIGHT_LIMIT,
+    scales: Mapping[str, Scale] | None = None,
+    steps: Mapping[str, NDArray[np.float32]] | None = None,
+) -> None:
+    """Write the QDQ form of the folded graph `model` as a model file; see `qdq.write_qdq`."""
+    notes = {**card.notes, "calibration": {**calibration, "weight_limit": limit}}
+    quantised = write_qdq(model, ranges, float_nodes, limit, scales, steps)
+    write_model(quantised, replace(card, precision="int8", notes=notes), out)
+
+
+def require_fp32(card: ModelCard, path: str | Path) -> None:
+    """Raise InputError unless the card says float32."""
     if card.precision != "fp32":
         raise InputError(f"{path} holds {card.precision} weights", expected="fp32 to quantise from")

@@ -17,6 +17,14 @@ from skytrigger.measure.host import host_facts, package_versions
 Offer = dict[str, Any]
 
 
+class NotHereError(Exception):
+    """The library is sound, this machine lacks what it runs on."""
+
+    def __init__(self, why_not: str, remedy: str) -> None:
+        super().__init__(why_not)
+        self.remedy = remedy
+
+
 def _precision(name: str, native: bool, note: str = "") -> Offer:
     return {"name": name, "native": native, **({"note": note} if note else {})}
 
@@ -78,23 +86,48 @@ def _openvino(isa: list[str]) -> list[Offer]:
     return devices
 
 
+def _on_cuda(precisions: list[Offer], unsupported: Callable[[tuple[int, int]], bool] = lambda c: False) -> list[Offer]:
+    """The GPUs that torch sees; NotHereError where there are none, or none is supported."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise NotHereError(
+            f"installed, but torch {torch.__version__} sees no NVIDIA GPU",
+            "a machine with an NVIDIA GPU and a CUDA build of torch",
+        )
+    devices = []
+    for index in range(torch.cuda.device_count()):
+        capability = torch.cuda.get_device_capability(index)
+        if not unsupported(capability):
+            name = torch.cuda.get_device_name(index)
+            devices.append({"device": f"cuda:{index}", "name": name, "precisions": precisions})
+    if not devices:
+        raise NotHereError(
+            f"installed, but does not support {torch.cuda.get_device_name(0)}",
+            f"tensorrt instead: {install_command('tensorrt')}",
+        )
+    return devices
+
+
 def _tensorrt(isa: list[str]) -> list[Offer]:
     import tensorrt
 
-    builder = tensorrt.Builder(tensorrt.Logger(tensorrt.Logger.ERROR))
-    has = {"fp16": "platform_has_fast_fp16", "int8": "platform_has_fast_int8"}
-    kinds = [_precision("fp32", True)] + [_precision(p, bool(getattr(builder, a, True))) for p, a in has.items()]
-    return [{"device": "cuda", "precisions": kinds}]
+    kinds = [_precision(name, True) for name in ("fp32", "tf32", "fp16", "int8")]
+    return [{**d, "version": tensorrt.__version__} for d in _on_cuda(kinds)]
 
 
 def _tensorrt_rtx(isa: list[str]) -> list[Offer]:
-    import tensorrt_rtx_bindings
+    import tensorrt_rtx_bindings as rtx
 
-    from skytrigger.measure.host import nvml_gpus
+    def unsupported(capability: tuple[int, int]) -> bool:
+        return f"SM{capability[0]}{capability[1]}" not in rtx.ComputeCapability.__members__
 
-    if not nvml_gpus():
-        raise RuntimeError("the library loads, but there is no NVIDIA GPU (engines can be built, not run)")
-    return [{"device": "cuda", "version": tensorrt_rtx_bindings.__version__, "precisions": [_precision("fp16", True)]}]
+    try:
+        kinds = [_precision(name, True) for name in ("fp32", "tf32", "fp16", "int8")]
+        return [{**d, "version": rtx.__version__} for d in _on_cuda(kinds, unsupported)]
+    except NotHereError as error:
+        ahead = "engines can be built here: skytrigger export MODEL.onnx --engine tensorrt_rtx --compute-capability 8.9"
+        raise NotHereError(str(error), f"{error.remedy}; {ahead}") from error
 
 
 def _numba(isa: list[str]) -> list[Offer]:
@@ -103,19 +136,22 @@ def _numba(isa: list[str]) -> list[Offer]:
     return [{"device": "cpu", "threads": int(numba.get_num_threads()), "precisions": [_precision("fp32", True)]}]
 
 
-# module -> (distributions that bring it, how to ask it)
+# name -> module, where they differ
+MODULE_OF = {"tensorrt_rtx": "tensorrt_rtx_bindings"}
+# name -> (distributions that bring it, how to ask it)
 RUNTIMES: dict[str, tuple[tuple[str, ...], Callable[[list[str]], list[Offer]]]] = {
     "torch": (("torch",), _torch),
     "onnxruntime": (("onnxruntime", "onnxruntime-gpu"), _onnxruntime),
     "openvino": (("openvino",), _openvino),
-    "tensorrt": (("tensorrt",), _tensorrt),
-    "tensorrt_rtx_bindings": (("tensorrt-rtx",), _tensorrt_rtx),
+    "tensorrt": (("tensorrt", "tensorrt-cu13", "tensorrt-cu12"), _tensorrt),
+    "tensorrt_rtx": (("tensorrt-rtx-cu13-bindings",), _tensorrt_rtx),
     "numba": (("numba",), _numba),
 }
 
 
-def remedy(module: str) -> str:
-    """The exact command that adds `module`."""
+def remedy(name: str) -> str:
+    """The exact command that adds the runtime or module `name`."""
+    module = MODULE_OF.get(name, name)
     return install_command(module) if module in EXTRA_OF else f"pip install {module}"
 
 
@@ -142,12 +178,20 @@ def runtime_offers(timeout_s: float = 20.0) -> dict[str, Offer]:
             child.communicate()
             out, err = "", f"did not answer within {timeout_s:g} s"
         if child.returncode == 0:
-            offers[module]["devices"] = json.loads(out.splitlines()[-1])
+            answer = json.loads(out.splitlines()[-1])
+            offers[module].update({"devices": answer} if isinstance(answer, list) else {"available": False, **answer})
         else:
             reason = err.strip().splitlines()[-1] if err.strip() else f"ended with code {child.returncode}"
             offers[module].update(available=False, why_not=reason, remedy=remedy(module))
     return {module: offers[module] for module in RUNTIMES}
 
 
+def _answer(name: str) -> list[Offer] | Offer:
+    try:
+        return RUNTIMES[name][1](host_facts()["cpu"]["isa"])
+    except NotHereError as error:
+        return {"why_not": str(error), "remedy": error.remedy}
+
+
 if __name__ == "__main__":
-    print(json.dumps(RUNTIMES[sys.argv[1]][1](host_facts()["cpu"]["isa"])))
+    print(json.dumps(_answer(sys.argv[1])))

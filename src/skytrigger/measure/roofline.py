@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from skytrigger.measure.operations import Work
 from skytrigger.measure.records import Record, Samples
 
 MATRIX = 1024
+CUDA_MATRIX, CUDA_COPY_BYTES = 8192, 1 << 30  # a GPU is done with 1024 before the launch is
 ROUNDS = 10
 
 
@@ -30,8 +32,14 @@ class Ceilings:
 
     @property
     def operations_per_s(self) -> float:
-        """Of the fastest matrix product (2 n^3 operations)."""
-        return float(2 * self.how["matrix"] ** 3 / min(self.samples["product"].values))
+        """Of the fastest matrix product (2 n^3 operations) in float32."""
+        return self.product("fp32")[0]
+
+    def product(self, precision: str) -> tuple[float, str]:
+        """Operations per second of the matrix product in `precision`, or in float32 where that was not measured."""
+        found = precision if f"product_{precision}" in self.samples else "fp32"
+        name = "product" if found == "fp32" else f"product_{found}"
+        return float(2 * self.how["matrix"] ** 3 / min(self.samples[name].values)), found
 
     @property
     def bytes_per_s(self) -> float:
@@ -58,57 +66,76 @@ def _best(call: Callable[[], object], synchronize: Callable[[], object], rounds:
 
 
 def measure_ceilings(
-    threads: int, device: str = "cpu", matrix: int = MATRIX, copy_bytes: int | None = None, rounds: int = ROUNDS
+    threads: int,
+    device: str = "cpu",
+    matrix: int | None = None,
+    copy_bytes: int | None = None,
+    rounds: int = ROUNDS,
 ) -> Ceilings:
-    """Matrix product (float32) and copy, with torch where there is one and NumPy otherwise.
+    """Matrix product (float32; on a GPU TF32, FP16 and BF16, too) and copy, with torch, or NumPy where it is missing.
 
     Parameters
     ----------
     threads
         As the measured programs had.
     copy_bytes
-        Size of the copied array: four times the last cache unless given.
+        Size of the copied array: four times the last cache unless given; on a GPU 1 GiB.
     """
     from skytrigger.measure.host import host_facts
 
-    size = copy_bytes or 4 * max(host_facts()["cpu"]["cache_bytes"].values(), default=64 << 20)
+    cuda = device.startswith("cuda")
+    cached = 4 * max(host_facts()["cpu"]["cache_bytes"].values(), default=64 << 20)
+    size = copy_bytes or (CUDA_COPY_BYTES if cuda else cached)
+    matrix = matrix or (CUDA_MATRIX if cuda else MATRIX)
     torch = find("torch")
     if torch is None:
         rng = np.random.default_rng(0)
         a, b = (rng.standard_normal((matrix, matrix), dtype=np.float32) for _ in "ab")
         out = np.empty_like(a)
         source, target = np.ones(size // 4, np.float32), np.empty(size // 4, np.float32)
-        product = _best(lambda: np.matmul(a, b, out=out), lambda: None, rounds)
-        copy = _best(lambda: np.copyto(target, source), lambda: None, rounds)
+        taken = {
+            "product": _best(lambda: np.matmul(a, b, out=out), lambda: None, rounds),
+            "copy": _best(lambda: np.copyto(target, source), lambda: None, rounds),
+        }
     else:
-        product, copy = _with_torch(torch, threads, device, matrix, size, rounds)
-    samples = {"product": Samples("s", tuple(product)), "copy": Samples("s", tuple(copy))}
+        taken = _with_torch(torch, threads, device, matrix, size, rounds)
+    samples = {name: Samples("s", tuple(seconds)) for name, seconds in taken.items()}
     how = {"matrix": matrix, "copy_bytes": size, "threads": threads, "device": device,
            "library": f"torch {torch.__version__}" if torch else f"numpy {np.__version__}"}  # fmt: skip
     return Ceilings(samples, how)
 
 
-def _with_torch(
-    torch: Any, threads: int, device: str, matrix: int, size: int, rounds: int
-) -> tuple[list[float], list[float]]:
-    before = torch.get_num_threads()
+def _with_torch(torch: Any, threads: int, device: str, matrix: int, size: int, rounds: int) -> dict[str, list[float]]:
+    before, tf32 = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32
     torch.set_num_threads(threads)
-    synchronize = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+    cuda = device.startswith("cuda")
+    synchronize = torch.cuda.synchronize if cuda else lambda: None
+    kinds = {"product": (torch.float32, False)}
+    if cuda:
+        kinds |= {"product_tf32": (torch.float32, True), "product_fp16": (torch.float16, False),
+                  "product_bf16": (torch.bfloat16, False)}  # fmt: skip
+    taken = {}
     try:
-        a, b = (torch.randn(matrix, matrix, device=device) for _ in "ab")
-        out = torch.empty_like(a)
+        for name, (dtype, tensor_cores) in kinds.items():
+            torch.backends.cuda.matmul.allow_tf32 = tensor_cores
+            a, b = (torch.randn(matrix, matrix, device=device, dtype=dtype) for _ in "ab")
+            out = torch.empty_like(a)
+            taken[name] = _best(partial(torch.mm, a, b, out=out), synchronize, rounds)
         source = torch.ones(size // 4, device=device)
         target = torch.empty_like(source)
-        product = _best(lambda: torch.mm(a, b, out=out), synchronize, rounds)
-        copy = _best(lambda: target.copy_(source), synchronize, rounds)
+        taken["copy"] = _best(lambda: target.copy_(source), synchronize, rounds)
     finally:
         torch.set_num_threads(before)
-    return product, copy
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+    return taken
 
 
 @dataclass(frozen=True)
 class RooflinePoint:
-    """A measured time against the ceilings. `fraction` is of the nearer one, named by `bound`."""
+    """A measured time against the ceilings. `fraction` is of the nearer one, named by `bound`.
+
+    `product` is the precision of the matrix product that was the compute ceiling.
+    """
 
     operations_per_s: float
     bytes_per_s: float
@@ -116,19 +143,21 @@ class RooflinePoint:
     bound: str
     fraction: float
     least_s: float
+    product: str = "fp32"
 
 
-def roofline_point(work: Work, seconds: float, ceilings: Ceilings) -> RooflinePoint:
+def roofline_point(work: Work, seconds: float, ceilings: Ceilings, precision: str = "fp32") -> RooflinePoint:
     """Place a batch that took `seconds`; the shortest possible time is what the tighter ceiling allows.
 
     Over 1 means that the operations counted were not all done (e.g. Winograd convolutions) or that weights stayed in a
     cache between calls.
     """
-    compute_s, memory_s = work.operations / ceilings.operations_per_s, work.least_bytes / ceilings.bytes_per_s
+    operations_per_s, product = ceilings.product(precision)
+    compute_s, memory_s = work.operations / operations_per_s, work.least_bytes / ceilings.bytes_per_s
     least = max(compute_s, memory_s)
     bound = "compute" if compute_s >= memory_s else "memory"
     return RooflinePoint(
-        work.operations / seconds, work.least_bytes / seconds, work.intensity, bound, least / seconds, least
+        work.operations / seconds, work.least_bytes / seconds, work.intensity, bound, least / seconds, least, product
     )
 
 

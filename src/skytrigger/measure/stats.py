@@ -63,6 +63,14 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
     return Interval(p, low, high, level, n)
 
 
+def newcombe(first: Interval, second: Interval) -> Interval:
+    """Difference of two independent proportions from their own Wilson intervals (Newcombe 1998, method 10)."""
+    d = first.estimate - second.estimate
+    low = math.hypot(first.estimate - first.low, second.high - second.estimate)
+    high = math.hypot(first.high - first.estimate, second.estimate - second.low)
+    return Interval(d, d - low, d + high, first.level, min(first.n, second.n))
+
+
 def smallest_n(percent: float) -> int:
     """Samples a percentile needs: ten beyond it on its thinner side (p50 20, p90 100, p95 200, p99 1,000)."""
     if not 0 < percent < 100:

@@ -125,7 +125,8 @@ def roofline_of(record: Record, records: Sequence[Record]) -> RooflinePoint | No
     summary = time_summary(record)
     if ceilings is None or summary is None or "work" not in record.extra:
         return None
-    return roofline_point(Work(**record.extra["work"]), summary.call_s.estimate, Ceilings.of(ceilings))
+    precision = str(record.what.get("precision"))
+    return roofline_point(Work(**record.extra["work"]), summary.call_s.estimate, Ceilings.of(ceilings), precision)
 
 
 @dataclass(frozen=True)

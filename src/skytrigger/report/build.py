@@ -12,7 +12,20 @@ from skytrigger.core.files import write_text
 from skytrigger.measure import records as record_files
 from skytrigger.measure.host import host_id, host_label
 from skytrigger.measure.records import Record
-from skytrigger.report import confusion, figures, html, learning, markdown, provenance, timing
+from skytrigger.report import (
+    batch_size,
+    confusion,
+    energy,
+    figures,
+    html,
+    learning,
+    markdown,
+    more_figures,
+    origin,
+    provenance,
+    tables,
+    timing,
+)
 from skytrigger.report.content import Section
 from skytrigger.report.pareto import pareto_section
 from skytrigger.report.speedups import Timing, timings
@@ -60,6 +73,8 @@ def build_reports(folders: Sequence[str | Path], out: str | Path) -> list[Path]:
 
 def _write(studies: Sequence[StudyFolder], records: Sequence[Record], out: Path, names: Sequence[str]) -> list[Path]:
     timed = timings(records)
+    grid = [t for t in timed if batch_size.of_study(t.record)]
+    plain = [t for t in timed if t not in grid]
     facts = [*(s.host for s in studies if s.host), *(r.where for r in records)]
     hosts = timing.host_names(facts)
     by_name = {name: next(f for f in facts if host_id(f) == key) for key, name in hosts.items()}
@@ -73,9 +88,16 @@ def _write(studies: Sequence[StudyFolder], records: Sequence[Record], out: Path,
         prefix = f"{study.path.resolve().name}: " if mark else ""
         sections += [Section(mark + s.key, prefix + s.title, s.blocks) for s in parts]
         data["charts"] |= charts
-    sections.append(timing.timing_section(timed, hosts, studies))
-    other = timing.other_section(records, hosts)
-    sections += [other] if other else []
+    labels = {name: host_label(facts) for name, facts in by_name.items()}
+    sections += [timing.timing_section(plain, hosts, studies)] if plain or not grid else []
+    more = (
+        batch_size.batch_size_section(records, timed, hosts),
+        energy.energy_section(records, timed, studies, hosts),
+        origin.origin_section(timed, hosts, labels),
+        timing.other_section([r for r in records if r.kind not in ("training", "ceilings")], hosts),
+        provenance.records_data_section(records, studies),
+    )
+    sections += [s for s in more if s]
     for i, study in enumerate(studies):
         mark = f"s{i + 1}-" if len(studies) > 1 else ""
         last = (provenance.cells_section(study), provenance.data_section(study), provenance.reproduce_section(study))
@@ -83,18 +105,19 @@ def _write(studies: Sequence[StudyFolder], records: Sequence[Record], out: Path,
         sections += [Section(mark + s.key, prefix + s.title, s.blocks) for s in last]
     sections.append(provenance.host_section(by_name))
     title = _title(studies, records, names)
-    badges, headline = _badges(studies, by_name), _headline(studies, timed, records)
+    badges, headline = _badges(studies, records, by_name), _headline(studies, timed, records)
     foot = (
         f"Made by skytrigger {__version__} from the files of {', '.join(names)}. Every figure is computed from raw "
         "predictions and samples when the report is written."
     )
-    pictures = figures.write_pictures(studies, timed, out)
+    pictures = figures.write_pictures(studies, plain, out) + more_figures.write_pictures(records, timed, out)
     pages = [out / "report.html", out / "report.md"]
     write_text(pages[0], html.page(title, badges, headline, sections, data, foot))
-    keys = {"curves.png": "curves", "confusion.png": "confusion", "speed.png": "timing"}
+    keys = {"curves.png": "curves", "confusion.png": "confusion", "speed.png": "timing",
+            "batch_size.png": "batch-size", "power.png": "power"}  # fmt: skip
     shown = [(keys[p.name], p.name) for p in pictures]
     write_text(pages[1], markdown.document(title, badges, headline, sections, shown, foot))
-    return [*pages, *pictures]
+    return [*pages, *pictures, *tables.write_tables(sections, records, out)]
 
 
 def _learned(
@@ -117,9 +140,11 @@ def _title(studies: Sequence[StudyFolder], records: Sequence[Record], names: Seq
     return titles[0] if len(titles) == 1 and len(names) == 1 else "Report on " + ", ".join(names)
 
 
-def _badges(studies: Sequence[StudyFolder], hosts: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
-    badges = [("SYNTHETIC DATA: generated images, not satellite images", "warn")] if any(
-        s.synthetic for s in studies) else []  # fmt: skip
+def _badges(
+    studies: Sequence[StudyFolder], records: Sequence[Record], hosts: dict[str, dict[str, Any]]
+) -> list[tuple[str, str]]:
+    synthetic = any(s.synthetic for s in studies) or any(provenance.is_synthetic(r) for r in records)
+    badges = [("SYNTHETIC DATA: generated images, not satellite images", "warn")] if synthetic else []
     states = [c.status for s in studies for c in s.cells]
     for word, tone in (("failed", "bad"), ("open", "mute")):
         if word in states:

@@ -1,4 +1,4 @@
-"""Accuracy against time per image: which networks and engines nothing else beats in both, and how surely.
+"""Accuracy, time and (where measured) energy per image: what nothing else beats in all of them, and how surely.
 
 `measure.pareto.front_probability` draws every candidate for itself. Here one network stands in several candidates (its
 engines) and all networks saw the same images, so accuracies are drawn jointly, by resampling those images.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from skytrigger.measure.pareto import on_front
 from skytrigger.measure.stats import normal_quantile
+from skytrigger.measure.summary import energy_summary
 from skytrigger.report import svg
 from skytrigger.report.content import Block, Figure, Section, Table, Value, estimate, number, words
 from skytrigger.report.learning import accuracy_of
@@ -56,6 +57,20 @@ def time_draws(timed: Sequence[Timing], seed: int = 0) -> NDArray[np.float64]:
     return np.stack(columns, axis=1)
 
 
+def energy_draws(timed: Sequence[Timing], seed: int = 0) -> NDArray[np.float64] | None:
+    """(draws, timings) gross joules per image, normal with each window's own interval; None where one has no figure."""
+    energies = [energy_summary(t.record) for t in timed]
+    rng = np.random.default_rng(seed + 2)
+    columns = []
+    for energy in energies:
+        if energy is None:
+            return None
+        gross = energy.gross
+        sd = (gross.high - gross.low) / 2 / normal_quantile(0.975) if gross.known else 0.0
+        columns.append(gross.estimate + sd * rng.standard_normal(DRAWS))
+    return np.stack(columns, axis=1)
+
+
 def pareto_section(study: StudyFolder, timed: Sequence[Timing]) -> Section | None:
     """A table and a picture for each batch size, device and host that the study's networks were timed on."""
     networks = {name: [r for r in runs if r.predictions] for name, runs in study.networks.items()}
@@ -71,31 +86,41 @@ def pareto_section(study: StudyFolder, timed: Sequence[Timing]) -> Section | Non
     for key in sorted({(*t.setting, t.host) for t in own}):
         group = [t for t in own if (*t.setting, t.host) == key]
         accuracies = drawn[:, [place[t.network] for t in group]]
-        chance = on_front(np.stack([-accuracies, time_draws(group)], axis=-1)).mean(axis=0)
-        blocks += _blocks(group, networks, chance)
-    return Section("pareto", "Accuracy against time", blocks)
+        energies = energy_draws(group)
+        goals = [-accuracies, time_draws(group), *([] if energies is None else [energies])]
+        chance = on_front(np.stack(goals, axis=-1)).mean(axis=0)
+        blocks += _blocks(group, networks, chance, energies is not None)
+    return Section("pareto", "Accuracy against time and energy", blocks)
 
 
-def _blocks(group: Sequence[Timing], networks: dict[str, list[Run]], chance: NDArray[np.float64]) -> list[Block]:
+def _blocks(
+    group: Sequence[Timing], networks: dict[str, list[Run]], chance: NDArray[np.float64], metered: bool
+) -> list[Block]:
     size, device = group[0].setting
     accuracies = {name: accuracy_of(runs) for name, runs in networks.items()}
     pairs = [(t, a) for t in group if (a := accuracies[t.network]) is not None]
-    on = on_front(np.array([[-a.estimate, t.summary.item_s.estimate] for t, a in pairs]))
+    joules = [e.gross for t, _ in pairs if metered and (e := energy_summary(t.record)) is not None]
+    points = [[-a.estimate, t.summary.item_s.estimate] for t, a in pairs]
+    on = on_front(np.array([[*p, j.estimate] for p, j in zip(points, joules, strict=True)] if metered else points))
     spots, rows = [], []
-    for (t, accuracy), p, best in zip(pairs, chance, on, strict=True):
-        name = f"{t.network}, {t.engine}"
-        ms = t.summary.ms_per_item
+    for i, ((t, accuracy), p, best) in enumerate(zip(pairs, chance, on, strict=True)):
+        name, ms = f"{t.network}, {t.engine}", t.summary.ms_per_item
         spots.append(svg.Spot(name, ms, accuracy, t.tone, bool(best), f"on the front in {100 * p:.0f} % of draws"))
         if p >= 0.05 or best:
-            rows.append([words(t.network), words(t.engine), estimate(accuracy, "{:.2f}", 100, " %"), estimate(ms),
-                         number(100 * p, "{:.0f} %"), Value("yes" if best else "no", "a" if best else "b"),
-                         number(ms.n, "{:d}", f"{accuracy.n} images")])  # fmt: skip
+            row = [words(t.network), words(t.engine), estimate(accuracy, "{:.2f}", 100, " %"), estimate(ms)]
+            row += [estimate(joules[i].scaled(1e3))] if metered else []
+            row += [number(100 * p, "{:.0f} %"), Value("yes" if best else "no", "a" if best else "b")]
+            rows.append([*row, number(ms.n, "{:d}", f"{accuracy.n} images")])
     drawing = svg.scatter(f"Batch {size} on {device}", "ms/image (logarithmic)", "accuracy", spots)
-    caption = "Up and left is better. Filled: nothing measured is both more accurate and faster. Lines: 95 % intervals."
-    head = ("network", "engine", "accuracy", "ms/image", "chance of being on the front", "on it by the estimates", "n")
+    goals = "more accurate, faster and thriftier at once" if metered else "both more accurate and faster"
+    caption = f"Up and left is better. Filled: nothing measured is {goals}. Lines: 95 % intervals."
+    head = ("network", "engine", "accuracy", "ms/image", *(["mJ/image, gross"] if metered else []),
+            "chance of being on the front", "on it by the estimates", "n")  # fmt: skip
     note = (
-        f"Batch {size} on {device}. Chance: share of {DRAWS:,} draws in which nothing else is better in both; "
-        "images are resampled for all networks together, seeds within each, times from their own intervals. Rows under "
-        "5 % are left out. Accuracy is that of the trained network in its framework; reduced precision may lower it."
+        f"Batch {size} on {device}. Chance: share of {DRAWS:,} draws in which nothing else is better in all of "
+        f"accuracy, time{' and energy' if metered else ''}; images are resampled for all networks together, seeds "
+        "within each, times from their own intervals. Rows under 5 % are left out. Accuracy is that of the trained "
+        "network in its framework; reduced precision may lower it."
+        + ("" if metered else " Energy: unavailable for some or all of these, so it is no goal here.")
     )
     return [Figure([("", drawing)], caption, wide=True), Table(head, rows, note)]

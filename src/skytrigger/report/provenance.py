@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
 
 from skytrigger.core.errors import SkytriggerError
 from skytrigger.measure.host import host_label
+from skytrigger.measure.records import Record
 from skytrigger.report.content import Block, Code, Prose, Section, Table, Value, compact_bytes, number, words
 from skytrigger.report.study_folder import StudyFolder
-from skytrigger.study.spec import PRESETS, load_spec
+from skytrigger.study.spec import PRESETS, Measure, load_spec
 
 HIDDEN = ("store", "path", "paths", "files", "folder")  # entries of a data source that tell where a user keeps files
 
@@ -45,6 +47,28 @@ def data_section(study: StudyFolder) -> Section:
         rows.append([Value(name), Value(", ".join(map(str, listed)) if isinstance(listed, list) else "–")])
     rows += [[Value("units"), words(data.get("units"))], [Value("content hash"), words(data.get("hash"))]]
     return Section("data", "Data", [Table(("fact", "value"), rows)])
+
+
+def is_synthetic(record: Record) -> bool:
+    """Whether the record says that its images were generated."""
+    return (record.extra.get("data") or {}).get("kind") == "synthetic"
+
+
+def records_data_section(records: Sequence[Record], studies: Sequence[StudyFolder]) -> Section | None:
+    """The data that records of no study folder name; None where there are none."""
+    own = {id(r) for s in studies for r in s.records}
+    rows: dict[str, list[Value]] = {}
+    for r in records:
+        facts = r.extra.get("data")
+        if isinstance(facts, dict) and id(r) not in own:
+            kind = "generated (synthetic)" if is_synthetic(r) else str(facts.get("kind") or "unknown")
+            counts = [number(facts.get(k), "{:,d}") for k in ("images", "channels", "classes", "train", "val", "test")]
+            hashed = str(r.what.get("data_hash"))
+            rows.setdefault(hashed, [Value(kind), *counts, Value(hashed[:16])])
+    if not rows:
+        return None
+    head = ("images from", "images", "channels", "classes", "training", "validation", "test", "content hash")
+    return Section("records-data", "Data of the records", [Table(head, list(rows.values()))])
 
 
 def _short(value: Any) -> str:
@@ -145,6 +169,8 @@ def reproduce_section(study: StudyFolder) -> Section:
 
 def command(spec: dict[str, Any]) -> str | None:
     """The command line that makes exactly this spec from a preset, or None where there is none."""
+    measure = [{**asdict(Measure()), **m} for m in spec.get("measure") or [] if isinstance(m, dict)]
+    spec = {**spec, "measure": json.loads(json.dumps(measure))}  # a study of before an entry came has its default
     for name in PRESETS:
         options, changes = _changes(name, spec)
         try:
@@ -168,7 +194,7 @@ def _changes(name: str, spec: dict[str, Any]) -> tuple[list[str], dict[str, Any]
         changes["data"] = tuple(spec.get("data") or ())
         options += ["--data", *(_base(str(d)) for d in changes["data"])]
     flags = {"bands": "--bands", "split": "--split", "split_lists": "--split-lists", "models": "--models",
-             "seeds": "--seeds", "device": "--device"}  # fmt: skip
+             "seeds": "--seeds", "device": "--device", "part": "--part"}  # fmt: skip
     for key, flag in flags.items():
         value = spec.get(key)
         if value != base[key]:

@@ -105,12 +105,14 @@ def _said(value: float, percent: bool) -> str:
     return f"{100 * value:.1f} %" if percent else f"{value:.3g}"
 
 
-def intervals(title: str, unit: str, bars: Sequence[Bar], *, log: bool = True, one: bool = False) -> str:
-    """A row for each bar: a point and a whisker for its interval; `one` draws a line at 1."""
+def intervals(
+    title: str, unit: str, bars: Sequence[Bar], *, log: bool = True, marks: Sequence[tuple[float, str]] = ()
+) -> str:
+    """A row for each bar: a point and a whisker for its interval; `marks` are dashed lines, (where, what it is)."""
     row, left, right = 17, 150, 470
     width, top = 560, 26
     ends = [v for b in bars for v in (b.value.estimate, b.value.low, b.value.high) if math.isfinite(v) and v > 0]
-    ends += [1.0] if one else []
+    ends += [where for where, _ in marks]
     low, high = (min(ends) / 1.15, max(ends) * 1.15) if log else (0.0, max(ends) * 1.05)
     x = Axis(low, high, left, right, log)
     parts, y, group = [], top, None
@@ -139,10 +141,65 @@ def intervals(title: str, unit: str, bars: Sequence[Bar], *, log: bool = True, o
     for tick in x.ticks():
         parts += [line(x(tick), top, x(tick), y + 6, "grid"),
                   text(x(tick), y + 20, f"{tick:g}", "tick", "middle")]  # fmt: skip
-    if one:
-        parts.append(line(x(1), top, x(1), y + 6, "one"))
+    for where, what in marks:
+        parts += [line(x(where), top, x(where), y + 6, "one"), text(x(where) - 4, top + 8, what, "note", "end")]
     parts.append(text(width, y + 20, unit, "tick", "end"))
     return _svg(width, height, f"{title}, {unit}; the table below holds the same figures", [*parts, *body])
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Figures with intervals over x; `tone` is its CSS class, ``dash`` in it draws it dashed."""
+
+    name: str
+    points: Sequence[tuple[float, Interval]]
+    tone: str
+
+
+def traces(
+    title: str,
+    unit: str,
+    drawn: Sequence[Trace],
+    *,
+    x_unit: str = "batch size",
+    log: bool = True,
+    percent: bool = False,
+) -> str:
+    """Traces over a logarithmic x whose ticks are the values themselves, a whisker for each interval."""
+    width, height, left, right, top, bottom = 340, 240, 50, 328, 40, 196
+    values = [v for t in drawn for _, i in t.points for v in (i.estimate, i.low, i.high)]
+    values = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
+    places = sorted({at for t in drawn for at, _ in t.points})
+    low, high = min(values), max(values)
+    margin = max(0.06 * (high - low), 1e-9)
+    x = Axis(places[0] / 1.1, places[-1] * 1.1, left, right, log=True)
+    y = Axis(*((low / 1.15, high * 1.15) if log else (low - margin, high + margin)), bottom, top, log)
+    parts = [text(0, 12, f"{title}, {unit}" if unit else title, "title")]
+    for i, t in enumerate(drawn):
+        at = left + i * (right - left) / max(2, len(drawn))
+        parts += [f'<line x1="{at:g}" y1="25" x2="{at + 16:g}" y2="25" class="curve {t.tone}"/>',
+                  text(at + 20, 29, t.name, "note")]  # fmt: skip
+    for tick in y.ticks():
+        label = f"{100 * tick:g} %" if percent else f"{tick:g}"
+        parts += [line(left, y(tick), right, y(tick), "grid"), text(left - 5, y(tick) + 4, label, "tick", "end")]
+    for i, at in enumerate(places):
+        parts.append(line(x(at), bottom, x(at), bottom + 4, "axis"))
+        if len(places) <= 7 or i % 2 == 0:
+            parts.append(text(x(at), bottom + 16, f"{at:g}", "tick", "middle"))
+    parts += [line(left, bottom, right, bottom, "axis"), text(right, height - 10, x_unit, "tick", "end")]
+    for t in drawn:
+        corners = " ".join(f"{x(at):g},{y(value.estimate):g}" for at, value in t.points)
+        parts.append(f'<polyline points="{corners}" class="curve {t.tone}"/>')
+        for at, value in t.points:
+            said = _said(value.estimate, percent)
+            if value.known:
+                parts.append(line(x(at), y(value.low), x(at), y(value.high), f"whisker thin {t.tone}"))
+                said += f" ({_said(value.low, percent)} to {_said(value.high, percent)})"
+            parts.append(
+                f'<circle cx="{x(at):g}" cy="{y(value.estimate):g}" r="3" class="dot {t.tone}">'
+                f"<title>{escape(f'{t.name}, {x_unit} {at:g}: {said}')}</title></circle>"
+            )
+    return _svg(width, height, f"{title} over {x_unit}; the table below holds the same figures", parts)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,12 @@ from skytrigger.report.speedups import Timing, is_framework
 from skytrigger.report.study_folder import StudyFolder
 from skytrigger.study.compare_time import TIMED
 
+CEILING_NOTE = (
+    " Of the machine's ceiling: the least time that a matrix product's operations or a copy's bytes per second allow, "
+    "both measured in the same run, divided by the time; over 100 % where fewer operations were done than counted "
+    "(Winograd) or weights stayed in a cache."
+)
+
 
 def host_names(hosts: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Host id -> ``host 1``, ``host 2``, ... in order of appearance."""
@@ -90,9 +96,9 @@ def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str
             row.insert(0, words(hosts.get(t.host)))
         row += [number(ms.estimate, "{:.3g}", span(ms)), number(rate.estimate, "{:.4g}", span(rate))]
         row += [number(t.summary.percentiles_s.get(p, math.nan) * 1e3) for p in tails]
-        row += [_speedup(t), number(t.summary.call_s.n, "{:d}")]
-        row += [_ceiling(t)] if ceiling else []
-        row += [_joules(t)] if energy else []
+        row += [speedup_value(t), number(t.summary.call_s.n, "{:d}")]
+        row += [ceiling_value(t)] if ceiling else []
+        row += [joules_value(t)] if energy else []
         row += [words(_remarks(t))]
         rows.append(row)
     head = [*(["host"] if several else []), "network", "engine",
@@ -106,7 +112,7 @@ def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str
         "counterbalanced run, with a bootstrap interval over blocks; each engine is judged for itself at 95 %: not "
         "established where its ratio lies within the run's A/A noise floor, its interval holds 1 or random signs do as "
         "much. A percentile is shown where the calls suffice for it (p99: 1,000)."
-    )
+    ) + (CEILING_NOTE if ceiling else "")
     return Table(tuple(head), rows, caption)
 
 
@@ -122,7 +128,7 @@ def _remarks(t: Timing) -> str:
     return "; ".join(said)
 
 
-def _speedup(t: Timing) -> Value:
+def speedup_value(t: Timing) -> Value:
     if t.speedup is None:
         return (
             Value("1 (framework)", 1.0, "", "mute")
@@ -136,28 +142,30 @@ def _speedup(t: Timing) -> Value:
     return Value(f"{text} {t.verdict}" if t.verdict == "slower" else text, t.speedup.estimate, small, tone)
 
 
-def _ceiling(t: Timing) -> Value:
-    """Share of the nearer ceiling (matrix product or copy) that was measured in the same run."""
+def ceiling_value(t: Timing) -> Value:
+    """Share of the nearer ceiling (matrix product in float32, or copy) that was measured in the same run."""
     if t.ceiling is None:
         return NOTHING
     call, least = t.summary.call_s, t.ceiling.least_s
     reach = f"{100 * least / call.high:.0f} to {100 * least / call.low:.0f}, " if call.known and call.low > 0 else ""
-    return Value(f"{100 * t.ceiling.fraction:.0f} %", t.ceiling.fraction, f"{reach}{t.ceiling.bound}")
+    other = "" if t.ceiling.product == "fp32" == t.record.what.get("precision") else f" ({t.ceiling.product} product)"
+    return Value(f"{100 * t.ceiling.fraction:.0f} %", t.ceiling.fraction, f"{reach}{t.ceiling.bound}{other}")
 
 
-def _joules(t: Timing) -> Value:
+def joules_value(t: Timing) -> Value:
     found = energy_summary(t.record)
     if found is None:
         return Value("unavailable", None, str(t.record.energy.get("why_not") or ""), "mute")
-    joules = found.gross_j if found.net_j is None else found.net_j
-    kind = f"{found.label}, {t.record.energy.get('source')}, {found.watts:.3g} W"
-    return Value(f"{joules * 1e3:.3g}" + (" (gross)" if found.net_j is None else ""), joules, kind)
+    joules = found.gross if found.net is None else found.net
+    kind = f"{span(joules, '{:.3g}', 1e3)}; {found.label}, {t.record.energy.get('source')}, {found.watts:.3g} W"
+    return Value(f"{joules.estimate * 1e3:.3g}" + (" (gross)" if found.net is None else ""), joules.estimate, kind)
 
 
 def _energy(found: Sequence[Timing]) -> Prose:
     without = [t for t in found if t.record.energy["label"] == "unavailable"]
     if not without:
-        return Prose("Energy: one power window a cell, without an interval; source and watts stand beside it.")
+        return Prose("Energy: one power window a cell; the interval holds how much the power moved within it, not the "
+                     "sensor's own error. Source and watts stand beside it.")  # fmt: skip
     reasons = sorted({str(t.record.energy.get("why_not") or "no sensor was read") for t in without})
     return Prose(f"Energy: unavailable for {len(without)} of {len(found)} timings ({'; '.join(reasons)}). No figure is "
                  "derived from nominal power.")  # fmt: skip

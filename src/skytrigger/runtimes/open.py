@@ -16,8 +16,10 @@ RUNTIMES = {
     "torch-compiled": ("torch_session", "CompiledTorchSession"),
     "onnxruntime": ("onnxruntime_session", "OnnxRuntimeSession"),
     "openvino": ("openvino_session", "OpenVinoSession"),
+    "tensorrt": ("tensorrt_session", "TensorRtSession"),
+    "tensorrt_rtx": ("tensorrt_session", "TensorRtSession"),
 }
-AUTOCAST = {"bf16"}  # precisions an engine makes from a float32 file; all others come from the file
+AUTOCAST = {"bf16", "tf32"}  # precisions an engine makes from a float32 file; all others come from the file
 
 
 def open_session(

@@ -47,6 +47,8 @@ def bench(jobs: Sequence[Job], options: Options | None = None, advance: Advance 
         for job in jobs:
             _alone(job, options, found)
             advance(1.0, job.label)
+    if not found.records:
+        return found
     for before, after in zip(first, _ceilings(jobs, options), strict=True):
         samples = {n: Samples("s", s.values + after.samples[n].values) for n, s in before.samples.items()}
         found.records.append(Record("ceilings", {}, host_facts(), samples, extra={**before.how, "bench": bench_id}))

@@ -56,7 +56,9 @@ class Measure:
         if not self.seconds > 0:
             raise InputError(f"measure.seconds = {self.seconds}", expected="more than 0")
         if self.energy_seconds and not self.energy_seconds >= MIN_WINDOW_S:
-            raise InputError(f"measure.energy_seconds = {self.energy_seconds}", expected=f"0, or {MIN_WINDOW_S:g} or more")
+            raise InputError(
+                f"measure.energy_seconds = {self.energy_seconds}", expected=f"0, or {MIN_WINDOW_S:g} or more"
+            )
 
 
 def _require_distinct(name: str, values: tuple[Any, ...]) -> None:
@@ -141,6 +143,8 @@ def load_spec(name: str, **changes: Any) -> Spec:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{name} is not valid TOML: {error}") from error
     spec = _from_dict(raw, name)
+    if (seconds := changes.pop("seconds", None)) is not None:
+        spec = replace(spec, measure=tuple(replace(m, seconds=seconds) for m in spec.measure))
     if (epochs := changes.pop("epochs", None)) is not None:
         spec = replace(spec, recipe={**spec.recipe, "epochs": epochs}, recipe_of_model={})
     return replace(spec, **{k: v for k, v in changes.items() if v is not None}).check()

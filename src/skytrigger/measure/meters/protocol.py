@@ -240,5 +240,6 @@ def energy_entry(
         "idle_watts": quiet,
         "watts_stretches": [round(w, 6) for w in work.stretches],
         **{n: getattr(work, n) for n in ("watts_mean", "watts_min", "watts_max", *BESIDES)},
-        **{f"{n}_{end}": value for n, ends in work.ranges.items() for end, value in zip(("min", "max"), ends)},
+        **{f"{n}_min": low for n, (low, _) in work.ranges.items()},
+        **{f"{n}_max": high for n, (_, high) in work.ranges.items()},
     }  # fmt: skip

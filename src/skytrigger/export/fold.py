@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import SkytriggerError
-from skytrigger.runtimes.model_file import INPUT
+from skytrigger.export.onnx_file import write_model
+from skytrigger.runtimes.model_file import INPUT, read_model
 
 if TYPE_CHECKING:
     import onnx
@@ -65,8 +66,10 @@ class Graph:
         del self.model.graph.value_info[:]
 
 
-def fold(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Batch normalisation and the input's standardisation folded into convolutions, where that is exact.
+def fold(model: onnx.ModelProto, *, input_too: bool = True) -> onnx.ModelProto:
+    """Batch normalisation and (`input_too`) the input's standardisation folded into convolutions, where that is exact.
+
+    Quantisation wants the standardisation as it is: it makes it part of the input's scales.
 
     Raises
     ------
@@ -79,7 +82,9 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     graph = Graph(copy)
     fold_batch_norms(graph)
-    fold_standardisation(graph)
+    name_pooling(graph)
+    if input_too:
+        fold_standardisation(graph)
     graph.tidy()
     onnx.checker.check_model(copy)
     return copy
@@ -99,6 +104,17 @@ def fold_batch_norms(graph: Graph) -> None:
         folded = (weight.astype(np.float64) * scale[:, None, None, None]).astype(weight.dtype)
         _set_convolution(graph, source, folded, ((bias - mean) * scale + beta).astype(weight.dtype))
         graph.remove(node)
+
+
+def name_pooling(graph: Graph) -> None:
+    """A mean over rows and columns is global average pooling: engines keep their blocked layout for that."""
+    for node in graph.model.graph.node:
+        axes = graph.constants.get(node.input[1]) if node.op_type == "ReduceMean" and len(node.input) > 1 else None
+        kept = next((a.i for a in node.attribute if a.name == "keepdims"), 1)
+        if axes is not None and kept and sorted(int(a) % 4 for a in axes) == [2, 3]:
+            node.op_type = "GlobalAveragePool"
+            del node.input[1:]
+            del node.attribute[:]
 
 
 def fold_standardisation(graph: Graph) -> None:
@@ -139,8 +155,5 @@ def _set_convolution(graph: Graph, node: Any, weight: NDArray[Any], bias: NDArra
 
 def folded_file(source: Path, out: Path) -> None:
     """`source` with its graph folded, card and all."""
-    from skytrigger.export.onnx_file import write_model
-    from skytrigger.runtimes.model_file import read_model
-
     model = read_model(source)
     write_model(fold(model.graph()), model.card, out)
