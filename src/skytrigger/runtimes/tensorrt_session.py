@@ -1,0 +1,250 @@
+"""TensorRT and TensorRT-RTX on a CUDA GPU: contexts on several streams, pinned buffers, CUDA graphs.
+
+Memory, streams and graphs are `torch.cuda`'s: the project depends on torch already, it speaks the same CUDA
+runtime as both libraries, and its pointers and stream handles go straight into `execute_async_v3`. cuda-python
+would be one more dependency for the same calls; ctypes would restate their error handling.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skytrigger.core.errors import SkytriggerError, UnavailableError
+from skytrigger.core.extras import EXTRA_OF, find, install_command, require
+from skytrigger.core.files import write_bytes
+from skytrigger.core.progress import say
+from skytrigger.runtimes import tensorrt_cache as cache
+from skytrigger.runtimes.model_file import INPUT, OUTPUT, ModelFile
+from skytrigger.runtimes.session import EngineFacts, Request, Session
+from skytrigger.runtimes.tensorrt_build import MODULES, PRECISIONS, Target, check_capabilities, library, logger
+from skytrigger.runtimes.tensorrt_layers import layers_of, precision_of_layers, summary
+
+__all__ = ["PRECISIONS", "TensorRtSession"]
+MAX_GRAPHS = 16  # shapes captured per stream; a graph holds launch parameters only, but each capture takes time
+_capture_lock = threading.Lock()  # capture synchronises the device: never two at a time
+
+
+class TensorRtSession(Session):
+    """An engine with one lane (context, stream, buffers, graphs) per stream; any batch up to `batch_size`."""
+
+    def __init__(self, model: ModelFile, request: Request) -> None:
+        torch, device, gpu, capability = find_gpu(request)
+        super().__init__(model, request)
+        self._torch, self._device = torch, device
+        self._trt = library(request.runtime)
+        self._log = logger(self._trt)
+        timed = gpu if request.runtime == "tensorrt" else None
+        target = Target(request.runtime, request.precision, (capability,), request.batch_size, timed, request.threads)
+        start = time.perf_counter()
+        with torch.cuda.device(device):
+            self._runtime = self._trt.Runtime(self._log)
+            found = cache.engine_for(model, target)
+            engine = self._runtime.deserialize_cuda_engine(found.plan)
+            if engine is None and found.source == "cache":
+                say(f"skytrigger: the cached engine does not load here ({self._reason()}); built again")
+                found = cache.engine_for(model, target, fresh=True)
+                engine = self._runtime.deserialize_cuda_engine(found.plan)
+            if engine is None:
+                raise SkytriggerError(f"{request.runtime} built an engine that does not load: {self._reason()}")
+            self._engine = engine
+            self._inspect(found)
+            kernels = cache.kernels_path(found, gpu) if request.runtime == "tensorrt_rtx" else None
+            config = self._runtime_config(kernels) if kernels else None
+            self._lanes = [_Lane(self, config) for _ in range(request.streams)]
+            for lane in self._lanes:  # compile and capture now, not in the first timed call
+                with torch.cuda.stream(lane.stream):
+                    lane.prepare(request.batch_size)
+            if kernels:
+                self._keep_kernels(kernels)
+        self.found = found
+        self.engine = EngineFacts(
+            version=str(self._trt.__version__),
+            provider=f"{gpu} (compute capability {capability})",
+            precision_run=self._precision_run,
+            engine_hash=found.record["plan_sha256"],
+            engine_bytes=len(found.plan),
+            build_s=time.perf_counter() - start,
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Those of every session, and what only an engine has."""
+        return {
+            **super().facts,
+            "engine_source": self.found.source,
+            "engine_note": self.found.note,
+            "engine_built_in_s": self.found.record["build_s"],
+            "rewritten": self.found.record["rewritten"],
+            "inspector": self.inspector,
+            "cuda_graphs": all(lane.graphs for lane in self._lanes),
+        }
+
+    def _inspect(self, found: cache.Engine) -> None:
+        """Layers and precision, read back from the engine that will run."""
+        text = self._engine.create_engine_inspector().get_engine_information(self._trt.LayerInformationFormat.ONELINE)
+        layers = layers_of(text)
+        self.inspector = summary(layers)
+        self._precision_run = precision_of_layers(layers, found.record["key"]["settings"]["tf32"])
+
+    def _runtime_config(self, kernels: Path) -> Any:
+        """For `tensorrt_rtx`: kernels for the exact shape are compiled before it first runs, and kept on disk."""
+        trt = self._trt
+        config = self._engine.create_runtime_config()
+        # lazily specialised kernels arrive in the background, after a graph has captured the general ones
+        config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED  # captured here, the same way for both libraries
+        self._kernels = config.create_runtime_cache()
+        if kernels.is_file() and not self._kernels.deserialize(kernels.read_bytes()):
+            say(f"skytrigger: compiled kernels {kernels.name} do not fit this machine; compiled again")
+        if not config.set_runtime_cache(self._kernels):
+            raise SkytriggerError(f"tensorrt_rtx refused its kernel cache: {self._reason()}")
+        return config
+
+    def _keep_kernels(self, kernels: Path) -> None:
+        content = bytes(self._kernels.serialize())
+        if not kernels.is_file() or kernels.read_bytes() != content:
+            write_bytes(kernels, content)
+
+    def _reason(self) -> str:
+        return " ".join(self._log.errors[-1:])[:300] or "no reason given"
+
+    def _infer(self, tiles: NDArray[np.float32], stream: int) -> NDArray[np.float32]:
+        lane = self._lanes[stream]
+        with self._torch.cuda.stream(lane.stream):  # also makes its device this thread's
+            lane.upload(tiles)
+            lane.enqueue(len(tiles))
+            return lane.download(len(tiles))
+
+    def enqueue(self, count: int, stream: int = 0) -> None:
+        """Start the engine on the `count` images that the last `run` left on the device: no transfers, no waiting.
+
+        What a device-resident figure measures; follow it by `synchronize`.
+        """
+        lane = self._lanes[stream]
+        with self._torch.cuda.stream(lane.stream):
+            lane.enqueue(count)
+
+    def synchronize(self) -> None:
+        """Wait for all streams."""
+        for lane in self._lanes:
+            lane.stream.synchronize()
+
+    def close(self) -> None:
+        """Free contexts, graphs and buffers, then the engine."""
+        super().close()
+        self.synchronize()
+        self._lanes = []
+
+
+class _Lane:
+    """One context with its own stream, buffers at fixed addresses and a CUDA graph per batch size.
+
+    Its methods are called with that stream current.
+    """
+
+    def __init__(self, session: TensorRtSession, config: Any) -> None:
+        torch, size = session._torch, session.request.batch_size
+        self._session, self._torch, self._device = session, torch, session._device
+        engine = session._engine
+        self.context = engine.create_execution_context(config) if config else engine.create_execution_context()
+        if self.context is None:
+            raise SkytriggerError(f"no execution context: {session._reason()}")
+        self.stream = torch.cuda.Stream(self._device)
+        image, classes = session._shape, len(session.card.classes)
+        self._tiles = torch.empty((size, *image), dtype=torch.float32, device=self._device)
+        self._logits = torch.empty((size, classes), dtype=torch.float32, device=self._device)
+        # page-locked: the copies run on the stream, without a bounce through the driver's own buffer
+        self._tiles_host = torch.empty((size, *image), dtype=torch.float32, pin_memory=True)
+        self._logits_host = torch.empty((size, classes), dtype=torch.float32, pin_memory=True)
+        self._tiles.zero_()
+        torch.cuda.synchronize(self._device)  # the buffers were made on another stream
+        self.context.set_tensor_address(INPUT, self._tiles.data_ptr())
+        self.context.set_tensor_address(OUTPUT, self._logits.data_ptr())
+        self._count = 0
+        self.graphs: dict[int, Any] = {}
+        self._not_captured: set[int] = set()
+
+    def upload(self, tiles: NDArray[np.float32]) -> None:
+        """Tiles into the fixed device buffer: graphs read it, so each replay sees fresh input."""
+        count = len(tiles)
+        self._tiles_host.numpy()[:count] = tiles
+        self._tiles[:count].copy_(self._tiles_host[:count], non_blocking=True)
+
+    def download(self, count: int) -> NDArray[np.float32]:
+        """Logits of the last `enqueue`, copied: the next call overwrites the buffer."""
+        self._logits_host[:count].copy_(self._logits[:count], non_blocking=True)
+        self.stream.synchronize()
+        logits: NDArray[np.float32] = self._logits_host.numpy()[:count].copy()
+        return logits
+
+    def enqueue(self, count: int) -> None:
+        """Run the engine on the first `count` tiles of the buffer."""
+        if count not in self.graphs and count not in self._not_captured:
+            self.prepare(count)
+        graph = self.graphs.get(count)
+        if graph is None:
+            self._execute(count)
+        else:
+            graph.replay()
+
+    def prepare(self, count: int) -> None:
+        """Run once, so that all is allocated and compiled, then capture the shape."""
+        self._execute(count)
+        self.stream.synchronize()
+        capturable = getattr(self.context, "is_stream_capturable", None)
+        if len(self.graphs) >= MAX_GRAPHS or (capturable and not capturable(self.stream.cuda_stream)):
+            self._not_captured.add(count)
+            return
+        graph = self._torch.cuda.CUDAGraph()
+        with _capture_lock, self._torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+            self._execute(count)
+        self.graphs[count] = graph
+
+    def _execute(self, count: int) -> None:
+        if count != self._count:
+            image = tuple(self._tiles.shape[1:])
+            if not self.context.set_input_shape(INPUT, (count, *image)):
+                raise SkytriggerError(f"the engine refuses a batch of {count}: {self._session._reason()}")
+            self._count = count
+        if not self.context.execute_async_v3(self.stream.cuda_stream):
+            raise SkytriggerError(f"the engine failed: {self._session._reason()}")
+
+
+def find_gpu(request: Request) -> tuple[Any, Any, str, str]:
+    """Torch, its device, the GPU's name and compute capability ("8.9"); or everything that is missing, by name.
+
+    Raises
+    ------
+    UnavailableError
+        No CUDA device asked for, no GPU, no library, or a GPU the library does not support.
+    """
+    runtime = request.runtime
+    if not request.device.startswith("cuda"):
+        raise UnavailableError(
+            f"runtime {runtime} runs on NVIDIA GPUs only, device {request.device!r} was asked for",
+            remedy="--device cuda",
+        )
+    torch = require("torch", why=f"runtime {runtime}")
+    module = MODULES[runtime]
+    missing, remedies = [], []
+    if not torch.cuda.is_available():
+        missing.append(f"no CUDA GPU (torch {torch.__version__} sees none)")
+        remedies.append("a machine with an NVIDIA GPU and a CUDA build of torch")
+        if runtime == "tensorrt_rtx":
+            remedies.append("engines alone can be built here: skytrigger export MODEL.onnx --engine tensorrt_rtx")
+    else:
+        device = torch.device(request.device)
+        major, minor = torch.cuda.get_device_capability(device)
+        check_capabilities(runtime, (f"{major}.{minor}",))
+    if find(module) is None:
+        missing.append(f"the package {module!r} is not installed or does not load")
+        remedies.append(f"{install_command(module)} (extra {EXTRA_OF[module]!r})")
+    if missing:
+        raise UnavailableError(f"runtime {runtime} cannot run here: " + "; ".join(missing), remedy="; ".join(remedies))
+    return torch, device, torch.cuda.get_device_name(device), f"{major}.{minor}"
