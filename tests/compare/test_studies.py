@@ -14,7 +14,7 @@ from skytrigger.measure.meters.protocol import MeterFacts, Reading
 from skytrigger.measure.meters.replay import ReplayMeter
 from skytrigger.measure.origin import read_origin
 from skytrigger.measure.records import read
-from skytrigger.measure.summary import energy_summary, training_summary
+from skytrigger.measure.summary import energy_summary, roofline_of, training_summary
 from skytrigger.study import batch_size, power
 from skytrigger.study.batch_size import BatchSizeOptions
 from skytrigger.study.power import PowerOptions
@@ -103,7 +103,10 @@ def test_power_without_a_sensor_still_measures_time(tmp_path: Path, monkeypatch:
     options = PowerOptions(devices=("cpu",), epochs=1, batch_size=8, engines=("onnxruntime:fp32",), **SMALL)
     records = power.run(tiny.dataset(), tiny.split(), tmp_path, options)
     assert {r.energy["label"] for r in records} == {"unavailable"}
-    assert all(r.energy["why_not"] for r in records)
+    assert all(r.energy["why_not"] for r in records if r.kind != "ceilings")
+    engine = next(r for r in records if r.kind == "throughput")
+    assert roofline_of(engine, records) is not None  # the ceilings of its own run stand beside it
+    assert {r.extra["data"]["val"] for r in records if "data" in r.extra} == {len(tiny.split().val)}
     with pytest.raises(InputError, match="window_s"):
         power.run(tiny.dataset(), tiny.split(), tmp_path, PowerOptions(window_s=1.0))
 

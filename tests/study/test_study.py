@@ -79,8 +79,9 @@ def test_the_study_leaves_what_it_says(whole: Path) -> None:
         assert (whole / row["folder"] / "result.json").is_file()
     bench = next(row for row in index["cells"] if row["kind"] == "bench")
     lines = (whole / bench["folder"] / "records.jsonl").read_text().splitlines()
-    runtimes = [json.loads(line)["what"]["runtime"] for line in lines]
-    assert set(runtimes) == {"onnxruntime", "openvino"}
+    records = [json.loads(line) for line in lines]
+    assert {r["what"]["runtime"] for r in records if r["kind"] != "ceilings"} == {"onnxruntime", "openvino"}
+    assert {r["kind"] for r in records} >= {"throughput", "control", "ceilings"}
 
 
 @pytest.mark.parametrize(("kind", "label"), [("train", "regularized-0"), ("evaluate", "basic-1"), ("export", "basic")])

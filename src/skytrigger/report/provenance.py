@@ -225,12 +225,14 @@ def to_toml(spec: dict[str, Any]) -> str:
     def line(key: str, value: Any) -> str:
         if key in ("data", "split_lists"):
             value = [v if str(v).startswith("synthetic") else PurePath(str(v)).name for v in value or []]
+        if isinstance(value, dict):  # a table within a table is written inline
+            return f"{key} = {{ {', '.join(line(k, v) for k, v in value.items() if v is not None)} }}"
         return f"{key} = {json.dumps(value)}"
 
     def body(table: dict[str, Any]) -> list[str]:
-        return [line(k, v) for k, v in table.items() if v is not None and not _tables(v)]
+        return [line(k, v) for k, v in table.items() if v is not None]
 
-    lines = body(spec)
+    lines = body({k: v for k, v in spec.items() if not _tables(v)})
     for name, value in spec.items():
         for table in _tables(value):
             lines += ["", f"[[{name}]]" if isinstance(value, list) else f"[{name}]", *body(table)]
