@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.core.errors import SkytriggerError
 from skytrigger.export.onnx_file import write_model
 from skytrigger.runtimes.model_file import INPUT, read_model
 
@@ -70,11 +69,6 @@ def fold(model: onnx.ModelProto, *, input_too: bool = True) -> onnx.ModelProto:
     """Batch normalisation and (`input_too`) the input's standardisation folded into convolutions, where that is exact.
 
     Quantisation wants the standardisation as it is: it makes it part of the input's scales.
-
-    Raises
-    ------
-    SkytriggerError
-        A batch normalisation is left.
     """
     import onnx
 
@@ -95,7 +89,7 @@ def fold_batch_norms(graph: Graph) -> None:
     for node in [n for n in graph.model.graph.node if n.op_type == "BatchNormalization"]:
         source = next((n for n in graph.model.graph.node if node.input[0] in n.output), None)
         if source is None or source.op_type != "Conv" or len(graph.users(source.output[0])) != 1:
-            raise SkytriggerError(f"batch normalisation {node.name!r} does not follow a convolution of its own")
+            continue  # behind a ReLU, as in `regularized`: no convolution to take it in
         gamma, beta, mean, var = (graph.constants[name].astype(np.float64) for name in node.input[1:5])
         epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
         scale = gamma / np.sqrt(var + epsilon)

@@ -44,8 +44,7 @@ def quantise(
 ) -> None:
     """Write the INT8 model file `out` from a float32 one.
 
-    Standardisation is not rounded to 8 bits by itself: DN ranges would eat them. It becomes part of the input's
-    per-channel scales.
+    Standardisation stays float32: DN ranges would eat the 8 bits.
 
     Parameters
     ----------
@@ -87,10 +86,12 @@ def write_int8(
     limit: int = WEIGHT_LIMIT,
     scales: Mapping[str, Scale] | None = None,
     steps: Mapping[str, NDArray[np.float32]] | None = None,
+    merge_input: bool = False,
 ) -> None:
     """Write the QDQ form of the folded graph `model` as a model file; see `qdq.write_qdq`."""
-    notes = {**card.notes, "calibration": {**calibration, "weight_limit": limit}}
-    quantised = write_qdq(model, ranges, float_nodes, limit, scales, steps)
+    how = {"weight_limit": limit, "merged_input": merge_input}
+    notes = {**card.notes, "calibration": {**calibration, **how}}
+    quantised = write_qdq(model, ranges, float_nodes, limit, scales, steps, merge_input)
     write_model(quantised, replace(card, precision="int8", notes=notes), out)
 
 
