@@ -65,7 +65,8 @@ def test_training_of_each_batch_size_with_the_rate_kept_and_scaled_apart(batch: 
     centre, half = (82 + z * z / 2) / (100 + z * z), z * math.sqrt(82 * 18 / 100 + z * z / 4) / (100 + z * z)
     said = f"82.0 % | {100 * (centre - half):.1f} to {100 * (centre + half):.1f}"
     assert first["accuracy, val images"] == said
-    assert first["J/epoch"] == "unavailable | no power sensor that this machine lets us read"
+    assert first["J/epoch"] == "unavailable"
+    assert "Energy unavailable: no power sensor that this machine lets us read." in page(batch).words
     assert rows[-1]["J/epoch"].startswith("100 J | 90 to 110")
 
 
@@ -118,7 +119,8 @@ def test_power_beside_the_nominal_maximum_and_joules_per_correct_image(tmp_path:
 def test_without_a_sensor_it_says_unavailable_and_why(tmp_path: Path) -> None:
     report(tmp_path, power_records({}, HOST, "cpu"))
     for row in shown(tmp_path, "what ran", "gross per correct image"):
-        assert row["gross per image"] == "unavailable | no power sensor that this machine lets us read"
+        assert row["gross per image"] == row["above idle per image"] == "unavailable"
+    assert "Energy unavailable: no power sensor that this machine lets us read." in page(tmp_path).words
     for row in shown(tmp_path, "what ran", "card's nominal maximum"):
         assert row["power"].startswith("unavailable")
         assert row["card's nominal maximum"] == "unknown"
@@ -132,7 +134,7 @@ def test_the_2019_figures_stand_beside_new_ones_and_are_marked(tmp_path: Path) -
     records += timing_records("basic", {"torch:fp32": 0.080, "openvino:fp32": 0.064}, batch_size=16)
     report(tmp_path, records)
     rows = shown(tmp_path, "whose", "device")
-    origin = [r for r in rows if r["whose"].startswith("the 2019 study's own | not measured by skytrigger")]
+    origin = [r for r in rows if r["whose"] == "the 2019 study's own, not measured here"]
     assert [r["ms/image"].split(" | ")[0] for r in origin] == ["0.93", "0.044", "0.039"]
     assert [r["speed-up over its framework"].split("×")[0] for r in origin] == ["1 (framework)", "21.1", "23.8"]
     assert {r["power"] for r in origin} == {"unavailable"}

@@ -11,7 +11,7 @@ from skytrigger.measure.stats import Interval, newcombe, wilson
 from skytrigger.measure.summary import TrainingSummary, training_summary
 from skytrigger.report import svg
 from skytrigger.report.content import Block, Figure, Prose, Section, Table, Value, estimate, number, words
-from skytrigger.report.energy import joules_per_epoch
+from skytrigger.report.energy import joules_per_epoch, why_absent
 from skytrigger.report.speedups import Timing
 from skytrigger.report.timing import CEILING_NOTE, ceiling_value, joules_value, speedup_value
 
@@ -80,7 +80,7 @@ def _training_blocks(group: Sequence[Trained], where: str) -> list[Block]:
         "an epoch": ("s", lambda r, s: s.epoch_s, True, False),
         "gap in loss": ("validation − training, nats", lambda r, s: Interval(s.gap, math.nan, math.nan), False, False),
         "gap in accuracy": ("training − validation", lambda r, s: accuracy_gap(r), False, True),
-        f"accuracy on {part} images": ("", lambda r, s: s.accuracy, False, True),
+        f"accuracy on {part} images": ("Wilson's 95 %", lambda r, s: s.accuracy, False, True),
     }
     first_seed = min(r.what["seed"] for r, _ in group)
     panels = []
@@ -90,10 +90,10 @@ def _training_blocks(group: Sequence[Trained], where: str) -> list[Block]:
             points = [
                 (float(r.what["batch_size"]), value(r, s))
                 for r, s in group
-                if r.what["seed"] == first_seed and (r.extra["rule"] == rule or _is_base(r, group))
+                if r.what["seed"] == first_seed and (r.extra["rule"] == rule or is_base(r, group))
             ]
             lines.append(svg.Trace(f"rate {rule}", sorted(points, key=lambda p: p[0]), TONES.get(rule, "c7")))
-        panels.append((title.capitalize(), svg.traces(title, unit, lines, log=log, percent=percent)))
+        panels.append((title.capitalize(), svg.traces(unit or part, lines, log=log, percent=percent)))
     scaling = next((r.extra.get("scaling") for r, _ in group if r.extra["rule"] == "scaled"), None)
     how = {"sqrt": "the rate times the square root of batch / 32 (for Adam)", "linear": "the rate times batch / 32"}
     caption = (
@@ -103,7 +103,7 @@ def _training_blocks(group: Sequence[Trained], where: str) -> list[Block]:
     return [Figure(panels, caption), _training_table(group, where, part)]
 
 
-def _is_base(record: Record, group: Sequence[Trained]) -> bool:
+def is_base(record: Record, group: Sequence[Trained]) -> bool:
     """Whether the record's batch size needs no scaling, so that it belongs to both rules."""
     own = (record.what["batch_size"], record.what["seed"])
     return not any(r.extra["rule"] == "scaled" and (r.what["batch_size"], r.what["seed"]) == own for r, _ in group)
@@ -143,7 +143,7 @@ def _training_table(group: Sequence[Trained], where: str, part: str) -> Table:
         "figures are taken while the weights still change. Accuracy with Wilson's interval, which holds the images but "
         "not the seed: one training stands behind each row, and differences between rows are not tested here. All rows "
         "have the same number of epochs, so larger batches have fewer steps."
-    )
+    ) + why_absent([r for r, _ in group])
     return Table(head, rows, caption)
 
 
@@ -156,9 +156,9 @@ def _inference_blocks(group: Sequence[Timing], where: str) -> list[Block]:
             own = [t for t in group if t.engine == engine]
             points = [(float(t.setting[0]), getattr(t.summary, name)) for t in own]
             lines.append(svg.Trace(engine, points, own[0].tone))
-        panels.append((title, svg.traces(title, unit, lines)))
+        panels.append((title, svg.traces(unit, lines)))
     ceiling = any(t.ceiling for t in group)
-    energy = any(t.record.energy.get("why_not") != "not asked for" for t in group)
+    energy = any(t.record.energy["label"] != "unavailable" for t in group)
     rows = [
         [
             words(t.engine), number(t.setting[0], "{:d}"), estimate(t.summary.ms_per_item),
@@ -181,5 +181,5 @@ def _inference_blocks(group: Sequence[Timing], where: str) -> list[Block]:
     )
     blocks: list[Block] = [fig, Table(head, rows, caption)]
     if not energy:
-        blocks.append(Prose("Energy of inference: not asked for in this study; see the power study."))
+        blocks.append(Prose("Energy of inference: unavailable, this study does not ask for it; the power study does."))
     return blocks

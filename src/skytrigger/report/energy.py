@@ -21,10 +21,11 @@ STUDY = "power"
 ABSENT = Value("unavailable", None, "", "mute")
 
 
-def unavailable(record: Record) -> Value:
-    """A cell that says that there is no figure, and why."""
-    flags = "; ".join(map(str, record.energy.get("flags") or ()))
-    return Value("unavailable", None, str(record.energy.get("why_not") or flags or "no figure"), "mute")
+def why_absent(records: Sequence[Record]) -> str:
+    """A sentence for a caption: why those of the records that have no energy have none; empty where all have."""
+    without = [r.energy for r in records if r.energy["label"] == "unavailable"]
+    reasons = {str(e.get("why_not") or "; ".join(map(str, e.get("flags") or ())) or "no figure") for e in without}
+    return f" Energy unavailable: {'; '.join(sorted(reasons))}." if reasons else ""
 
 
 def joules_per_epoch(record: Record) -> Value:
@@ -32,9 +33,7 @@ def joules_per_epoch(record: Record) -> Value:
     found = training_summary(record)
     if found is None:
         return NOTHING
-    return (
-        unavailable(record) if found.joules_per_epoch is None else estimate(found.joules_per_epoch, "{:.4g}", unit=" J")
-    )
+    return ABSENT if found.joules_per_epoch is None else estimate(found.joules_per_epoch, "{:.4g}", unit=" J")
 
 
 def limit_w(record: Record) -> float | None:
@@ -104,7 +103,7 @@ def _figure(group: Sequence[Record], where: str) -> list[Block]:
         ends = _ends(record.energy, "watts")
         if ends is None or energy_summary(record) is None:
             continue
-        network, done, batch = (v.text for v in name_of(record))
+        network, done, batch = (v.text.removeprefix("inference, ") for v in name_of(record))
         power = Interval(record.energy["watts_mean"], *ends, n=len(record.energy.get("watts_stretches", ())))
         bars.append(svg.Bar(f"{network}, batch {batch}", done, power, TONES.get(str(record.what.get("runtime")), "c7")))
     if not bars:
@@ -121,7 +120,7 @@ def _power_table(group: Sequence[Record], timings: dict[int, Timing], where: str
         energy, summary, limit = record.energy, energy_summary(record), limit_w(record)
         row = name_of(record)
         if summary is None:
-            row += [unavailable(record), ABSENT, ABSENT, ABSENT, ABSENT]
+            row += [ABSENT] * 5
         else:
             idle = energy.get("idle_watts") or []
             row += [
@@ -134,18 +133,17 @@ def _power_table(group: Sequence[Record], timings: dict[int, Timing], where: str
         share = f"{summary.watts / limit:.0%} of it on average" if summary and limit else ""
         row.append(Value(f"{limit:g} W", limit, share) if limit else Value("unknown", None, "", "mute"))
         timing = timings.get(id(record))
-        row.append(estimate(timing.summary.ms_per_item) if timing else NOTHING)
         row.append(speedup_value(timing) if timing else NOTHING)
         rows.append([*row, _provenance(record)])
     head = ("network", "what ran", "batch", "power", "smallest to largest (W)", "utilisation", "temperature",
-            "idle before / after (W)", "card's nominal maximum", "ms/image", "speed-up over torch fp32",
+            "idle before / after (W)", "card's nominal maximum", "speed-up over torch fp32",
             "source of the figures")  # fmt: skip
     caption = (
         f"On {where}. Power: mean of the loaded window, below it a 95 % interval from up to 20 stretches of it (how "
         "much it moved, not the sensor's own error). Utilisation and temperature: mean, below it smallest to largest. "
         "The nominal maximum is the limit that the card's driver gives; nothing is derived from it. Where there is no "
         "sensor it says unavailable."
-    )
+    ) + why_absent(group)
     return Table(head, rows, caption)
 
 
@@ -157,7 +155,7 @@ def _ends_value(energy: dict[str, Any]) -> Value:
 def _provenance(record: Record) -> Value:
     energy = record.energy
     if energy["label"] == "unavailable":
-        return unavailable(record)
+        return ABSENT
     facts = [str(energy[k]) for k in ("scope", "resolution") if energy.get(k)]
     facts += [f"{energy['seconds']:.3g} s"] if energy.get("seconds") else []
     return Value(f"{energy['label']}, {energy.get('source')}", None, "; ".join([*facts, *energy.get("flags", ())]))
@@ -193,7 +191,7 @@ def _energy_table(
         row = name_of(record)
         training = record.kind == "training"
         if summary is None:
-            row += [unavailable(record), unavailable(record), NOTHING if training else unavailable(record)]
+            row += [ABSENT, ABSENT, NOTHING if training else ABSENT]
         else:
             correct = None if training or accuracy is None else joules_per_correct(summary, accuracy)
             row += [
@@ -212,7 +210,7 @@ def _energy_table(
         "windows before and after, the interval spanning both. Per correct image: gross over accuracy, the interval "
         "from the better end of both to the worse. Per epoch: median over the metered epochs, validation and "
         "checkpoint included. Accuracy is that of the trained network in its framework."
-    )
+    ) + why_absent(group)
     return Table(head, rows, caption)
 
 

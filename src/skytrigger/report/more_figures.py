@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skytrigger.core.files import atomic_path
 from skytrigger.measure.host import host_label
 from skytrigger.measure.summary import energy_summary
-from skytrigger.report.batch_size import accuracy_gap, inference_of, trainings_of
+from skytrigger.report.batch_size import accuracy_gap, inference_of, is_base, trainings_of
 from skytrigger.report.energy import limit_w, metered, name_of
 from skytrigger.report.figures import BLUE, RUNTIME_COLOURS, SKY, VERMILLION
 from skytrigger.report.provenance import is_synthetic
@@ -53,7 +53,7 @@ def batch_size_png(records: Sequence[Record], timed: Sequence[Timing], out: Path
             points = [
                 (float(r.what["batch_size"]), value(r, s))
                 for r, s in trained
-                if r.what["seed"] == seed and r.extra["rule"] == rule
+                if r.what["seed"] == seed and (r.extra["rule"] == rule or is_base(r, trained))
             ]
             _trace(panel, points, f"learning rate {rule}", colour, style)
         panel.set_title(title, fontsize=9)
@@ -66,6 +66,9 @@ def batch_size_png(records: Sequence[Record], timed: Sequence[Timing], out: Path
             colour = RUNTIME_COLOURS.get(str(own[0].record.what.get("runtime")), SKY)
             _trace(panel, [(float(t.setting[0]), getattr(t.summary, name)) for t in own], engine, colour, "-")
         panel.set_yscale("log")
+        for axis in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
+            axis(lambda y, _: f"{y:g}")
+        panel.tick_params(axis="y", which="both", labelsize=7)
         panel.set_title(title, fontsize=9)
     for panel in axes:
         panel.set_xscale("log", base=2)
@@ -89,7 +92,8 @@ def _trace(panel: Any, points: Sequence[tuple[float, Interval]], label: str, col
                label=label)  # fmt: skip
     for x, i in points:
         if i.known:
-            panel.plot([x, x], [i.low, i.high], "-", lw=1, color=colour)
+            aside = x * (1.04 if style == "--" else 1.0)
+            panel.plot([aside, aside], [i.low, i.high], "-", lw=1, color=colour)
 
 
 def power_png(measured: Sequence[Record], out: Path) -> None:

@@ -70,7 +70,7 @@ def _origin_row(entry: dict[str, Any], entries: Sequence[dict[str, Any]]) -> lis
     watts = entry.get("watts")
     unknown = "no interval known"
     return [
-        Value(MARK, MARK, "not measured by skytrigger", "mute"),
+        Value(f"{MARK}, not measured here", MARK, "", "mute"),
         words(entry["device"]),
         words(" ".join(str(entry[k]) for k in ("runtime", "precision") if k in entry)),
         NOTHING,

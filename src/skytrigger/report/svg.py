@@ -157,7 +157,6 @@ class Trace:
 
 
 def traces(
-    title: str,
     unit: str,
     drawn: Sequence[Trace],
     *,
@@ -171,10 +170,10 @@ def traces(
     values = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
     places = sorted({at for t in drawn for at, _ in t.points})
     low, high = min(values), max(values)
-    margin = max(0.06 * (high - low), 1e-9)
+    margin = max(0.06 * (high - low), 0.02 * abs(high), 1e-9)
     x = Axis(places[0] / 1.1, places[-1] * 1.1, left, right, log=True)
     y = Axis(*((low / 1.15, high * 1.15) if log else (low - margin, high + margin)), bottom, top, log)
-    parts = [text(0, 12, f"{title}, {unit}" if unit else title, "title")]
+    parts = [text(0, 12, unit, "title")]
     for i, t in enumerate(drawn):
         at = left + i * (right - left) / max(2, len(drawn))
         parts += [f'<line x1="{at:g}" y1="25" x2="{at + 16:g}" y2="25" class="curve {t.tone}"/>',
@@ -187,19 +186,21 @@ def traces(
         if len(places) <= 7 or i % 2 == 0:
             parts.append(text(x(at), bottom + 16, f"{at:g}", "tick", "middle"))
     parts += [line(left, bottom, right, bottom, "axis"), text(right, height - 10, x_unit, "tick", "end")]
-    for t in drawn:
-        corners = " ".join(f"{x(at):g},{y(value.estimate):g}" for at, value in t.points)
+    for i, t in enumerate(drawn):
+        aside = 3 * (i - (len(drawn) - 1) / 2)  # whiskers of equal x beside each other
+        corners = " ".join(f"{x(at) + aside:g},{y(value.estimate):g}" for at, value in t.points)
         parts.append(f'<polyline points="{corners}" class="curve {t.tone}"/>')
         for at, value in t.points:
-            said = _said(value.estimate, percent)
+            place, said = x(at) + aside, _said(value.estimate, percent)
             if value.known:
-                parts.append(line(x(at), y(value.low), x(at), y(value.high), f"whisker thin {t.tone}"))
+                tone = f"whisker thin {t.tone.removesuffix(' dash')}"
+                parts.append(line(place, y(value.low), place, y(value.high), tone))
                 said += f" ({_said(value.low, percent)} to {_said(value.high, percent)})"
             parts.append(
-                f'<circle cx="{x(at):g}" cy="{y(value.estimate):g}" r="3" class="dot {t.tone}">'
+                f'<circle cx="{place:g}" cy="{y(value.estimate):g}" r="3" class="dot {t.tone}">'
                 f"<title>{escape(f'{t.name}, {x_unit} {at:g}: {said}')}</title></circle>"
             )
-    return _svg(width, height, f"{title} over {x_unit}; the table below holds the same figures", parts)
+    return _svg(width, height, f"{unit} over {x_unit}; the table below holds the same figures", parts)
 
 
 @dataclass(frozen=True)
