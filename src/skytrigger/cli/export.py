@@ -14,7 +14,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN|MODEL.onnx", help="a run to export, or with --engine a model file")
     parser.add_argument("--out", required=True, metavar="MODEL.onnx|X.engine")
     parser.add_argument(
-        "--precision", choices=("fp32", "tf32", "fp16", "int8"), help="default fp32; for an engine the file's own"
+        "--precision",
+        choices=("fp32", "tf32", "bf16", "fp16", "int8"),
+        help="default fp32; for an engine the file's own, or tf32 or bf16 from an fp32 file",
     )
     add_data_arguments(parser, split=False, seed=False, default=())
     engine = parser.add_argument_group(
@@ -40,11 +42,12 @@ def _model(args: argparse.Namespace) -> Outcome:
     from skytrigger.core.split import split_again
     from skytrigger.learn.evaluate import align
     from skytrigger.learn.run_folder import RunFolder
+    from skytrigger.runtimes.open import AUTOCAST
     from skytrigger.study.exporting import export_run
     from skytrigger.study.models import build
 
-    if args.precision == "tf32":
-        raise InputError("tf32 is a precision of engines, not of files", remedy="export fp32, run with tf32")
+    if args.precision in AUTOCAST:
+        raise InputError(f"{args.precision} is a precision of engines, not of files", remedy="--precision fp32")
     precision = args.precision or "fp32"
     data = None
     if args.data:  # parity on its validation images, int8 ranges from its training images
@@ -72,7 +75,10 @@ def _engine(args: argparse.Namespace) -> Outcome:
         f"compute capability {', '.join(key['capabilities'])}, {key['precision']}, batch 1 to {args.batch_size}, "
         + (f"built in {record['build_s']:.2f} s" if record["source"] == "built" else "from the cache")
     ]
-    lines += [f"{word}: {count}" for word, count in record["rewritten"].items()]
+    if done := record["rewritten"]:
+        lines.append(
+            f"{done['ranges']} ranges made symmetric, {done['relus']} ReLUs put back, {done['biases']} float biases"
+        )
     lines.append(f"{'layer':44} {'kind':14} {'precision':9} ONNX nodes fused into it")
     lines += [
         f"{layer['name']:44} {layer['kind']:14} {layer['precision']:9} {' '.join(layer['fused'])}"

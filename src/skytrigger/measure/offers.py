@@ -112,7 +112,7 @@ def _on_cuda(precisions: list[Offer], unsupported: Callable[[tuple[int, int]], b
 def _tensorrt(isa: list[str]) -> list[Offer]:
     import tensorrt
 
-    kinds = [_precision(name, True) for name in ("fp32", "tf32", "fp16", "int8")]
+    kinds = [_precision(name, True) for name in ("fp32", "tf32", "bf16", "fp16", "int8")]
     return [{**d, "version": tensorrt.__version__} for d in _on_cuda(kinds)]
 
 
@@ -123,7 +123,7 @@ def _tensorrt_rtx(isa: list[str]) -> list[Offer]:
         return f"SM{capability[0]}{capability[1]}" not in rtx.ComputeCapability.__members__
 
     try:
-        kinds = [_precision(name, True) for name in ("fp32", "tf32", "fp16", "int8")]
+        kinds = [_precision(name, True) for name in ("fp32", "tf32", "bf16", "fp16", "int8")]
         return [{**d, "version": rtx.__version__} for d in _on_cuda(kinds, unsupported)]
     except NotHereError as error:
         ahead = "engines can be built here: skytrigger export MODEL.onnx --engine tensorrt_rtx --compute-capability 8.9"

@@ -52,8 +52,9 @@ def build_ahead(
         record = {**engine.record, "inspector": inspector, "precision_run": session.engine.precision_run}
         session.close()
     else:
+        unique = tuple(dict.fromkeys(capabilities))
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        engine = cache.engine_for(model, Target(runtime, precision, capabilities, batch_size, threads=threads))
+        engine = cache.engine_for(model, Target(runtime, precision, unique, batch_size, threads=threads))
         record = engine.record
         if record["precision_run"] != precision:
             raise UnavailableError(f"{runtime} built this model in {record['precision_run']}, not in {precision}")

@@ -1,7 +1,8 @@
 """Building TensorRT engines: one code for `tensorrt` and `tensorrt_rtx`, whose interfaces agree.
 
 Networks are strongly typed: the ONNX types and QDQ pairs decide the precision of every layer, as version 11 alone
-allows and 10 can. The one precision that an engine makes itself is TF32, from a float32 file.
+allows and 10 can. Two precisions are made from a float32 file: TF32, a setting of the builder, and BF16, by typing
+the graph.
 
 `tensorrt_rtx` compiles for compute capabilities it is given, on any machine, without a GPU. `tensorrt` times kernels
 on the GPU it builds for.
@@ -23,9 +24,10 @@ from skytrigger.core.progress import say
 from skytrigger.runtimes.model_file import INPUT, ModelFile
 from skytrigger.runtimes.tensorrt_layers import HEAD, Layer, layers_of
 from skytrigger.runtimes.tensorrt_quantisation import symmetric_int8
+from skytrigger.runtimes.tensorrt_types import typed_in
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx_bindings"}
-PRECISIONS = ("fp32", "tf32", "fp16", "int8")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 RTX_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 
 
@@ -84,12 +86,17 @@ def check_capabilities(runtime: str, capabilities: tuple[str, ...]) -> None:
             )
 
 
-def prepared(model: ModelFile) -> tuple[bytes, dict[str, int]]:
+def prepared(model: ModelFile, precision: str) -> tuple[bytes, dict[str, int]]:
     """The ONNX bytes that TensorRT gets, and what had to be rewritten (int8 only)."""
-    if model.card.precision != "int8":
+    if precision not in ("int8", "bf16"):
         return model.content, {}
-    graph = model.graph()
-    rewritten = symmetric_int8(graph)
+    graph, rewritten = model.graph(), {}
+    if precision == "int8":
+        rewritten = symmetric_int8(graph)
+    else:
+        import onnx
+
+        typed_in(graph, onnx.TensorProto.BFLOAT16)
     return graph.SerializeToString(deterministic=True), rewritten
 
 
@@ -209,7 +216,7 @@ def _load_timings(config: Any, path: Path) -> None:
 def logger(trt: Any) -> Any:
     """A logger that keeps what is said; created here because its base class is the library's."""
 
-    class Log(trt.ILogger):  # type: ignore[misc,name-defined]
+    class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []

@@ -74,7 +74,7 @@ def engine_for(model: ModelFile, target: Target, *, fresh: bool = False) -> Engi
         Build even where the cache has it (its entry was refused by the library).
     """
     check_capabilities(target.runtime, target.capabilities)
-    content, rewritten = prepared(model)
+    content, rewritten = prepared(model, target.precision)
     key = engine_key(content, target)
     path = folder() / f"{sha256_json(key)}{SUFFIX}"
     note = ""

@@ -59,7 +59,7 @@ class Layer:
 def layers_of(text: str) -> list[Layer]:
     """Layers from the inspector's one-line format (``LayerInformationFormat.ONELINE``)."""
     body = text.split(HEAD, 1)[-1]
-    found = []
+    found: list[Layer] = []
     for line in body.split("\n"):  # splitlines() would also split at the separators inside the metadata
         if not line.startswith("Name: "):
             if found:
