@@ -207,3 +207,22 @@ def test_multiply_adds_by_hand() -> None:
     # patch 4x4 to 4x4 positions; 5x5 depthwise; 8 -> 16 -> 8; dense
     by_hand = 16 * 8 * 3 * 16 + 16 * 8 * 25 + 2 * 16 * 8 * 16 + 8 * 3
     assert multiply_adds(network, 3, (16, 16)) == by_hand
+
+
+def test_start_from_fewer_channels_answers_the_same_at_first(tmp_path: Path) -> None:
+    data, parts = dataset(), split()
+    learned = Recipe("student", epochs=3, options=SMALL, precision="fp32")
+    run = train(build, data.select(("b", "a")), parts, learned, tmp_path / "two")
+    still = Recipe("student", epochs=1, learning_rate=1e-12, weight_decay=0.0, options=SMALL, ema=0.5, precision="fp32")
+    again = train(build, data, parts, still, tmp_path / "three", start=run.path)
+    two, three = run.load(build)[0], again.load(build)[0]
+    state = two.state_dict()
+    images = torch.randn(4, 3, 16, 16)
+    # the statistics of batch normalisation have moved: compare with the run's
+    three.load_state_dict(
+        {k: v for k, v in state.items() if k != "0.weight"} | {"0.weight": three.state_dict()["0.weight"]}
+    )
+    torch.testing.assert_close(three(images), two(images[:, [1, 0]]), atol=1e-5, rtol=1e-4)
+    other = Recipe("student", epochs=1, options=SMALL, precision="fp32")
+    with pytest.raises(InputError, match="saw the channels"):
+        train(build, data.select(("c",)), parts, other, tmp_path / "none", start=run.path)

@@ -26,6 +26,7 @@ from skytrigger.learn.device import resolve_device, resolve_precision, use_threa
 from skytrigger.learn.predict import evaluate_loss
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.run_folder import Build, RunFolder, load_tensors, save_tensors
+from skytrigger.learn.start import start_from
 from skytrigger.learn.steps import Average, learning_rate, make_optimiser, selected, targets_of
 from skytrigger.learn.teacher import Teacher, weights_hash
 from skytrigger.measure.meters.found import open_meters
@@ -73,7 +74,7 @@ def train(
     teacher
         Its probabilities are mixed into the targets, by ``recipe.distil``.
     start
-        Run folder of a network of the same shape, whose weights training starts from.
+        Run folder whose weights training starts from, of other channels perhaps: see `start_from`.
 
     Raises
     ------
@@ -211,11 +212,7 @@ class _Job:
         size = (int(data.x.shape[2]), int(data.x.shape[3]))
         network = self.build(recipe.model, len(self.channels), size, len(data.classes), **recipe.options)
         if self.start:
-            weights, _ = load_tensors(Path(self.start) / "weights.safetensors")
-            try:
-                network.load_state_dict(weights)
-            except RuntimeError as error:
-                raise InputError(f"the weights of {self.start} do not fit {recipe.model!r}: {error}") from error
+            start_from(network, self.start, self.channels)
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network = network.to(self.device)
