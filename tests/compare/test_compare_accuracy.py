@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 
 from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError
+from skytrigger.core.files import read_json
+from skytrigger.learn.predictions import read_predictions
+from skytrigger.report.comparison import matrices, write_comparison
 from skytrigger.study.compare import compare
 from skytrigger.study.compare_accuracy import compare_accuracy
 
@@ -132,3 +136,24 @@ def test_predictions_of_a_study_are_picked_by_name(answers: Any, tmp_path: Path)
     assert (one["a"]["seeds"], one["verdict"]) == (1, "not established")
     with pytest.raises(InputError, match="has all of"):
         compare(f"{tmp_path}::basic,0", f"{tmp_path}::no_such")
+
+
+def test_out_holds_what_was_found_and_the_matrices(answers: Any, tmp_path: Path) -> None:
+    a, b = answers.write("a", 0.30), answers.write("b", 0.10, seed=1)
+    result = compare(str(a), str(b))
+    files = write_comparison(result, tmp_path / "out")
+    assert [f.name for f in files] == ["compare.json", "compare.txt", "confusion_change.png"]
+    assert read_json(files[0]) == result
+    assert files[1].read_text().endswith("B is better\n")
+    classes, first, second = matrices(result["aspects"][0])
+    for counts, file in ((first, a), (second, b)):
+        found = read_predictions(file)
+        pairs = zip(found.true, found.logits.argmax(axis=1), strict=True)
+        oracle = Counter((found.classes[t], found.classes[p]) for t, p in pairs)
+        drawn = {(classes[i], classes[j]): counts[i, j] for i, j in np.argwhere(counts)}
+        assert drawn == oracle
+    established = result["aspects"][0]["cells"]
+    assert established
+    for cell in established:
+        i, j = classes.index(cell["true"]), classes.index(cell["predicted"])
+        assert (first[i, j], second[i, j]) == (cell["a"], cell["b"])

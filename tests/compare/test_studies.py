@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError
 from skytrigger.measure.meters.protocol import MeterFacts, Reading
 from skytrigger.measure.meters.replay import ReplayMeter
@@ -123,3 +124,18 @@ def test_origin_holds_only_what_is_known(tmp_path: Path) -> None:
         bad.write_text(text)
         with pytest.raises(InputError, match=r"origin\.toml"):
             read_origin(bad)
+
+
+@pytest.mark.parametrize("name", ["batch-size", "power"])
+def test_the_command_line_reaches_the_grid(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def instead(dataset: Any, split: Any, out: Path, options: Any, advance: Any) -> list[Any]:
+        asked.append(options)
+        raise InputError("enough")
+
+    monkeypatch.setattr({"batch-size": batch_size, "power": power}[name], "run", instead)
+    line = ["study", name, "--data", "synthetic:40", "--models", "regularized", "--epochs", "4", "--part", "val"]
+    assert main([*line, "--seconds", "0.5", "--out", str(tmp_path)]) == 2
+    options = asked[0]
+    assert (options.model, options.epochs, options.part, options.seconds) == ("regularized", 4, "val", 0.5)

@@ -299,7 +299,23 @@ def test_open_meters_prefers_the_external_one(tmp_path: Path) -> None:
     file.write_text("time_s,power_w\n1,2\n")
     _zone(tmp_path, "intel-rapl:0", "package-0", 1, 1000)
     assert [m.facts.source for m in open_meters("cpu", str(file), tmp_path)][:2] == ["external", "rapl"]
-    assert open_meters("cpu", None, tmp_path / "none") == [] or open_meters("cpu")[0].facts.source == "nvml"
+    assert open_meters("cpu", None, tmp_path / "none") == []
+
+
+def test_no_meter_stands_in_for_another_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _zone(tmp_path, "intel-rapl:0", "package-0", 1, 1000)
+    absent: list[int] = []
+
+    def board(index: int) -> ReplayMeter:
+        if index in absent:
+            raise UnavailableError("no such GPU")
+        return ReplayMeter([trace(1, 50)], MeterFacts("nvml", f"GPU board {index}", "1 mJ"))
+
+    monkeypatch.setattr("skytrigger.measure.meters.found.NvmlMeter", board)
+    assert [m.facts.source for m in open_meters("cpu", None, tmp_path)] == ["rapl"]
+    assert [m.facts.source for m in open_meters("cuda:1", None, tmp_path)] == ["nvml", "rapl"]
+    absent.append(1)
+    assert open_meters("cuda:1", None, tmp_path) == []
 
 
 def test_stretches_of_a_window_hold_its_energy() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from skytrigger.cli.outcome import Outcome
 
@@ -19,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--margin", type=float, metavar="POINTS",
                         help="non-inferiority margin of accuracy in percentage points, fixed beforehand")  # fmt: skip
     parser.add_argument("--seeds", action="store_true", help="all predictions below a folder are seeds of one recipe")
+    parser.add_argument("--out", metavar="DIR", help="write compare.json, compare.txt and confusion_change.png there")
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -26,4 +28,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.study.compare import as_text, compare
 
     result = compare(args.a, args.b, margin=args.margin, seeds=args.seeds)
+    if args.out:
+        from skytrigger.report.comparison import write_comparison
+
+        write_comparison(result, Path(args.out))
     return Outcome(result, as_text(result), result["exit_code"])

@@ -75,7 +75,7 @@ def _grid(args: argparse.Namespace, spec: Any, dataset: Any, split: Any, out: Pa
             chosen |= {"devices": (args.device,) if args.device else ()}
             records = power.run(dataset, split, out, power.PowerOptions(**chosen), advance)
     pages = [str(p) for p in build_report(out)]
-    return Outcome({"out": str(out), "records": len(records), "report": pages}, "\n".join(pages))
+    return Outcome({"out": str(out), "records": len(records), "report": pages}, "\n".join(pages[:2]))
 
 
 def _matrix(args: argparse.Namespace, spec: Any, dataset: Any, split: Any, out: Path) -> Outcome:
@@ -90,7 +90,7 @@ def _matrix(args: argparse.Namespace, spec: Any, dataset: Any, split: Any, out: 
         states[cell.status] = states.get(cell.status, 0) + 1
     lines = [f"{cell.kind} {cell.label}: {cell.status}: {cell.error}" for cell in cells if cell.error]
     lines.append(", ".join(f"{n} {state}" for state, n in states.items()))
-    lines += [f"report: {page}" for page in pages]
+    lines += [f"report: {page}" for page in pages[:2]]
     problems = [{"cell": f"{c.kind} {c.label}", "status": c.status, "error": c.error} for c in cells if c.error]
     data = {"out": str(out), "cells": states, "report": [str(p) for p in pages], "problems": problems}
     return Outcome(data, "\n".join(lines), 1 if "failed" in states else 0)

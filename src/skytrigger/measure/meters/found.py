@@ -19,7 +19,11 @@ from skytrigger.measure.meters.rapl import RaplMeter, rapl_domains
 
 
 def open_meters(device: str = "cpu", meter_csv: str | None = None, root: Path = Path("/")) -> list[Meter]:
-    """Every meter that works here, the one closest to `device` first: an external one, then GPU board or CPU."""
+    """Every meter of `device` that works here, the closest first: an external one, then GPU board, or CPU.
+
+    A GPU's board is no meter of work on the CPU, and the CPU's packages are one of work on the GPU only beside another:
+    alone they would pass for what they do not see.
+    """
     meters: list[Meter] = [CsvMeter(meter_csv)] if meter_csv else []
     index = int(device.partition(":")[2] or 0) if device.startswith("cuda") else 0
     kinds: dict[str, Callable[[], Meter]] = {
@@ -27,8 +31,10 @@ def open_meters(device: str = "cpu", meter_csv: str | None = None, root: Path = 
         "rapl": lambda: RaplMeter(root),
         "hwmon": lambda: HwmonMeter(root),
     }
-    order = ("nvml", "hwmon", "rapl") if device.startswith("cuda") else ("rapl", "hwmon", "nvml")
-    for kind in order:
+    cuda = device.startswith("cuda")
+    for kind in ("nvml", "hwmon", "rapl") if cuda else ("rapl", "hwmon"):
+        if cuda and kind == "rapl" and not meters:
+            continue
         with contextlib.suppress(UnavailableError):
             meters.append(kinds[kind]())
     return meters
