@@ -63,13 +63,17 @@ class Stream:
 
 class Context:
     def __init__(self, gpu: Gpu) -> None:
-        self.gpu, self.addresses, self.shape = gpu, {}, ()
+        self.gpu, self.addresses, self.shape, self.captured = gpu, {}, (), False
+
+    def set_device_memory(self, address: int, size: int) -> None:
+        assert size >= Engine.device_memory_size_v2
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
         return True
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        assert not self.captured or shape == self.shape, "a graph refers to this context with another shape"
         self.shape = shape
         return True
 
@@ -83,6 +87,7 @@ class Context:
             found = self.gpu.session.run(None, {"tiles": _array(tiles, shape).copy()})[0]
             _array(logits, (shape[0], self.gpu.classes))[:] = found
 
+        self.captured |= self.gpu.capturing is not None
         self.gpu.launch(work)
         return True
 
@@ -101,6 +106,8 @@ class Kernels:
 
 
 class Engine:
+    device_memory_size_v2 = 64
+
     def __init__(self, gpu: Gpu) -> None:
         self.gpu = gpu
 
@@ -113,13 +120,15 @@ class Engine:
     def create_runtime_config(self) -> Engine:
         return self
 
+    def set_execution_context_allocation_strategy(self, strategy: Any) -> None: ...
+
     def create_runtime_cache(self) -> Kernels:
         return Kernels()
 
     def set_runtime_cache(self, cache: Kernels) -> bool:
         return True
 
-    def create_execution_context(self, config: Any = None) -> Context:
+    def create_execution_context(self, config: Any) -> Context:
         return Context(self.gpu)
 
 

@@ -113,34 +113,37 @@ def kernels_path(engine: Engine, gpu: str) -> Path:
 
 
 def _look_up(key: dict[str, Any], path: Path) -> tuple[Engine | None, str]:
-    """An entry that fits `key`, or why none does (empty: there is none)."""
+    """An entry that fits `key`, or why the one at `path` does not (empty: there is none)."""
     note = ""
-    others = sorted(p for p in path.parent.glob(f"*{SUFFIX}") if p != path) if path.parent.is_dir() else []
+    others = sorted(p for p in path.parent.glob(f"*{SUFFIX}") if p != path)
     for candidate in [path, *others]:
         if not candidate.exists() and not _json_of(candidate).exists():
             continue
         try:
-            record = _checked(candidate)
+            found = _read(candidate, key)
         except InputError as error:
             if candidate == path:
                 note = f"engine cache: {error.problem}; built again"
             continue
-        if _fits(record["key"], key):
-            return Engine(candidate.read_bytes(), record, "cache"), ""
+        if found is not None:
+            return found, ""
     return None, note
 
 
-def _checked(path: Path) -> dict[str, Any]:
+def _read(path: Path, key: dict[str, Any]) -> Engine | None:
+    """The engine at `path`, or None where it is another one's; InputError where it is damaged."""
+    record = read_json(_json_of(path))
+    if not isinstance(record, dict) or not isinstance(record.get("key"), dict):
+        raise InputError(f"{_json_of(path).name} is not the record of an engine")
+    if not _fits(record["key"], key):  # before the plan is read: a full cache holds many
+        return None
     try:
         plan = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path.name} cannot be read ({error.strerror})") from error
-    record = read_json(_json_of(path))
-    if not isinstance(record, dict) or not isinstance(record.get("key"), dict):
-        raise InputError(f"{_json_of(path).name} is not the record of an engine")
     if record.get("plan_sha256") != hashlib.sha256(plan).hexdigest():
         raise InputError(f"{path.name} is damaged (its hash is not the recorded one)")
-    return record
+    return Engine(plan, record, "cache")
 
 
 def _fits(found: dict[str, Any], wanted: dict[str, Any]) -> bool:

@@ -55,7 +55,7 @@ class TensorRtSession(Session):
             self._engine = engine
             self._inspect(found)
             kernels = cache.kernels_path(found, gpu) if request.runtime == "tensorrt_rtx" else None
-            config = self._runtime_config(kernels) if kernels else None
+            config = self._runtime_config(kernels)
             self._lanes = [_Lane(self, config) for _ in range(request.streams)]
             for lane in self._lanes:  # compile and capture now, not in the first timed call
                 with torch.cuda.stream(lane.stream):
@@ -92,10 +92,13 @@ class TensorRtSession(Session):
         self.inspector = summary(layers)
         self._precision_run = precision_of_layers(layers, found.record["key"]["settings"]["tf32"])
 
-    def _runtime_config(self, kernels: Path) -> Any:
-        """For `tensorrt_rtx`: kernels for the exact shape are compiled before it first runs, and kept on disk."""
+    def _runtime_config(self, kernels: Path | None) -> Any:
+        """How contexts are made: on memory of ours; for `tensorrt_rtx`, with kernels kept on disk."""
         trt = self._trt
         config = self._engine.create_runtime_config()
+        config.set_execution_context_allocation_strategy(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        if kernels is None:
+            return config
         # lazily specialised kernels arrive in the background, after a graph has captured the general ones
         config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
         config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED  # captured here, the same way for both libraries
@@ -143,32 +146,40 @@ class TensorRtSession(Session):
 
 
 class _Lane:
-    """One context with its own stream, buffers at fixed addresses and a CUDA graph per batch size.
+    """One stream with buffers at fixed addresses, and for each batch size a CUDA graph with its own context.
 
-    Its methods are called with that stream current.
+    A graph may refer to what its context holds, so no context serves two shapes once it is captured; they share one
+    piece of working memory, since a stream runs one at a time. Methods are called with the stream current.
     """
 
     def __init__(self, session: TensorRtSession, config: Any) -> None:
         torch, size = session._torch, session.request.batch_size
-        self._session, self._torch, self._device = session, torch, session._device
-        engine = session._engine
-        self.context = engine.create_execution_context(config) if config else engine.create_execution_context()
-        if self.context is None:
-            raise SkytriggerError(f"no execution context: {session._reason()}")
-        self.stream = torch.cuda.Stream(self._device)
+        self._session, self._torch, self._config = session, torch, config
+        device = session._device
+        self.stream = torch.cuda.Stream(device)
         image, classes = session._shape, len(session.card.classes)
-        self._tiles = torch.empty((size, *image), dtype=torch.float32, device=self._device)
-        self._logits = torch.empty((size, classes), dtype=torch.float32, device=self._device)
+        self._tiles = torch.empty((size, *image), dtype=torch.float32, device=device)
+        self._logits = torch.empty((size, classes), dtype=torch.float32, device=device)
+        self._memory_bytes = max(1, session._engine.device_memory_size_v2)
+        self._memory = torch.empty(self._memory_bytes, dtype=torch.uint8, device=device)
         # page-locked: the copies run on the stream, without a bounce through the driver's own buffer
         self._tiles_host = torch.empty((size, *image), dtype=torch.float32, pin_memory=True)
         self._logits_host = torch.empty((size, classes), dtype=torch.float32, pin_memory=True)
         self._tiles.zero_()
-        torch.cuda.synchronize(self._device)  # the buffers were made on another stream
-        self.context.set_tensor_address(INPUT, self._tiles.data_ptr())
-        self.context.set_tensor_address(OUTPUT, self._logits.data_ptr())
-        self._count = 0
+        torch.cuda.synchronize(device)  # the buffers were made on another stream
+        self._plain = self._context()  # for shapes that are not captured
+        self._contexts: list[Any] = []  # of the graphs, kept alive
         self.graphs: dict[int, Any] = {}
         self._not_captured: set[int] = set()
+
+    def _context(self) -> Any:
+        context = self._session._engine.create_execution_context(self._config)
+        if context is None:
+            raise SkytriggerError(f"no execution context: {self._session._reason()}")
+        context.set_device_memory(self._memory.data_ptr(), self._memory_bytes)
+        context.set_tensor_address(INPUT, self._tiles.data_ptr())
+        context.set_tensor_address(OUTPUT, self._logits.data_ptr())
+        return context
 
     def upload(self, tiles: NDArray[np.float32]) -> None:
         """Tiles into the fixed device buffer: graphs read it, so each replay sees fresh input."""
@@ -189,30 +200,32 @@ class _Lane:
             self.prepare(count)
         graph = self.graphs.get(count)
         if graph is None:
-            self._execute(count)
+            self._execute(self._plain, count)
         else:
             graph.replay()
 
     def prepare(self, count: int) -> None:
         """Run once, so that all is allocated and compiled, then capture the shape."""
-        self._execute(count)
+        if len(self.graphs) >= MAX_GRAPHS:
+            self._not_captured.add(count)
+            return
+        context = self._context()
+        self._execute(context, count)
         self.stream.synchronize()
-        capturable = getattr(self.context, "is_stream_capturable", None)
-        if len(self.graphs) >= MAX_GRAPHS or (capturable and not capturable(self.stream.cuda_stream)):
+        capturable = getattr(context, "is_stream_capturable", None)  # tensorrt_rtx alone can tell
+        if capturable is not None and not capturable(self.stream.cuda_stream):
             self._not_captured.add(count)
             return
         graph = self._torch.cuda.CUDAGraph()
         with _capture_lock, self._torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-            self._execute(count)
+            self._execute(context, count)
+        self._contexts.append(context)
         self.graphs[count] = graph
 
-    def _execute(self, count: int) -> None:
-        if count != self._count:
-            image = tuple(self._tiles.shape[1:])
-            if not self.context.set_input_shape(INPUT, (count, *image)):
-                raise SkytriggerError(f"the engine refuses a batch of {count}: {self._session._reason()}")
-            self._count = count
-        if not self.context.execute_async_v3(self.stream.cuda_stream):
+    def _execute(self, context: Any, count: int) -> None:
+        if not context.set_input_shape(INPUT, (count, *self._tiles.shape[1:])):
+            raise SkytriggerError(f"the engine refuses a batch of {count}: {self._session._reason()}")
+        if not context.execute_async_v3(self.stream.cuda_stream):
             raise SkytriggerError(f"the engine failed: {self._session._reason()}")
 
 
