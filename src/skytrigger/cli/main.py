@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "a trained run as an ONNX model file, parity proven",
     "bench": "time (and energy) of model files on runtimes",
     "compare": "two runs, predictions or records: is the difference real?",
+    "optimize": "the fastest network and engine above an accuracy floor",
     "study": "a matrix of cells: train, evaluate, export, measure, report",
     "report": "report.html and report.md of a study folder",
     "clue": "density clustering of calorimeter hits",

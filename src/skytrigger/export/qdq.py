@@ -233,9 +233,7 @@ class _Writer:
         self.nodes.append(helper.make_node("DequantizeLinear", [f"{name}/q", *args], [f"{name}/d"], name=f"{name}/D"))
         return f"{name}/d"
 
-    def standardised(
-        self, name: str, scale: Scale, mean: NDArray[np.float64], std: NDArray[np.float64]
-    ) -> str:
+    def standardised(self, name: str, scale: Scale, mean: NDArray[np.float64], std: NDArray[np.float64]) -> str:
         """The input quantised per channel with its standardisation, read back on the standardised scale."""
         from onnx import helper
 
@@ -246,9 +244,7 @@ class _Writer:
         self.nodes.append(helper.make_node("DequantizeLinear", [f"{name}/q", *args], [f"{name}/d"], name=f"{name}/D"))
         return f"{name}/d"
 
-    def product(
-        self, copy: Any, node: Any, source: Scale, limit: int, steps: NDArray[np.float32] | None
-    ) -> None:
+    def product(self, copy: Any, node: Any, source: Scale, limit: int, steps: NDArray[np.float32] | None) -> None:
         """int8 weights per output channel and an int32 bias for a product."""
         from onnx import helper
 

@@ -62,10 +62,10 @@ def _ceilings(jobs: Sequence[Job], options: Options) -> list[Ceilings]:
 
 
 def _groups(jobs: Sequence[Job], options: Options) -> list[list[Job]]:
-    """Cells that are compared with each other: those of equal batch size, `together` at a time, spread evenly."""
+    """Cells that are compared with each other: those of as many images a call, `together` at a time, spread evenly."""
     groups = []
-    for size in dict.fromkeys(job.batch_size for job in jobs):
-        same = [job for job in jobs if job.batch_size == size]
+    for size in dict.fromkeys(job.batch_size * job.streams for job in jobs):
+        same = [job for job in jobs if job.batch_size * job.streams == size]
         parts = -(-len(same) // options.together)
         groups += [same[i * len(same) // parts : (i + 1) * len(same) // parts] for i in range(parts)]
     return groups

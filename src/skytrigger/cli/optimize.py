@@ -1,0 +1,162 @@
+"""skytrigger optimize"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skytrigger.cli.outcome import Outcome
+
+if TYPE_CHECKING:
+    from skytrigger.optimize.settings import Problem, Settings
+
+RUNTIMES = ("onnxruntime", "openvino")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    from skytrigger.cli.data_options import add_data_arguments
+
+    parser.add_argument("run", metavar="RUN", help="run folder of the trained network that is to be replaced")
+    parser.add_argument("--max-drop", type=float, required=True, metavar="POINTS", help="accuracy (AUC x 100) to lose")
+    parser.add_argument("--out", required=True, help="folder; an interrupted search there goes on")
+    add_data_arguments(parser, split=False, seed=False)
+    parser.add_argument("--split-lists", nargs="+", metavar="FILE", help="the lists that RUN was trained with")
+    parser.add_argument("--metric", choices=("accuracy", "auc"), help="default: auc for doublet filters, else accuracy")
+    parser.add_argument("--effort", default="normal", help="quick, normal or thorough: minutes, half an hour, hours")
+    parser.add_argument("--strict", action="store_true", help="choose only what validation data establish")
+    parser.add_argument("--batch-size", type=int, default=64, help="images in flight when timed (default 64)")
+    parser.add_argument("--runtime", help=f"NAME[,NAME] (default: those installed of {','.join(RUNTIMES)})")
+    parser.add_argument("--precision", default="fp32,int8", help="fp32,int8,bf16,fp16 (default fp32,int8)")
+    parser.add_argument("--threads", help="1,2: threads of a stream to try (default: 1 and all cores)")
+    parser.add_argument("--streams", help="1,2: batches side by side to try (default: 1 and all cores)")
+    parser.add_argument(
+        "--bands-candidates", nargs="+", metavar="auto|none|rgb|B02,...", default=["auto"],
+        help="channel subsets to try beside all of the network's (default: ranked on the training part)",
+    )  # fmt: skip
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, gpu or npu (OpenVINO's names)")
+    parser.add_argument("--energy-seconds", type=float, default=0.0, help="power window of each engine in the last run")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    from skytrigger.core.progress import track
+    from skytrigger.optimize.optimise import optimise, total_cost
+    from skytrigger.report.optimize_page import write_page
+    from skytrigger.study.optimising import BenchMeasure, paired_ratio
+
+    settings = _settings(args)
+    problem = _problem(args)
+    with track("optimize", total_cost(settings)) as advance:
+        threads = max(settings.threads)
+        found = optimise(problem, settings, args.out, BenchMeasure(advance), paired_ratio, threads=threads,
+                         advance=advance)  # fmt: skip
+    pages = write_page(args.out)
+    return Outcome({**found, "out": str(args.out)}, describe(found, pages), exit_code=failed(found))
+
+
+def failed(found: dict[str, Any]) -> int:
+    """1 where the test part contradicts the choice."""
+    return int(found["test"]["verdict"] == "below")
+
+
+def describe(found: dict[str, Any], pages: list[Path]) -> str:
+    """The choice in a few lines."""
+    winner, given = found["winner"], found["given"]
+    metric = found["problem"]["metric"]
+    lines = [
+        f"{winner['name']}: {winner['ms_per_image']['estimate']:.4f} ms/image, {winner['bytes'] / 1000:.0f} kB, "
+        f"{winner['runtime']} {winner['precision']}; validation {metric} {100 * winner[metric]['estimate']:.2f} "
+        f"(given network {100 * given[metric]['estimate']:.2f})",
+        f"validation: {winner['sentence']}",
+        f"test: {found['test']['sentence']}",
+    ]
+    for row in found["ratios"]:
+        times = row["times"]
+        span = f" ({times['low']:.1f} to {times['high']:.1f})" if times["low"] is not None else ""
+        lines.append(f"{times['estimate']:.1f} times faster{span} than {row['against']} [{row['run']}]")
+    return "\n".join([*lines, f"report: {pages[0]}"])
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    from skytrigger.core.errors import InputError
+    from skytrigger.core.extras import find
+    from skytrigger.measure.host import cores_in_mask
+    from skytrigger.optimize.settings import Settings
+    from skytrigger.runtimes.open import RUNTIMES as known
+
+    cores = cores_in_mask()
+    names = tuple(args.runtime.split(",")) if args.runtime else tuple(r for r in RUNTIMES if find(r) is not None)
+    for name in names:
+        if name not in known:
+            raise InputError(f"no runtime called {name!r}", expected=", ".join(known))
+    threads = _numbers(args.threads, "--threads") or tuple(sorted({1, cores}))
+    if max(threads) > cores:
+        raise InputError(f"--threads {max(threads)}", expected=f"at most {cores}, the cores of this mask")
+    return Settings(
+        max_drop=args.max_drop, effort=args.effort, strict=args.strict, batch_size=args.batch_size, threads=threads,
+        streams=_numbers(args.streams, "--streams") or tuple(sorted({1, max(threads)})), runtimes=names,
+        precisions=tuple(args.precision.split(",")), device=args.device, bands=_bands(args), seed=args.seed,
+        augment=not _is_filter(args), energy_seconds=args.energy_seconds,
+    )  # fmt: skip
+
+
+def _numbers(text: str | None, option: str) -> tuple[int, ...]:
+    from skytrigger.core.errors import InputError
+
+    if text is None:
+        return ()
+    words = text.split(",")
+    if not all(w.strip().isdecimal() and int(w) > 0 for w in words):
+        raise InputError(f"{option} {text!r}", expected="whole numbers over 0, separated by commas")
+    return tuple(sorted({int(w) for w in words}))
+
+
+def _bands(args: argparse.Namespace) -> tuple[tuple[str, ...], ...] | None:
+    from skytrigger.core.errors import InputError
+    from skytrigger.eo.bands import RGB
+    from skytrigger.learn.run_folder import RunFolder
+
+    words = args.bands_candidates
+    if words == ["auto"]:
+        return None
+    channels = RunFolder(Path(args.run)).card().channels
+    found = []
+    for word in words:
+        if word in ("none", "all"):
+            continue
+        names = tuple(RGB) if word == "rgb" else tuple(word.split(","))
+        if missing := [n for n in names if n not in channels]:
+            raise InputError(f"--bands-candidates {word}: {missing} not in the network", expected=", ".join(channels))
+        found.append(tuple(c for c in channels if c in names))
+    return tuple(dict.fromkeys(found))
+
+
+def _is_filter(args: argparse.Namespace) -> bool:
+    from skytrigger.hep.doublets.networks import NETWORKS
+    from skytrigger.learn.run_folder import RunFolder
+
+    return RunFolder(Path(args.run)).card().name in NETWORKS
+
+
+def _problem(args: argparse.Namespace) -> Problem:
+    from skytrigger.cli.data_options import load_data
+    from skytrigger.core.split import split_again
+    from skytrigger.learn.evaluate import align
+    from skytrigger.learn.run_folder import RunFolder
+    from skytrigger.optimize.metric import ACCURACY
+    from skytrigger.optimize.settings import Problem
+    from skytrigger.study.models import build
+
+    if _is_filter(args):
+        from skytrigger.hep.doublets.optimising import filter_problem
+
+        return filter_problem(args.run, args.data, args.metric or "auc")
+    run = Path(args.run)
+    card = RunFolder(run).card()
+    if args.metric == "auc":
+        from skytrigger.core.errors import InputError
+
+        raise InputError("--metric auc", expected="a doublet filter; networks for tiles are judged by accuracy")
+    dataset = align(load_data(args), card)
+    return Problem(run, build, dataset, split_again(dataset, card.split, args.split_lists), ACCURACY)

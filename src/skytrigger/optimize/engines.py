@@ -1,0 +1,163 @@
+"""Model files on the table, the engines they can run on, and how an engine is judged."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from skytrigger.core.dataset import Dataset
+from skytrigger.core.errors import SkytriggerError, UnavailableError
+from skytrigger.learn.evaluate import predictions_of_call
+from skytrigger.measure.records import Record
+from skytrigger.optimize.floor import Verdict, judge
+from skytrigger.optimize.metric import Logits
+from skytrigger.optimize.settings import Problem, Settings
+from skytrigger.runtimes.model_file import read_model
+from skytrigger.runtimes.open import AUTOCAST, open_session
+
+JUDGED_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A model file on a runtime: what is timed."""
+
+    model: str
+    runtime: str
+    precision: str
+    batch_size: int = 1
+    threads: int = 1
+    streams: int = 1
+    device: str = "cpu"
+
+    @property
+    def label(self) -> str:
+        """What it is, without the model."""
+        streams = f" x{self.streams}" if self.streams > 1 else ""
+        return f"{self.runtime} {self.precision}, {self.threads} threads{streams}"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model file on the table: the given network or a candidate, in one precision."""
+
+    name: str
+    file: Path
+    precision: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Measure(Protocol):
+    """Times engines side by side in counterbalanced blocks, each in a process of its own.
+
+    Returns the record of each engine that ran, and why the others did not.
+    """
+
+    def __call__(
+        self,
+        engines: Sequence[Engine],
+        *,
+        seconds: float,
+        control: bool,
+        energy_seconds: float,
+        dataset: Dataset,
+        rows: Any,
+    ) -> tuple[dict[Engine, Record], dict[Engine, str]]: ...
+
+
+class Ratio(Protocol):
+    """Paired time of `second` over `first`, of one run: ``ratio`` (an interval), ``verdict``, ``reasons``."""
+
+    def __call__(self, first: Record, second: Record) -> dict[str, Any]: ...
+
+
+def layouts(settings: Settings) -> list[tuple[int, int]]:
+    """(threads, streams) pairs to try: no more threads in all than the largest `threads` asked for.
+
+    Streams share the batch between them, so that every layout has as many images in flight.
+    """
+    most = max(settings.threads)
+    pairs = itertools.product(settings.threads, settings.streams)
+    return [(t, s) for t, s in pairs if t * s <= most and settings.batch_size % s == 0] or [(most, 1)]
+
+
+def precisions_of(made: Made, settings: Settings) -> list[str]:
+    """Precisions in which a file can be asked for: its own, and those that an engine makes of float32."""
+    asked = [made.precision] if made.precision in settings.precisions or made.name == "given" else []
+    if made.precision == "fp32":
+        asked += [p for p in settings.precisions if p in AUTOCAST]
+    return asked
+
+
+def logits_of(file: Path, runtime: str, precision: str, problem: Problem, part: str, device: str = "cpu") -> Logits:
+    """A model file's answers on a part of the split, by the engine itself.
+
+    Raises
+    ------
+    UnavailableError
+        This machine or runtime cannot run it in that precision.
+    """
+    model = read_model(file)
+    session = open_session(model, runtime, precision, JUDGED_BATCH, threads=1, device=device)
+    try:
+        index = problem.split.part(part)
+        return predictions_of_call(session.run, model.card, problem.dataset, index, JUDGED_BATCH).logits
+    finally:
+        session.close()
+
+
+@dataclass
+class Judge:
+    """The floor, with the given network's answers on validation images."""
+
+    problem: Problem
+    settings: Settings
+    given: Logits
+
+    def verdict(self, logits: Logits) -> Verdict:
+        """Of a candidate's validation logits."""
+        rows = self.problem.split.val
+        return judge(self.problem.metric, self.given, logits, self.problem.dataset.y[rows], rows, self.settings.margin)
+
+    def accepts(self, logits: Logits) -> bool:
+        """Whether it may be chosen."""
+        return self.verdict(logits).accepted(self.settings.strict)
+
+    def facts(self, logits: Logits) -> dict[str, Any]:
+        """The metric with its interval and the verdict, for JSON."""
+        rows = self.problem.split.val
+        value = self.problem.metric.value(logits, self.problem.dataset.y[rows], rows)
+        verdict = self.verdict(logits)
+        return {
+            self.problem.metric.name: value.to_json(),
+            **verdict.to_json(),
+            "accepted": verdict.accepted(self.settings.strict),
+            "sentence": verdict.sentence(),
+        }
+
+    def engine(self, made: Made, runtime: str, precision: str) -> dict[str, Any]:
+        """`facts` of a file on an engine, or why it does not run there."""
+        try:
+            logits = logits_of(made.file, runtime, precision, self.problem, "val", self.settings.device)
+        except UnavailableError as error:
+            return {"unavailable": error.problem}
+        except SkytriggerError as error:
+            return {"unavailable": str(error)}
+        if not np.isfinite(logits).all():
+            return {"unavailable": "its answers are not finite"}
+        return self.facts(logits)
+
+
+def as_json(engine: Engine, root: Path) -> dict[str, Any]:
+    """An engine with its model's path relative to the search's folder."""
+    return {**asdict(engine), "model": str(Path(engine.model).relative_to(root))}
+
+
+def from_json(raw: Mapping[str, Any], root: Path) -> Engine:
+    """Back from `as_json`."""
+    return Engine(**{**raw, "model": str(root / raw["model"])})
