@@ -276,6 +276,14 @@ def test_the_command_gives_the_same_spec(change: dict[str, object]) -> None:
         assert value in found
 
 
+def test_an_older_spec_without_later_entries_has_its_command() -> None:
+    spec = json.loads(json.dumps(load_spec("eurosat", data=("a.zip",)).to_json()))
+    del spec["recipe_of_model"]
+    for measure in spec["measure"]:
+        del measure["ceilings"], measure["energy_seconds"]
+    assert command(spec) == "skytrigger study eurosat --data a.zip --out runs/eurosat"
+
+
 def test_a_spec_of_its_own_comes_back_from_toml(tmp_path: Path) -> None:
     spec = json.loads(json.dumps(load_spec("quick").to_json()))
     spec["recipe"]["learning_rate"] = 0.005

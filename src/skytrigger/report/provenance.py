@@ -13,7 +13,7 @@ from skytrigger.measure.host import host_label
 from skytrigger.measure.records import Record
 from skytrigger.report.content import Block, Code, Prose, Section, Table, Value, compact_bytes, number, words
 from skytrigger.report.study_folder import StudyFolder
-from skytrigger.study.spec import PRESETS, Measure, load_spec
+from skytrigger.study.spec import PRESETS, Measure, Spec, load_spec
 
 HIDDEN = ("store", "path", "paths", "files", "folder")  # entries of a data source that tell where a user keeps files
 
@@ -60,7 +60,7 @@ def records_data_section(records: Sequence[Record], studies: Sequence[StudyFolde
     rows: dict[str, list[Value]] = {}
     for r in records:
         facts = r.extra.get("data")
-        if isinstance(facts, dict) and id(r) not in own:
+        if isinstance(facts, dict) and "images" in facts and id(r) not in own:
             kind = "generated (synthetic)" if is_synthetic(r) else str(facts.get("kind") or "unknown")
             counts = [number(facts.get(k), "{:,d}") for k in ("images", "channels", "classes", "train", "val", "test")]
             hashed = str(r.what.get("data_hash"))
@@ -170,7 +170,8 @@ def reproduce_section(study: StudyFolder) -> Section:
 def command(spec: dict[str, Any]) -> str | None:
     """The command line that makes exactly this spec from a preset, or None where there is none."""
     measure = [{**asdict(Measure()), **m} for m in spec.get("measure") or [] if isinstance(m, dict)]
-    spec = {**spec, "measure": json.loads(json.dumps(measure))}  # a study of before an entry came has its default
+    # a study from before an entry came has that entry's default
+    spec = json.loads(json.dumps({**Spec("", ()).to_json(), **spec, "measure": measure}))
     for name in PRESETS:
         options, changes = _changes(name, spec)
         try:
