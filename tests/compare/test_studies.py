@@ -15,6 +15,7 @@ from skytrigger.measure.meters.protocol import MeterFacts, Reading
 from skytrigger.measure.meters.replay import ReplayMeter
 from skytrigger.measure.origin import read_origin
 from skytrigger.measure.records import read
+from skytrigger.measure.roofline import measure_ceilings
 from skytrigger.measure.summary import energy_summary, roofline_of, training_summary
 from skytrigger.study import batch_size, power
 from skytrigger.study.batch_size import BatchSizeOptions
@@ -25,6 +26,15 @@ import tiny
 
 pytest.importorskip("torch")
 SMALL: dict[str, Any] = {"model": "1lessconv", "threads": 1, "seconds": 0.02}
+
+
+@pytest.fixture(autouse=True)
+def small_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ceilings of a small matrix in this process: a child that imports torch takes seconds."""
+    monkeypatch.setattr(
+        "skytrigger.study.bench.in_own_process",
+        lambda threads, device: measure_ceilings(threads, device, matrix=64, copy_bytes=1 << 20, rounds=2),
+    )
 
 
 def trace(watts: float, seconds: float = 10.0) -> list[Reading]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import tiny
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import read_json
 from skytrigger.learn.run_folder import RunFolder
+from skytrigger.measure.roofline import measure_ceilings
 from skytrigger.study import runner
 from skytrigger.study.cells import plan
 from skytrigger.study.runner import run_study
@@ -36,6 +38,7 @@ import os, signal, sys
 sys.path.insert(0, {tests!r}); sys.path.insert(0, {here!r})
 import tiny
 from test_study import SPEC
+from skytrigger.measure.roofline import measure_ceilings
 from skytrigger.study import runner
 real = runner.WORK[{kind!r}]
 def dying(study, cell, tick):
@@ -53,7 +56,10 @@ runner.run_study(SPEC, tiny.dataset(), tiny.split(), {out!r}, only=("train", "ev
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("study")
-    cells = run_study(SPEC, tiny.dataset(), tiny.split(), out)
+    with pytest.MonkeyPatch.context() as patch:  # a child that imports torch for the ceilings takes seconds
+        small = partial(measure_ceilings, matrix=64, copy_bytes=1 << 20, rounds=2)
+        patch.setattr("skytrigger.study.bench.in_own_process", small)
+        cells = run_study(SPEC, tiny.dataset(), tiny.split(), out)
     assert [(c.kind, c.label, c.error) for c in cells if c.status != "done"] == []
     return out
 
