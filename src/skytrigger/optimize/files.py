@@ -18,6 +18,7 @@ from skytrigger.export.qdq import PRODUCTS, REDUCED_LIMIT, WEIGHT_LIMIT, Ranges,
 from skytrigger.export.quantise import calibration_facts, stratified, write_int8
 from skytrigger.measure.host import host_facts
 from skytrigger.optimize.engines import Judge, Made, logits_of
+from skytrigger.optimize.qat import fine_tune
 from skytrigger.optimize.training import Trainer
 from skytrigger.runtimes.model_file import read_model
 from skytrigger.runtimes.open import open_session
@@ -75,7 +76,7 @@ def int8_file(trainer: Trainer, judge: Judge, run: Path, name: str) -> tuple[Mad
     """INT8 of a trained network, and how it came about.
 
     All calibration methods are tried; the best on validation images stays. If it is not accepted, the layers whose
-    rounding costs most are left in float32, one after the other.
+    rounding costs most are left in float32, one after the other; if that fails too, the network is tuned under rounding.
     """
     source = float_files(trainer, run, name)[0].file.parent / "whole.onnx"
     rows = calibration_rows(trainer)
@@ -100,6 +101,17 @@ def int8_file(trainer: Trainer, judge: Judge, run: Path, name: str) -> tuple[Mad
             value = facts[trainer.problem.metric.name]["estimate"]
             return {"file": out.name, "method": method, "float_nodes": list(floats), "value": value, **facts}
 
+        def aware(method: str) -> dict[str, Any]:
+            tuned, scales = fine_tune(trainer, model, whole.card, ranges[method], weight_limit())
+            out = folder / "aware.onnx"
+            facts = calibration_facts(method, ids, quantisation_aware=True)
+            write_int8(tuned, whole.card, out, facts, ranges=ranges[method], limit=weight_limit(), scales=scales,
+                       merge_input=True)  # fmt: skip
+            facts = judge.facts(logits_of(out, "onnxruntime", "int8", trainer.problem, "val"))
+            value = facts[trainer.problem.metric.name]["estimate"]
+            return {"file": out.name, "method": f"{method}, quantisation-aware", "float_nodes": [], "value": value,
+                    **facts}  # fmt: skip
+
         log = [tried(method, ()) for method in METHODS]
         best = max(log, key=lambda t: t["value"])
         reached = judge.accepts(logits_of(source.parent / "fp32.onnx", "onnxruntime", "fp32", trainer.problem, "val"))
@@ -110,6 +122,9 @@ def int8_file(trainer: Trainer, judge: Judge, run: Path, name: str) -> tuple[Mad
                 if log[-1]["accepted"]:
                     break
             best = max(log, key=lambda t: (t["accepted"], t["value"]))
+            if not best["accepted"]:
+                log.append(aware(best["method"]))
+                best = max(log, key=lambda t: (t["accepted"], t["value"]))
         return {"folder": folder.name, "file": best["file"], "best": best, "tried": log, "float_reached": reached}
 
     key = {"run": run.name, "ids": calibration_facts("", ids)["ids_sha256"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from skytrigger.learn.run_folder import RunFolder
 from skytrigger.measure.host import host_facts
 from skytrigger.measure.operations import count_work
 from skytrigger.measure.records import Record
+from skytrigger.optimize.candidates import Candidate
 from skytrigger.optimize.engines import Engine, Judge, Made, Measure, Ratio, logits_of
 from skytrigger.optimize.files import float_files, int8_file
 from skytrigger.optimize.floor import confirm_once, judge as judge_floor
+from skytrigger.optimize.prune import pruned
 from skytrigger.optimize.search import Timed, finalists
 from skytrigger.optimize.settings import Problem, Settings
 from skytrigger.optimize.store import Store
@@ -159,17 +161,34 @@ def given_file(trainer: Trainer) -> Made:
 
 
 def candidates_table(trainer: Trainer, judge: Judge, last: Sequence[Timed]) -> tuple[list[Made], dict[str, Any]]:
-    """Files of the finalists in every precision asked for."""
+    """Files of the finalists and of what pruning leaves of them, in every precision asked for."""
     table: list[Made] = []
     history: dict[str, Any] = {}
-    for one in last:
-        if one.run is None:
-            raise SkytriggerError(f"{one.candidate.name} was not trained")
-        table += float_files(trainer, one.run, one.candidate.name)
+    for candidate, run in [*((t.candidate, t.run) for t in last), *prunings(trainer, last)]:
+        if run is None:
+            raise SkytriggerError(f"{candidate.name} was not trained")
+        facts = {"multiply_adds": candidate.multiply_adds, "parameters": candidate.parameters,
+                 "channels": list(candidate.channels), "origin": candidate.origin}  # fmt: skip
+        made = float_files(trainer, run, candidate.name)
         if "int8" in trainer.settings.precisions:
-            made, history[one.candidate.name] = int8_file(trainer, judge, one.run, one.candidate.name)
-            table.append(made)
+            eighth, history[candidate.name] = int8_file(trainer, judge, run, candidate.name)
+            made.append(eighth)
+        table += [replace(m, facts={**m.facts, **facts}) for m in made]
     return table, history
+
+
+def prunings(trainer: Trainer, last: Sequence[Timed]) -> list[tuple[Candidate, Path]]:
+    """Of the finalists the most accurate and, where there is one, the fastest above the floor, with fewer channels."""
+    best = max(last, key=lambda t: (t.value, -t.ms_per_image))
+    above = sorted((t for t in last if t.accepted), key=lambda t: t.ms_per_image)
+    found: dict[str, tuple[Candidate, Path]] = {}
+    for base in {t.candidate.name: t for t in [best, *above[:1]]}.values():
+        for share in trainer.settings.cost.prunings:
+            smaller = pruned(trainer, base.candidate, base.run, share) if base.run else None
+            if smaller is not None:
+                origin = f"pruned to {share:.0%} from {base.candidate.name}"
+                found.setdefault(smaller[0].name, (replace(smaller[0], origin=origin), smaller[1]))
+    return list(found.values())
 
 
 def choose(
@@ -225,12 +244,14 @@ def engine_rows(
     final: dict[Engine, Record],
 ) -> list[dict[str, Any]]:
     """A row for each judged engine and layout: verdict, file, and times where it was timed."""
+    keep = ("multiply_adds", "parameters", "channels", "origin", "method", "float_nodes")
     made = {str(m.file.relative_to(folder)): m for m in [given, *table]}
     rows = []
     for verdict in verdicts:
         file = folder / verdict["file"]
         own = {**verdict, "file": f"candidates/{made[verdict['file']].name}_{made[verdict['file']].precision}.onnx",
-               "bytes": file.stat().st_size}  # fmt: skip
+               "bytes": file.stat().st_size,
+               **{k: v for k, v in made[verdict["file"]].facts.items() if k in keep}}  # fmt: skip
         engines = [e for e in {**coarse, **final} if Path(e.model) == file
                    and (e.runtime, e.precision) == (verdict["runtime"], verdict["precision"])]  # fmt: skip
         for engine in engines:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,7 @@ class Trainer:
                     f"validation {100 * line['val_accuracy']:.1f} %",
                 ),
                 keep_checkpoint=False,
-                teacher=self._teacher(),
+                teacher=self.given_teacher(),
                 start=start,
                 channels=candidate.channels,
             )
@@ -100,12 +100,8 @@ class Trainer:
         """The trained network and its card."""
         return RunFolder(run).load(self.problem.build)
 
-    def _teacher(self) -> Teacher:
+    def given_teacher(self) -> Teacher:
+        """The given network, loaded once."""
         if self.teacher is None:
             self.teacher = Teacher([self.problem.run], self.problem.build)
         return self.teacher
-
-
-def with_channels(candidate: Candidate, channels: Sequence[str]) -> Candidate:
-    """The same network for other channels; costs unknown until counted."""
-    return replace(candidate, channels=tuple(channels), multiply_adds=0, parameters=0)

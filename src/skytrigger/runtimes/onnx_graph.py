@@ -27,7 +27,7 @@ def module_of(model: onnx.ModelProto) -> nn.Module:
         An operator that is not in the table below.
     """
     torch = require("torch", why="runtime torch")
-    operators = _operators(torch)
+    operators = operator_table(torch)
     unknown = sorted({n.op_type for n in model.graph.node} - operators.keys())
     if unknown:
         raise UnavailableError(f"runtime torch cannot run the operators {unknown}", remedy="--runtime onnxruntime")
@@ -65,7 +65,7 @@ def module_of(model: onnx.ModelProto) -> nn.Module:
     return module
 
 
-def _operators(torch: Any) -> dict[str, Apply]:
+def operator_table(torch: Any) -> dict[str, Apply]:
     """ONNX operator -> function of (attributes, *inputs); one line each where it can be one."""
     f = torch.nn.functional
     dtypes = {1: torch.float32, 10: torch.float16, 16: torch.bfloat16, 7: torch.int64, 6: torch.int32}

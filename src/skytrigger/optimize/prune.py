@@ -1,0 +1,158 @@
+"""Structured pruning: a student with fewer channels in every stage and block, its weights copied from a trained one.
+
+Channels are ranked by what they hand on: the size of their batch normalisation's scale and shift (a channel with both
+zero is silent) times that of the weights that read them (Liu et al. 2017, "Learning efficient convolutional networks
+through network slimming", with the readers' norm added).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skytrigger.core.extras import require
+from skytrigger.learn.run_folder import save_tensors
+from skytrigger.optimize.candidates import Candidate, counted
+from skytrigger.optimize.training import Trainer
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MULTIPLE = 8  # vector units take channels in eights: a width between costs as much as the next
+Index = NDArray[np.int64]
+
+
+def narrowed(width: int, share: float) -> int:
+    """`share` of a width, in multiples of eight where it is one, at least one channel."""
+    step = MULTIPLE if width % MULTIPLE == 0 and width > MULTIPLE else 1
+    return max(step, int(width * share / step + 0.5) * step)
+
+
+def prune(network: nn.Module, options: dict[str, Any], share: float) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Options and weights of the student that keeps about `share` of the channels.
+
+    Parameters
+    ----------
+    network
+        A trained `students.build` network with these `options`.
+    """
+    return _Pruning(network, options, share).run()
+
+
+class _Pruning:
+    """Walks the student's layers, carrying which channels of the stage are kept."""
+
+    def __init__(self, network: nn.Module, options: dict[str, Any], share: float) -> None:
+        self.layers = list(network.children())
+        self.state = network.state_dict()
+        self.share = share
+        torch = require("torch", why="pruning")
+        self.convolution, self.linear = torch.nn.Conv2d, torch.nn.Linear
+        block = options.get("block", "plain")
+        widths = list(options["widths"])
+        inner = list(options.get("inner") or [w * (2 if block == "dw" else 1) for w in widths])
+        self.options = {**options, "widths": [narrowed(w, share) for w in widths],
+                        "inner": [narrowed(w, share) for w in inner]}  # fmt: skip
+        self.mixed = options.get("stem") == "mix"
+        self.depthwise = block == "dw"
+        self.stages = self._stages()
+        self.kept = [
+            _largest(self._trunk_scores(stage), count)
+            for stage, count in zip(self.stages, self.options["widths"], strict=True)
+        ]
+
+    def run(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Slice every tensor."""
+        out: dict[str, Tensor] = {}
+        if self.mixed:
+            out |= {k: v for k, v in self.state.items() if k.split(".")[0] in ("0", "1")}
+        before: Index | None = None
+        for number, (places, kept) in enumerate(zip(self.stages, self.kept, strict=True)):
+            first = places[0]
+            self._convolution(out, f"{first}", kept, before)
+            self._norm(out, f"{first + 1}", kept)
+            for place in places[1:]:
+                self._block(out, f"{place}.branch", kept, self.options["inner"][number])
+            before = kept
+        head = f"{len(self.layers) - 1}"
+        out[f"{head}.weight"] = self.state[f"{head}.weight"][:, before].clone()
+        out[f"{head}.bias"] = self.state[f"{head}.bias"].clone()
+        return self.options, out
+
+    def _stages(self) -> list[list[int]]:
+        """For each stage the places of its first convolution and of its blocks."""
+        stages: list[list[int]] = []
+        for place, layer in enumerate(self.layers):
+            if isinstance(layer, self.convolution):
+                if not (self.mixed and place == 0):
+                    stages.append([place])
+            elif hasattr(layer, "branch"):
+                stages[-1].append(place)
+        return stages
+
+    def _trunk_scores(self, places: Sequence[int]) -> NDArray[np.float64]:
+        """Of each channel that the stage's blocks add to."""
+        last = 7 if self.depthwise else 4
+        size = self._norm_size(f"{places[0] + 1}")
+        for place in places[1:]:
+            size = size + self._norm_size(f"{place}.branch.{last}")
+        stage = next(i for i, p in enumerate(self.stages) if p == places)
+        reader = self.stages[stage + 1][0] if stage + 1 < len(self.stages) else len(self.layers) - 1
+        return size * self._read_size(f"{reader}")
+
+    def _block(self, out: dict[str, Tensor], name: str, kept: Index, count: int) -> None:
+        a, b = (3, 6) if self.depthwise else (0, 3)
+        inner = _largest(self._norm_size(f"{name}.{a + 1}") * self._read_size(f"{name}.{b}"), count)
+        if self.depthwise:
+            out[f"{name}.0.weight"] = self.state[f"{name}.0.weight"][kept].clone()
+            self._norm(out, f"{name}.1", kept)
+        self._convolution(out, f"{name}.{a}", inner, kept)
+        self._norm(out, f"{name}.{a + 1}", inner)
+        self._convolution(out, f"{name}.{b}", kept, inner)
+        self._norm(out, f"{name}.{b + 1}", kept)
+
+    def _convolution(self, out: dict[str, Tensor], name: str, kept: Index, source: Index | None) -> None:
+        weight = self.state[f"{name}.weight"][kept]
+        out[f"{name}.weight"] = (weight if source is None else weight[:, source]).clone()
+
+    def _norm(self, out: dict[str, Tensor], name: str, kept: Index) -> None:
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            out[f"{name}.{part}"] = self.state[f"{name}.{part}"][kept].clone()
+        out[f"{name}.num_batches_tracked"] = self.state[f"{name}.num_batches_tracked"].clone()
+
+    def _norm_size(self, name: str) -> NDArray[np.float64]:
+        scale, shift = (self.state[f"{name}.{p}"].double().numpy() for p in ("weight", "bias"))
+        return np.asarray(np.hypot(scale, shift))
+
+    def _read_size(self, name: str) -> NDArray[np.float64]:
+        weight = self.state[f"{name}.weight"].double().numpy()
+        return np.asarray(np.sqrt(np.square(weight).reshape(*weight.shape[:2], -1).sum((0, 2))))
+
+
+def _largest(scores: NDArray[np.float64], count: int) -> Index:
+    """Places of the `count` largest, ascending; the first of equals."""
+    return np.sort(np.argsort(-scores, kind="stable")[:count])
+
+
+def pruned(trainer: Trainer, candidate: Candidate, run: Path, share: float) -> tuple[Candidate, Path] | None:
+    """`candidate` with `share` of its channels, fine-tuned; None where nothing would go."""
+    size = (int(trainer.problem.dataset.x.shape[2]), int(trainer.problem.dataset.x.shape[3]))
+    network, _ = trainer.network(run)
+    options, weights = prune(network, candidate.options, share)
+    if options["widths"] == list(candidate.options["widths"]):
+        return None
+    smaller = counted(options, candidate.channels, size, len(trainer.problem.dataset.classes))
+    if smaller is None:
+        return None
+
+    def make(folder: Path) -> dict[str, Any]:
+        save_tensors(folder / "weights.safetensors", weights, {})
+        return {"folder": folder.name}
+
+    done = trainer.store.once("pruned", {"run": run.name, "share": share}, make)
+    start = trainer.store.folder / "work" / done["folder"]
+    return smaller, trainer.fit(smaller, trainer.settings.cost.tune_epochs, start, tuning=True)
