@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
@@ -73,7 +72,9 @@ def test_folding_changes_nothing(whole: Path, tmp_path: Path) -> None:
     x = tiles()
     exact = run(whole, "fp32", x)
     np.testing.assert_allclose(run(tmp_path / "folded.onnx", "fp32", x), exact, atol=2e-4 * np.abs(exact).max())
-    np.testing.assert_allclose(run(tmp_path / "folded.onnx", "fp32", x, "torch"), exact, atol=2e-4 * np.abs(exact).max())
+    np.testing.assert_allclose(
+        run(tmp_path / "folded.onnx", "fp32", x, "torch"), exact, atol=2e-4 * np.abs(exact).max()
+    )
 
 
 def test_a_batch_normalisation_is_folded(tmp_path: Path) -> None:
@@ -145,8 +146,12 @@ def test_float_layers_stay_float(whole: Path, tmp_path: Path) -> None:
     ids = tuple(map(str, range(16)))
     quantise(whole, tmp_path / "all.onnx", x, ids)
     quantise(whole, tmp_path / "some.onnx", x, ids, exclude=(names[0], names[-1]))
-    left = [sum(t.data_type == onnx.TensorProto.FLOAT and len(t.dims) > 1
-                for t in read_model(tmp_path / f).graph().graph.initializer) for f in ("all.onnx", "some.onnx")]  # fmt: skip
+
+    def floats(name: str) -> int:
+        tensors = read_model(tmp_path / name).graph().graph.initializer
+        return sum(t.data_type == onnx.TensorProto.FLOAT and len(t.dims) > 1 for t in tensors)
+
+    left = [floats("all.onnx"), floats("some.onnx")]
     assert left[1] >= left[0] + 2
     assert read_model(tmp_path / "some.onnx").card.notes["calibration"]["float_nodes"] == [names[0], names[-1]]
 
@@ -164,7 +169,9 @@ def test_the_tuned_network_answers_as_its_file(whole: Path, tmp_path: Path) -> N
     graph = fold(model.graph(), input_too=False)
     ranges = tensor_ranges(graph, quantised_tensors(graph), x, ["percentile"])["percentile"]
     module = fake_quantised(graph, ranges, 127)
-    images = torch.from_numpy((x - np.array(MEAN, np.float32)[:, None, None]) / np.array(STD, np.float32)[:, None, None])
+    images = torch.from_numpy(
+        (x - np.array(MEAN, np.float32)[:, None, None]) / np.array(STD, np.float32)[:, None, None]
+    )
     optimiser = torch.optim.Adam(module.parameters(), lr=1e-3)  # weights and steps move away from where they began
     before = [p.detach().clone() for p in module.parameters()]
     for _ in range(3):

@@ -87,7 +87,8 @@ def quantised_tensors(model: onnx.ModelProto, float_nodes: Collection[str] = ())
 def weight_steps(weight: NDArray[Any], limit: int = WEIGHT_LIMIT) -> NDArray[np.float32]:
     """(out channels,) steps of symmetric int8 weights."""
     largest = np.abs(weight.reshape(len(weight), -1)).max(axis=1)
-    return np.maximum(largest / limit, 1e-10).astype(np.float32)
+    steps: NDArray[np.float32] = np.maximum(largest / limit, 1e-10).astype(np.float32)
+    return steps
 
 
 def input_scales(
@@ -221,7 +222,7 @@ class _Writer:
     def tensors(self) -> dict[str, Any]:
         from onnx import numpy_helper
 
-        return {name: numpy_helper.from_array(np.ascontiguousarray(v), name)
+        return {name: numpy_helper.from_array(np.require(v, requirements="C"), name)
                 for name, v in {**self.constants, **self._new}.items()}  # fmt: skip
 
     def pair(self, name: str, scale: Scale) -> str:

@@ -76,7 +76,8 @@ def int8_file(trainer: Trainer, judge: Judge, run: Path, name: str) -> tuple[Mad
     """INT8 of a trained network, and how it came about.
 
     All calibration methods are tried; the best on validation images stays. If it is not accepted, the layers whose
-    rounding costs most are left in float32, one after the other; if that fails too, the network is tuned under rounding.
+    rounding costs most are left in float32, one after the other; if that fails too, the network is
+    tuned under rounding.
     """
     source = float_files(trainer, run, name)[0].file.parent / "whole.onnx"
     rows = calibration_rows(trainer)

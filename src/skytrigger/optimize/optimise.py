@@ -20,7 +20,8 @@ from skytrigger.measure.records import Record
 from skytrigger.optimize.candidates import Candidate
 from skytrigger.optimize.engines import Engine, Judge, Made, Measure, Ratio, logits_of
 from skytrigger.optimize.files import float_files, int8_file
-from skytrigger.optimize.floor import confirm_once, judge as judge_floor
+from skytrigger.optimize.floor import confirm_once
+from skytrigger.optimize.floor import judge as judge_floor
 from skytrigger.optimize.prune import pruned
 from skytrigger.optimize.search import Timed, finalists
 from skytrigger.optimize.settings import Problem, Settings
@@ -76,10 +77,8 @@ def optimise(
     accepted = [v for v in verdicts if v.get("accepted")]
     coarse, final = fastest(trainer, measure, accepted, given)
     winner, alone = choose(trainer, measure, final, given)
-    chosen = next(
-        v for v in verdicts
-        if folder / v["file"] == Path(winner.model) and (v["runtime"], v["precision"]) == (winner.runtime, winner.precision)
-    )  # fmt: skip
+    own = (str(Path(winner.model).relative_to(folder)), winner.runtime, winner.precision)
+    chosen = next(v for v in verdicts if (v["file"], v["runtime"], v["precision"]) == own)
     best = folder / "best.onnx"
     write_bytes(best, Path(winner.model).read_bytes())
     named = {"name": chosen["name"], "sha256": sha256_file(best), "runtime": winner.runtime,
@@ -99,7 +98,7 @@ def optimise(
         "quantisation": history,
         "engines": engine_rows(folder, verdicts, table, given, coarse, final),
         "winner": {**named, **{k: v for k, v in chosen.items() if k not in ("name", "file")},
-                   "engine": {k: v for k, v in asdict(winner).items() if k != "model"},
+                   "layout": {k: v for k, v in asdict(winner).items() if k != "model"},
                    "bytes": best.stat().st_size, **time_facts(final[winner])},
         "ratios": ratios(ratio, final, alone, winner, given),
         "test": test,

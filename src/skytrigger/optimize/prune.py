@@ -7,6 +7,7 @@ through network slimming", with the readers' norm added).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.extras import require
-from skytrigger.learn.run_folder import save_tensors
+from skytrigger.learn.run_folder import RunFolder, save_tensors
 from skytrigger.optimize.candidates import Candidate, counted
 from skytrigger.optimize.training import Trainer
 
@@ -141,7 +142,7 @@ def _largest(scores: NDArray[np.float64], count: int) -> Index:
 def pruned(trainer: Trainer, candidate: Candidate, run: Path, share: float) -> tuple[Candidate, Path] | None:
     """`candidate` with `share` of its channels, fine-tuned; None where nothing would go."""
     size = (int(trainer.problem.dataset.x.shape[2]), int(trainer.problem.dataset.x.shape[3]))
-    network, _ = trainer.network(run)
+    network, card = trainer.network(run)
     options, weights = prune(network, candidate.options, share)
     if options["widths"] == list(candidate.options["widths"]):
         return None
@@ -150,7 +151,9 @@ def pruned(trainer: Trainer, candidate: Candidate, run: Path, share: float) -> t
         return None
 
     def make(folder: Path) -> dict[str, Any]:
-        save_tensors(folder / "weights.safetensors", weights, {})
+        begun = RunFolder(folder)
+        save_tensors(begun.weights, weights, {})
+        begun.write_card(dataclasses.replace(card, options=options))
         return {"folder": folder.name}
 
     done = trainer.store.once("pruned", {"run": run.name, "share": share}, make)

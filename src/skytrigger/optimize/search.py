@@ -131,7 +131,7 @@ def untrained(trainer: Trainer, candidate: Candidate, out: Path) -> None:
 
 def shortlist(timed: Sequence[Timed], count: int) -> list[Timed]:
     """`count` networks that do most operations for their time: successive fronts of (time, operations)."""
-    left, kept = list(timed), []
+    left, kept = list(timed), list[Timed]()
     while left and len(kept) < count:
         goals = np.array([[t.ms_per_image, -t.candidate.multiply_adds] for t in left])
         front = [t for t, on in zip(left, on_front(goals), strict=True) if on]

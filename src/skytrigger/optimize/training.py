@@ -23,7 +23,7 @@ from skytrigger.optimize.store import Store
 if TYPE_CHECKING:
     from torch import nn
 
-Advance = Callable[[float, str], object]
+Advance = Callable[[float, str], None]
 TUNE_RATE = 0.25  # fine-tuning's learning rate, as a share of training's
 
 

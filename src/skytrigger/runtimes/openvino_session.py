@@ -38,7 +38,7 @@ class OpenVinoSession(Session):
         hint = {"bf16": ov.Type.bf16, "fp16": ov.Type.f16}.get(request.precision, ov.Type.f32)
         config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": request.streams}
         if device == "CPU":
-            config["INFERENCE_NUM_THREADS"] = request.threads
+            config["INFERENCE_NUM_THREADS"] = request.threads * request.streams  # of all streams together
         self._compiled = core.compile_model(graph, device, config)
         self._requests = [self._compiled.create_infer_request() for _ in range(request.streams)]
         build_s = time.perf_counter() - start

@@ -57,7 +57,7 @@ class BenchMeasure:
                 data_hash=dataset.content_hash if shared else None,
             )
             found = bench(list(jobs), options, lambda cost, note: self.advance(0.2 * cost, note))
-        labels = {}
+        labels: dict[tuple[Any, ...], Engine] = {}
         for job, engine in jobs.items():
             labels.setdefault(_key(asdict(job), read_model(job.model).sha256), engine)
         for record in found.records:

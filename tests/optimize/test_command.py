@@ -1,0 +1,167 @@
+"""`skytrigger optimize` from its words to its page; a doublet filter judged by AUC."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up import MadeUp, made_up_ratio
+from test_search import TINY
+
+from skytrigger.cli.main import main
+from skytrigger.core.dataset import Dataset
+from skytrigger.core.errors import InputError
+from skytrigger.hep.doublets.metrics import auc_difference, scores
+from skytrigger.hep.doublets.optimising import filter_problem
+from skytrigger.hep.doublets.simulator import simulate
+from skytrigger.hep.doublets.training import default_recipe, train_filter
+from skytrigger.measure.stats import Interval
+from skytrigger.optimize import settings as settings_module
+from skytrigger.optimize.floor import judge
+from skytrigger.optimize.metric import bootstrapped
+from skytrigger.optimize.optimise import optimise
+from skytrigger.optimize.settings import Settings
+from skytrigger.report.optimize_page import write_page
+from skytrigger.runtimes.model_file import read_model
+
+
+@pytest.fixture(autouse=True)
+def _tiny_effort(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings_module.EFFORTS, "quick", replace(TINY, pool=2, prunings=(), seconds=0.06))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network on synthetic tiles, hardly trained."""
+    out = tmp_path_factory.mktemp("given") / "run"
+    words = [
+        "train",
+        "--model",
+        "student",
+        "--data",
+        "synthetic:120",
+        "--bands",
+        "rgb",
+        "--epochs",
+        "1",
+        "--threads",
+        "1",
+    ]
+    assert main([*words, "--device", "cpu", "--out", str(out)]) == 0
+    return out
+
+
+def test_from_the_command_line_to_the_page(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    words = ["optimize", str(run), "--data", "synthetic:120", "--bands", "rgb", "--max-drop", "90", "--effort", "quick"]
+    words += [
+        "--runtime",
+        "onnxruntime",
+        "--threads",
+        "1",
+        "--batch-size",
+        "8",
+        "--precision",
+        "int8",
+        "--out",
+        str(out),
+    ]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["winner"]["engine"]["precision_run"] == found["winner"]["precision"] == "int8"
+    assert read_model(out / "best.onnx").card.units == "rgb8"
+    page = (out / "report.html").read_text()
+    for said in ("SYNTHETIC DATA", found["winner"]["name"], found["test"]["sentence"][:30], "The choice"):
+        assert said in page
+    assert found["winner"]["name"] in (out / "report.md").read_text().replace("\\", "")
+    assert (out / "front.png").read_bytes().startswith(b"\x89PNG")
+    lines = (out / "records" / "records.jsonl").read_text().splitlines()
+    assert all(json.loads(line)["samples"]["call"]["values"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["--max-drop", "-1"], "max-drop"),
+        (["--effort", "heroic"], "heroic"),
+        (["--runtime", "abacus"], "abacus"),
+        (["--threads", "none"], "--threads"),
+        (["--bands-candidates", "B08"], "B08"),
+        (["--metric", "auc"], "doublet"),
+        (["--data", "synthetic:130"], "other data"),
+        (["--bands", "B02"], "B0"),
+    ],
+)
+def test_wrong_words(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], words: str
+) -> None:
+    asked = [
+        "optimize",
+        str(run),
+        "--data",
+        "synthetic:120",
+        "--bands",
+        "rgb",
+        "--max-drop",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
+    assert main([*asked, *change]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_not_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["optimize", str(tmp_path), "--max-drop", "1", "--out", str(tmp_path / "out")]) == 2
+    assert "not a finished run folder" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def doublets() -> Dataset:
+    return simulate(1500, seed=3)
+
+
+@pytest.fixture(scope="module")
+def doublet_filter(tmp_path_factory: pytest.TempPathFactory, doublets: Dataset) -> Path:
+    out = tmp_path_factory.mktemp("filter") / "run"
+    recipe = default_recipe("doublets_small", 3, epochs=1)
+    train_filter(doublets, recipe, out, copies=1, threads=1)
+    return out
+
+
+def test_a_filter_is_judged_by_auc(doublet_filter: Path, tmp_path: Path) -> None:
+    problem = filter_problem(doublet_filter, ["synthetic:1500"])
+    assert problem.metric.name == "auc"
+    asked = Settings(max_drop=30.0, effort="quick", batch_size=8, augment=False, precisions=("fp32",), bands=())
+    found = optimise(problem, asked, tmp_path / "out", MadeUp(), made_up_ratio, threads=1)
+    given = [r for r in found["engines"] if r["name"] == "given"]
+    assert 0.4 < given[0]["auc"]["estimate"] < 1
+    assert given[0]["verdict"] == "holds"
+    assert abs(given[0]["change"]["estimate"]) < 1e-3  # ONNX Runtime against the framework
+    assert found["test"]["auc"]["winner"]["n"] == len(problem.split.test)
+    assert "AUC" in (write_page(tmp_path / "out")[0]).read_text().replace("auc", "AUC")
+
+
+def test_a_noisy_filter_is_below_the_floor(doublets: Dataset) -> None:
+    """AUC of known size: scores that know the truth, and the same with most of it drowned."""
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 2, 600)
+    good = np.stack([np.zeros(600), true + 0.3 * rng.standard_normal(600)], 1).astype(np.float32)
+    poor = np.stack([np.zeros(600), true + 3.0 * rng.standard_normal(600)], 1).astype(np.float32)
+
+    def paired(a, b, true, rows) -> Interval:
+        return Interval(*auc_difference(scores(b), scores(a), true, rows, resamples=200), 0.95, len(true))
+
+    metric = bootstrapped("auc", paired, paired)
+    rows = np.arange(600)
+    assert judge(metric, good, poor, true, rows, 0.05).word == "below"
+    assert judge(metric, good, good, true, rows, 0.05).word == "holds"
+    assert judge(metric, poor, good, true, rows, 0.0).word == "holds"
+
+
+def test_a_filter_takes_one_source(doublet_filter: Path) -> None:
+    with pytest.raises(InputError, match="2 sources"):
+        filter_problem(doublet_filter, ["a.h5", "b.h5"])

@@ -1,0 +1,228 @@
+"""The whole search on small tiles with made-up times, and how it goes on after a kill."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from made_up import MadeUp, made_up_ratio
+
+from skytrigger.core.dataset import Split
+from skytrigger.core.errors import InputError, SkytriggerError
+from skytrigger.optimize import settings as settings_module
+from skytrigger.optimize.candidates import Candidate
+from skytrigger.optimize.engines import layouts
+from skytrigger.optimize.optimise import optimise
+from skytrigger.optimize.search import Timed, shortlist, survivors
+from skytrigger.optimize.settings import Effort, Problem, Settings
+from skytrigger.optimize.store import Store
+from skytrigger.runtimes.model_file import read_model
+
+TINY = Effort(3, 2, ((1, 1),), 2, 1, 1, (0.5,), 10, 0.1, 16, 1)
+
+
+@pytest.fixture(autouse=True)
+def _tiny_effort(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings_module.EFFORTS, "quick", TINY)
+
+
+def asked(**changes: object) -> Settings:
+    return replace(Settings(max_drop=60.0, effort="quick", batch_size=8), **changes)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, problem: Problem) -> tuple[Path, dict, MadeUp]:
+    out, measure = tmp_path_factory.mktemp("search") / "out", MadeUp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(settings_module.EFFORTS, "quick", TINY)
+        return out, optimise(problem, asked(), out, measure, made_up_ratio, threads=1), measure
+
+
+def without_times(found: dict) -> str:
+    return json.dumps({k: v for k, v in found.items() if k != "host"}, sort_keys=True)
+
+
+def test_what_a_search_leaves(done: tuple[Path, dict, MadeUp], problem: Problem) -> None:
+    out, found, _ = done
+    best = read_model(out / "best.onnx")
+    assert best.sha256 == found["winner"]["sha256"]
+    assert best.card.name == "student"
+    assert set(best.card.channels) <= set(problem.dataset.channels)
+    names = {p.name for p in (out / "candidates").iterdir()}
+    assert "given_fp32.onnx" in names
+    assert {row["file"].split("/")[1] for row in found["engines"]} == names
+    assert json.loads((out / "optimize.json").read_text())["winner"] == found["winner"]
+    assert (out / "records" / "records.jsonl").read_text().count("\n") > 0
+    precisions = {row["precision"] for row in found["engines"]}
+    assert precisions == {"fp32", "int8"}
+    assert any("pruned" in row.get("origin", "") for row in found["engines"])
+
+
+def test_the_winner_is_the_fastest_that_was_accepted(done: tuple[Path, dict, MadeUp]) -> None:
+    _, found, _ = done
+    final = [r for r in found["engines"] if r["timed"] == "final" and r["runtime"] != "torch"]
+    assert found["winner"]["ms_per_image"]["estimate"] == min(r["ms_per_image"]["estimate"] for r in final)
+    assert found["winner"]["accepted"]
+    assert all(r["accepted"] for r in found["engines"] if r["timed"])
+
+
+def test_the_verdicts_are_of_validation_and_the_test_part_was_read_once(
+    done: tuple[Path, dict, MadeUp], problem: Problem
+) -> None:
+    out, found, _ = done
+    assert {r["images"] for r in found["engines"]} == {len(problem.split.val)}
+    assert found["test"]["images"] == len(problem.split.test)
+    assert json.loads((out / "test_marker.json").read_text())["sha256"] == found["winner"]["sha256"]
+
+
+def test_the_test_part_chooses_nothing(done: tuple[Path, dict, MadeUp], problem: Problem, tmp_path: Path) -> None:
+    """With nonsense for test images the same network wins."""
+    _, found, _ = done
+    x = problem.dataset.x.copy()
+    x[problem.split.test] = 0
+    blind = replace(problem, dataset=replace(problem.dataset, x=x))
+    again = optimise(blind, asked(), tmp_path / "out", MadeUp(), made_up_ratio, threads=1)
+    assert again["winner"]["name"] == found["winner"]["name"]
+    assert [r["change"] for r in again["engines"]] == [r["change"] for r in found["engines"]]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_killed_search_goes_on_to_the_same_result(
+    done: tuple[Path, dict, MadeUp], problem: Problem, tmp_path: Path, at: int
+) -> None:
+    _, whole, measure = done
+    out = tmp_path / "out"
+
+    class Dying(MadeUp):
+        def __call__(self, engines, **how):
+            if len(self.calls) == at:
+                raise Killed
+            return super().__call__(engines, **how)
+
+    with pytest.raises(Killed):
+        optimise(problem, asked(), out, Dying(), made_up_ratio, threads=1)
+    rest = MadeUp()
+    found = optimise(problem, asked(), out, rest, made_up_ratio, threads=1)
+    assert len(rest.calls) == len(measure.calls) - at
+    assert without_times(found) == without_times(whole)
+    assert (out / "best.onnx").read_bytes() == (done[0] / "best.onnx").read_bytes()
+
+
+def test_a_finished_search_measures_and_looks_no_more(
+    done: tuple[Path, dict, MadeUp], problem: Problem, tmp_path: Path
+) -> None:
+    out, found, _ = done
+    copy = tmp_path / "copy"
+    shutil.copytree(out, copy)
+    idle = MadeUp()
+    again = optimise(problem, asked(), copy, idle, made_up_ratio, threads=1)
+    assert idle.calls == []
+    assert without_times(again) == without_times(found)
+
+
+def test_another_choice_gets_no_second_look(done: tuple[Path, dict, MadeUp], problem: Problem, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(done[0], copy)
+    marker = copy / "test_marker.json"
+    marker.write_text(marker.read_text().replace(done[1]["winner"]["sha256"], "0" * 64))
+    with pytest.raises(SkytriggerError, match="already read"):
+        optimise(problem, asked(), copy, MadeUp(), made_up_ratio, threads=1)
+
+
+def test_a_folder_holds_one_search(done: tuple[Path, dict, MadeUp], problem: Problem, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="max_drop"):
+        optimise(problem, asked(max_drop=50.0), done[0], MadeUp(), made_up_ratio, threads=1)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("years")
+    with pytest.raises(InputError, match="not empty"):
+        optimise(problem, asked(), tmp_path / "full", MadeUp(), made_up_ratio, threads=1)
+
+
+def test_where_nothing_holds_the_floor_the_given_network_stays(problem: Problem, tmp_path: Path) -> None:
+    """Validation labels that only the given network knows."""
+    from skytrigger.measure.stats import Interval
+    from skytrigger.optimize.metric import ACCURACY, Difference, Metric
+
+    def difference(given, candidate, true, rows):
+        same = bool((given.argmax(1) == candidate.argmax(1)).all())
+        return Difference(Interval(0.0 if same else -0.5, -0.01 if same else -0.6, 0.01, 0.95, len(true)), 0.01)
+
+    strict = replace(problem, metric=Metric("accuracy", ACCURACY.value, difference))
+    found = optimise(strict, asked(max_drop=5.0), tmp_path / "out", MadeUp(), made_up_ratio, threads=1)
+    assert found["winner"]["name"] in ("given", *[r["name"] for r in found["engines"] if r["accepted"]])
+    assert not any(r["accepted"] for r in found["engines"] if r["change"]["estimate"] < -0.05)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"max_drop": -0.1}, "max-drop"),
+        ({"max_drop": 100.0}, "max-drop"),
+        ({"max_drop": float("nan")}, "max-drop"),
+        ({"effort": "heroic"}, "heroic"),
+        ({"precisions": ("fp32", "int4")}, "int4"),
+        ({"batch_size": 0}, "batch size"),
+        ({"threads": ()}, "threads"),
+    ],
+)
+def test_impossible_requests(changes: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        asked(**changes)
+
+
+def test_no_validation_images(problem: Problem) -> None:
+    empty = Split(problem.split.train, problem.split.val[:0], problem.split.test)
+    with pytest.raises(InputError, match="no val images"):
+        replace(problem, split=empty)
+
+
+def test_without_a_test_part_the_choice_is_said_to_be_unconfirmed(problem: Problem, tmp_path: Path) -> None:
+    two = replace(problem, split=Split(problem.split.train, problem.split.val, problem.split.test[:0]))
+    found = optimise(two, asked(precisions=("fp32",)), tmp_path / "out", MadeUp(), made_up_ratio, threads=1)
+    assert found["test"]["verdict"] == "no test images"
+    assert "not confirmed" in found["test"]["sentence"]
+    assert not (tmp_path / "out" / "test_marker.json").exists()
+
+
+def timed(name: int, ms: float, value: float = 0.0, accepted: bool = False, operations: int = 1) -> Timed:
+    options = {"widths": [name], "depths": [0], "stem": "k4", "block": "plain"}
+    return Timed(Candidate(options, ("a",), operations), ms, None, value, accepted)
+
+
+def test_survivors_are_the_fastest_above_the_floor_and_the_best() -> None:
+    tried = [timed(1, 0.1, 0.80), timed(2, 0.2, 0.90, True), timed(3, 0.3, 0.91, True), timed(4, 0.4, 0.95, True)]
+    kept = [t.candidate.options["widths"][0] for t in survivors(tried, 3)]
+    assert kept == [2, 4, 3]
+    assert [t.candidate.options["widths"][0] for t in survivors(tried[:1] + tried[3:], 1)] == [4]
+
+
+def test_the_shortlist_prefers_operations_for_the_time() -> None:
+    pool = [
+        timed(1, 1.0, operations=10),
+        timed(2, 1.1, operations=5),
+        timed(3, 2.0, operations=30),
+        timed(4, 3.0, operations=29),
+    ]
+    assert {t.candidate.options["widths"][0] for t in shortlist(pool, 2)} == {1, 3}
+
+
+def test_layouts_share_the_cores_and_the_batch() -> None:
+    assert layouts(asked(threads=(1, 2), streams=(1, 2), batch_size=64)) == [(1, 1), (1, 2), (2, 1)]
+    assert layouts(asked(threads=(2,), streams=(3,), batch_size=64)) == [(2, 1)]
+
+
+def test_a_step_is_done_once(tmp_path: Path) -> None:
+    store, made = Store(tmp_path / "s", {"a": 1}), []
+    for _ in range(2):
+        assert store.once("kind", {"x": 1}, lambda folder: made.append(1) or {"y": 2}) == {"y": 2}
+    store.once("kind", {"x": 2}, lambda folder: made.append(2) or {})
+    assert made == [1, 2]
+    with pytest.raises(InputError, match="another search"):
+        Store(tmp_path / "s", {"a": 2})
