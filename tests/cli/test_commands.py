@@ -118,3 +118,27 @@ def test_a_wrong_request_exits_2_with_one_clear_error(
     assert named in err
     assert "Traceback" not in err
     assert out == ""
+
+
+def test_train_from_a_recipe_file_and_another_runs_weights(trained: Path, tmp_path: Path, capsys) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        'model = "student"\nepochs = 1\njitter = 0.5\nseed = 3\n\n[options]\nwidths = [8, 16]\ndepths = [0, 1]\n'
+    )
+    words = ("train", "--recipe", str(recipe), "--data", "synthetic:60", "--batch-size", "16")
+    code, _, err = run(capsys, *words, "--out", str(tmp_path / "a"))
+    assert code == 0, err
+    kept = (tmp_path / "a" / "recipe.toml").read_text()
+    assert "jitter = 0.5" in kept
+    assert "seed = 3" in kept
+    assert "batch_size = 16" in kept
+    code, _, err = run(
+        capsys, *words, "--start", str(tmp_path / "a"), "--teacher", str(trained), "--out", str(tmp_path / "b")
+    )
+    assert code == 0, err
+    code, _, err = run(capsys, *words, "--start", str(trained), "--out", str(tmp_path / "c"))
+    assert code == 2
+    assert "do not fit" in err
+    code, _, err = run(capsys, "train", "--data", "synthetic:60", "--out", str(tmp_path / "d"))
+    assert code == 2
+    assert "--recipe" in err

@@ -73,7 +73,7 @@ def test_offline_divides_windows_by_calls() -> None:
         pending.clear()
 
     rule = WarmUp(window_s=0.002, max_s=0.05)
-    found = offline(lambda: pending.append(1), synchronize, items=8, duration_s=0.05, windows=5, warmup=rule)
+    found = offline(lambda: pending.append(1), synchronize, items=8, duration_s=0.5, windows=5, warmup=rule)
     assert len(found.samples["call"].values) == 5
     assert found.extra["calls_per_window"] > 1
     assert np.median(found.samples["call"].values) >= 0.001

@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.core.errors import InputError, SkytriggerError
     from skytrigger.core.files import write_text
     from skytrigger.core.progress import track
+    from skytrigger.eo.packaged import model_path
     from skytrigger.measure.host import cores_in_mask, host_label
     from skytrigger.measure.tables import markdown, to_csv
     from skytrigger.runtimes.model_file import read_model
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> Outcome:
         if name not in RUNTIMES:
             raise InputError(f"no runtime called {name!r}", expected=", ".join(RUNTIMES))
     jobs = []
-    for file in args.models:
+    for file in (str(model_path(given)) for given in args.models):
         own = read_model(file).card.precision
         for runtime in runtimes:
             for precision in args.precision.split(",") if args.precision else [own]:

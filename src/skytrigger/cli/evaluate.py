@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     from skytrigger.cli.data_options import add_data_arguments
 
-    parser.add_argument("model", metavar="RUN|MODEL.onnx")
+    parser.add_argument("model", metavar="RUN|MODEL.onnx", help="or eurosat_ms, eurosat_rgb: packaged")
     add_data_arguments(parser, split=False, seed=False)
     parser.add_argument(
         "--split",
@@ -54,6 +54,7 @@ def _part(args: argparse.Namespace, dataset: Dataset, card: ModelCard) -> tuple[
 
 def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.cli.data_options import load_data
+    from skytrigger.eo.packaged import model_path
     from skytrigger.learn.evaluate import BATCH, align, predictions_of_call, predictions_of_run, write_evaluation
     from skytrigger.learn.run_folder import RunFolder
     from skytrigger.report.figures import confusion_png
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.runtimes.open import open_session
     from skytrigger.study.models import build
 
+    args.model = str(model_path(args.model))
     is_run = Path(args.model).is_dir()
     model = None if is_run else read_model(args.model)
     card = model.card if model else RunFolder(Path(args.model)).card()

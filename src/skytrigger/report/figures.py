@@ -56,7 +56,7 @@ BLUE, ORANGE, GREEN, VERMILLION, PINK, SKY, GREY = (
     "#777",
 )
 RUNTIME_COLOURS = {"torch": GREY, "torch-compiled": PINK, "onnxruntime": BLUE, "openvino": VERMILLION,
-                   "tensorrt": GREEN, "tensorrt-rtx": ORANGE}  # fmt: skip
+                   "tensorrt": GREEN, "tensorrt_rtx": ORANGE}  # fmt: skip
 
 
 def write_pictures(studies: Sequence[StudyFolder], timed: Sequence[Timing], out: Path) -> list[Path]:

@@ -22,7 +22,7 @@ from skytrigger.study.compare_time import LEVEL, TIMED, compare_times
 # the framework as a user gets it: what every engine is set against
 FRAMEWORK = ("torch", "fp32")
 TONES = {"torch": "c1", "torch-compiled": "c2", "onnxruntime": "c3", "openvino": "c4", "tensorrt": "c5",
-         "tensorrt-rtx": "c6"}  # fmt: skip
+         "tensorrt_rtx": "c6"}  # fmt: skip
 
 
 @dataclass(frozen=True)
