@@ -72,7 +72,8 @@ def test_from_the_command_line_to_the_page(run: Path, tmp_path: Path, capsys: py
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["winner"]["engine"]["precision_run"] == found["winner"]["precision"] == "int8"
-    assert read_model(out / "best.onnx").card.units == "rgb8"
+    assert read_model(out / "best.onnx").card.channels == ("B04", "B03", "B02")
+    assert found["winner"]["kernels"]["QLinearConv"] > 2
     page = (out / "report.html").read_text()
     for said in ("SYNTHETIC DATA", found["winner"]["name"], found["test"]["sentence"][:30], "The choice"):
         assert said in page

@@ -19,6 +19,7 @@ from skytrigger.export.qdq import Scale, quantised_tensors, write_qdq
 from skytrigger.export.quantise import quantise, write_int8
 from skytrigger.optimize.qat import fake_quantised
 from skytrigger.optimize.students import build
+from skytrigger.runtimes.kernels import executed_kernels, float_products
 from skytrigger.runtimes.model_file import read_model
 from skytrigger.runtimes.open import open_session
 
@@ -120,6 +121,11 @@ def test_the_standardisation_merged_into_the_inputs_scales(whole: Path, tmp_path
     write_int8(graph, model.card, tmp_path / "merged.onnx", {}, ranges=ranges, merge_input=True)
     kinds = [n.op_type for n in read_model(tmp_path / "merged.onnx").graph().graph.node]
     assert not {"Sub", "Div", "Relu"} & set(kinds)
+    kernels = executed_kernels(read_model(tmp_path / "merged.onnx"), runtime, x[:4])
+    assert not float_products(kernels)
+    assert float_products(executed_kernels(model, runtime, x[:4]))
+    if runtime == "onnxruntime":
+        assert {"QLinearConv", "QLinearAdd", "QLinearGlobalAveragePool", "QGemm"} <= set(kernels)
     exact = run(whole, "fp32", x)
     assert np.abs(run(tmp_path / "merged.onnx", "int8", x, runtime) - exact).max() / np.abs(exact).max() < 0.1
 

@@ -222,6 +222,7 @@ class _Writer:
     def tensors(self) -> dict[str, Any]:
         from onnx import numpy_helper
 
+        # scalars stay scalars: of shape (1,) they keep ONNX Runtime from fusing an integer Add
         return {name: numpy_helper.from_array(np.require(v, requirements="C"), name)
                 for name, v in {**self.constants, **self._new}.items()}  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from skytrigger import __version__
-from skytrigger.core.errors import SkytriggerError
+from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.core.files import sha256_file, sha256_json, write_bytes, write_json
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.measure.host import host_facts
@@ -28,6 +28,7 @@ from skytrigger.optimize.settings import Problem, Settings
 from skytrigger.optimize.store import Store
 from skytrigger.optimize.training import Advance, Trainer
 from skytrigger.optimize.tune import EAGER, fastest, judged, ms_of, single, time_facts, write_records
+from skytrigger.runtimes.kernels import executed_kernels
 from skytrigger.runtimes.model_file import read_model
 
 SCHEMA = 1
@@ -99,7 +100,8 @@ def optimise(
         "engines": engine_rows(folder, verdicts, table, given, coarse, final),
         "winner": {**named, **{k: v for k, v in chosen.items() if k not in ("name", "file")},
                    "layout": {k: v for k, v in asdict(winner).items() if k != "model"},
-                   "bytes": best.stat().st_size, **time_facts(final[winner])},
+                   "bytes": best.stat().st_size, "kernels": kernels_of(best, winner, problem),
+                   **time_facts(final[winner])},
         "ratios": ratios(ratio, final, alone, winner, given),
         "test": test,
     }  # fmt: skip
@@ -201,6 +203,16 @@ def choose(
     stock = [e for e in able if Path(e.model) == given.file]
     alone = single(trainer, measure, [*stock[:1], winner]) if trainer.settings.effort != "quick" else {}
     return winner, alone
+
+
+def kernels_of(best: Path, winner: Engine, problem: Problem) -> dict[str, int] | None:
+    """What the chosen engine runs, by its own word; None where it tells nothing."""
+    model = read_model(best)
+    tiles = problem.dataset.select(model.card.channels).x[problem.split.val[:8]].astype(np.float32)
+    try:
+        return executed_kernels(model, winner.runtime, tiles)
+    except UnavailableError:
+        return None
 
 
 def confirm(

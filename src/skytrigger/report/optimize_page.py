@@ -261,8 +261,10 @@ def quantisation_section(found: dict[str, Any]) -> Section:
         "Ranges from training images only, stratified by class; the method was chosen on validation images. Float "
         "layers and quantisation-aware tuning are tried where the float32 network holds the floor and INT8 does not."
     )
-    ran = found["winner"]["engine"].get("precision_run") or found["winner"]["precision"]
-    proof = f"The chosen engine's own graph says that its products run in {ran}."
+    proof = f"The chosen engine runs in {found['winner']['engine']['precision_run']}."
+    if found["winner"]["kernels"]:
+        ran = ", ".join(f"{count} {kind}" for kind, count in found["winner"]["kernels"].items())
+        proof += f" Kernels for one batch, as it told while running: {ran}."
     return Section("int8", "INT8", [Table(head, rows, note), Prose(proof)])
 
 

@@ -64,10 +64,16 @@ def _precision_run(compiled: Any) -> str:
     """What most convolutions and matrix products of the compiled graph run in."""
     votes: Counter[str] = Counter()
     for node in compiled.get_runtime_model().get_ordered_ops():
-        info = node.get_rt_info()
-        if str(_value(info, "layerType")) in ("Convolution", "FullyConnected", "MatMul", "GroupConvolution"):
-            votes[_NAMES.get(str(_value(info, "runtimePrecision")).lower(), "other")] += 1
+        kind, precision = kernel_of(node)
+        if kind in ("Convolution", "FullyConnected", "MatMul", "GroupConvolution"):
+            votes[_NAMES.get(precision, "other")] += 1
     return votes.most_common(1)[0][0] if votes else "fp32"
+
+
+def kernel_of(node: Any) -> tuple[str, str]:
+    """Layer type and precision of a node of the compiled graph."""
+    info = node.get_rt_info()
+    return str(_value(info, "layerType")), str(_value(info, "runtimePrecision")).lower()
 
 
 def _value(info: Any, key: str) -> Any:
