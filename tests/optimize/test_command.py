@@ -30,7 +30,9 @@ from skytrigger.runtimes.model_file import read_model
 
 @pytest.fixture(autouse=True)
 def _tiny_effort(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(settings_module.EFFORTS, "quick", replace(TINY, pool=2, prunings=(), seconds=0.06))
+    monkeypatch.setitem(
+        settings_module.EFFORTS, "quick", replace(TINY, pool=1, candidates=1, rungs=(), prunings=(), seconds=0.06)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,8 @@ def doublet_filter(tmp_path_factory: pytest.TempPathFactory, doublets: Dataset) 
     return out
 
 
-def test_a_filter_is_judged_by_auc(doublet_filter: Path, tmp_path: Path) -> None:
+def test_a_filter_is_judged_by_auc(doublet_filter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skytrigger.hep.doublets.optimising.RESAMPLES", 100)
     problem = filter_problem(doublet_filter, ["synthetic:1500"])
     assert problem.metric.name == "auc"
     asked = Settings(max_drop=30.0, effort="quick", batch_size=8, augment=False, precisions=("fp32",), bands=())

@@ -160,6 +160,16 @@ def test_where_nothing_holds_the_floor_the_given_network_stays(problem: Problem,
     assert not any(r["accepted"] for r in found["engines"] if r["change"]["estimate"] < -0.05)
 
 
+def test_strictly_only_what_is_established(problem: Problem, tmp_path: Path) -> None:
+    """32 validation images exclude no drop under 10 points: the given network alone may stay."""
+    found = optimise(problem, asked(max_drop=1.0, strict=True, precisions=("fp32",)), tmp_path / "out", MadeUp(),
+                     made_up_ratio, threads=1)  # fmt: skip
+    assert found["winner"]["name"] == "given"
+    assert {r["name"] for r in found["engines"] if r["accepted"]} == {"given"}
+    assert found["winner"]["verdict"] == "not established"
+    assert found["winner"]["smallest_margin"] > 0.1
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

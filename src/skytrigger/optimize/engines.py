@@ -39,7 +39,8 @@ class Engine:
     def label(self) -> str:
         """What it is, without the model."""
         streams = f" x{self.streams}" if self.streams > 1 else ""
-        return f"{self.runtime} {self.precision}, {self.threads} threads{streams}"
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.runtime} {self.precision}, {threads}{streams}"
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def optimise(
                    "layout": {k: v for k, v in asdict(winner).items() if k != "model"},
                    "bytes": best.stat().st_size, "kernels": kernels_of(best, winner, problem),
                    **time_facts(final[winner])},
-        "ratios": ratios(ratio, final, alone, winner, given),
+        "ratios": ratios(ratio, final, alone, winner, [given, *table]),
         "test": test,
     }  # fmt: skip
     write_json(folder / "optimize.json", found)
@@ -276,10 +276,11 @@ def engine_rows(
 
 
 def ratios(
-    ratio: Ratio, final: dict[Engine, Record], alone: dict[Engine, Record], winner: Engine, given: Made
+    ratio: Ratio, final: dict[Engine, Record], alone: dict[Engine, Record], winner: Engine, table: Sequence[Made]
 ) -> list[dict[str, Any]]:
     """How many times faster the winner is than others of the same run."""
     found = []
+    names = {str(m.file): "the given network" if m.name == "given" else m.name for m in table}
     groups: list[tuple[str, dict[Engine, Record], Callable[[Engine], bool]]] = [
         ("final", final, lambda e: e == winner),
         ("single image", alone, lambda e: e.model == winner.model),
@@ -291,6 +292,6 @@ def ratios(
         for other in group:
             if other == mine:
                 continue
-            name = "given network" if Path(other.model) == given.file else Path(other.model).parent.name
-            found.append({"run": what, "against": f"{name}: {other.label}", **ratio(group[mine], group[other])})
+            against = f"{names[other.model]}: {other.label}"
+            found.append({"run": what, "against": against, **ratio(group[mine], group[other])})
     return found

@@ -11,6 +11,7 @@ from skytrigger.core.files import append_line, write_text
 from skytrigger.measure.records import Record, from_dict
 from skytrigger.measure.summary import energy_summary, time_summary
 from skytrigger.optimize.engines import Engine, Judge, Made, Measure, as_json, from_json, layouts, precisions_of
+from skytrigger.optimize.floor import OPEN
 from skytrigger.optimize.training import Trainer
 
 FINAL = 3  # engines of candidates in the last comparison
@@ -29,6 +30,8 @@ def judged(trainer: Trainer, judge: Judge, table: Sequence[Made]) -> list[dict[s
 
                 file = str(made.file.relative_to(trainer.store.folder))
                 facts = trainer.store.once("judged", {"file": file, "runtime": runtime, "precision": precision}, make)
+                if made.name == "given" and facts.get("verdict") == OPEN:
+                    facts = {**facts, "accepted": True}  # the reference itself needs no proof
                 found.append({"name": made.name, "file": file, "runtime": runtime, "precision": precision, **facts})
     return found
 

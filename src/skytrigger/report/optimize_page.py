@@ -66,7 +66,7 @@ def _write(folder: Path, found: dict[str, Any]) -> list[Path]:
         host_section({host_label(found["host"]): found["host"]}),
         reproduce_section(),
     ]
-    title = f"The fastest engine for {found['problem']['network']} above {found['settings']['max_drop']:g} points' drop"
+    title = f"The fastest engine for {found['problem']['network']} that loses at most {found['settings']['max_drop']:g} points"
     badges = []
     if found["problem"]["source"].get("kind") == "synthetic":
         badges.append(("SYNTHETIC DATA: generated images, not real ones", "warn"))
@@ -106,8 +106,7 @@ def cards(found: dict[str, Any]) -> list[tuple[str, str, str]]:
     value, given = interval_of(winner[metric]), interval_of(found["given"][metric])
     ms = interval_of(winner["ms_per_image"])
     told = [
-        ("Chosen", winner["name"], f"{winner['runtime']} {winner['precision']}, {winner['layout']['threads']} threads, "
-                                   f"{winner['layout']['streams']} streams"),
+        ("Chosen", winner["name"], engine_words(winner, winner["layout"])),
         ("Time per image", f"{ms.estimate:.4g} ms", f"batch {found['settings']['batch_size']}; "
                                                     f"{ms.low:.4g} to {ms.high:.4g}, {ms.n} samples"),
         ("Size", compact_bytes(winner["bytes"]), "best.onnx, all that is needed to run it"),
@@ -168,7 +167,7 @@ def front_section(found: dict[str, Any], points: Sequence[dict[str, Any]]) -> Se
     ]  # fmt: skip
     drawing = svg.scatter(f"Batch {found['settings']['batch_size']}", "ms/image (logarithmic)", metric, spots)
     rows = [
-        [words(row["name"]), words(f"{row['runtime']} {row['precision']}, {row['threads']} threads x{row['streams']}"),
+        [words(row["name"]), words(engine_words(row, row)),
          estimate(interval_of(row[metric]), "{:.2f}", 100), change_value(row),
          estimate(interval_of(row["ms_per_image"])), Value(compact_bytes(row["bytes"]), row["bytes"]), joules(row),
          Value("last" if row["timed"] == "final" else "coarse"), Value("yes" if best else "no", "a" if best else "b")]
@@ -181,7 +180,9 @@ def front_section(found: dict[str, Any], points: Sequence[dict[str, Any]]) -> Se
         "among those of the last. Filled points: nothing measured is both better and faster."
     )
     return Section(
-        "front", "Accuracy against time", [Figure([("", drawing)], note, wide=True), Table(head, rows, note)]
+        "front",
+        "Accuracy against time",
+        [Figure([("", drawing)], "Up and left is better. Lines: 95 % intervals.", wide=True), Table(head, rows, note)],
     )
 
 
@@ -189,6 +190,11 @@ def front_of(points: Sequence[dict[str, Any]], metric: str) -> list[bool]:
     """Which rows nothing beats in both, by the estimates."""
     goals = np.array([[_ms(row), -row[metric]["estimate"]] for row in points])
     return [bool(b) for b in on_front(goals)]
+
+
+def engine_words(row: dict[str, Any], layout: dict[str, Any]) -> str:
+    """Runtime, precision, threads and streams."""
+    return f"{row['runtime']} {row['precision']}, threads {layout['threads']}, streams {layout['streams']}"
 
 
 def _short(row: dict[str, Any]) -> str:
