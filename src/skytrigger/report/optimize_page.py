@@ -66,7 +66,8 @@ def _write(folder: Path, found: dict[str, Any]) -> list[Path]:
         host_section({host_label(found["host"]): found["host"]}),
         reproduce_section(),
     ]
-    title = f"The fastest engine for {found['problem']['network']} that loses at most {found['settings']['max_drop']:g} points"
+    network, drop = found["problem"]["network"], found["settings"]["max_drop"]
+    title = f"The fastest engine for {network} that loses at most {drop:g} points"
     badges = []
     if found["problem"]["source"].get("kind") == "synthetic":
         badges.append(("SYNTHETIC DATA: generated images, not real ones", "warn"))
