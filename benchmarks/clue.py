@@ -2,14 +2,18 @@
 
     python benchmarks/clue.py --out results/clue                     # all sections
     python benchmarks/clue.py --sections compare --rows hgcal-100k   # one row
+    python benchmarks/clue_page.py results/clue                      # tables and picture of the page
 
 Sections: `compare` (`cpu` on one thread, a second copy of it as control, two threads, `kdtree`, CLUEstering 2.x,
 scikit-learn's DBSCAN and HDBSCAN), `scaling` (with hits at constant occupancy, and with occupancy), `memory` (against
 copying the same bytes).
 
-Arms are visited in blocks A B .. B A (`measure.paired`); beside every time stands the agreement of its partition with
-`cpu`'s. Times are wall clock of the whole Python call (CLUEstering: its own clock around its compiled part, which
-favours it), and CPU time of the process beside it, for machines that are shared.
+Arms are visited in blocks A B .. B A (`measure.paired`); beside every time stands the agreement of its partition.
+Times are wall clock of the whole Python call, and CPU time of the process beside it, for machines that are shared.
+CLUEstering is timed at its fastest tile size, searched for each row, on hits that lie in the order of layers already
+(sorting them is not timed); its own clock around its compiled part is recorded beside its whole call. Its preset
+searches nearest higher hits no further than the smaller of the two distances: its partition is compared with that of
+our rules `cluestering`, its time with our rules `paper`, which do more.
 """
 
 from __future__ import annotations
@@ -22,188 +26,92 @@ from typing import Any
 
 import numpy as np
 
-from skytrigger.core.extras import find
+from clue_arms import HGCAL, Arm, agreement, cluestering_arms, own_arm, rows, sklearn_arm
 from skytrigger.core.files import write_json
 from skytrigger.core.progress import say, track
-from skytrigger.hep.clue import Clusters, Workspace, cluster
-from skytrigger.hep.clue.events import Hitset, blobs, pu200_event, pu200_events, toy_detector, toy_layer
-from skytrigger.hep.clue.tables import read_hits
+from skytrigger.hep.clue import Clusters
+from skytrigger.hep.clue.events import pu200_event, pu200_events
+from skytrigger.hep.clue.rules import Kernel
 from skytrigger.measure.conditions import Watch
 from skytrigger.measure.host import host_facts, host_label
-from skytrigger.measure.paired import Slot, compare_blocks, run_blocks
+from skytrigger.measure.paired import Slot, block_log_times, compare_blocks, log_intervals, run_blocks
 from skytrigger.measure.records import Record, Samples, append
 
-TOY = {"dc": 3.0, "rhoc": 8.0, "seed_distance": 5.0, "outlier_distance": 5.0}
-BLOBS = {"dc": 0.5, "rhoc": 3.0, "seed_distance": 0.5, "outlier_distance": 0.5}
-HGCAL = {"dc": 1.3, "rhoc": 1.0, "seed_distance": 1.3, "outlier_distance": 2.6}
-# CLUEstering 2.11 at its best tile size, ms on a quiet machine of this class, one thread: another run, other blobs and
-# events of the same description. Printed beside our times, never used for a claim.
-ELSEWHERE_MS = {
-    "blobs-10k": 8.7, "blobs-100k": 109, "blobs-1M": 3884, "toy-1k": 21.9, "toy-3k": 125, "toy-5k": 287,
-    "toy-10k": 701, "hgcal-100k": 39, "hgcal-300k": 142,
-}  # fmt: skip
-Arm = Callable[[], tuple[float, Any]]
+KDTREE_LAYER = 10_000
+"""Hits of a layer: its scan is quadratic."""
 
 
-def rows(data: Path | None) -> dict[str, Callable[[], tuple[Hitset, dict[str, float]]]]:
-    """Name -> (hits, parameters); toy layers from `data` where it has them."""
-
-    def toy(n: int) -> tuple[Hitset, dict[str, float]]:
-        file = data / "clue" / f"toyDetector_{n}.csv" if data else None
-        layer = read_hits(file) if file and file.is_file() else None
-        x, y = (layer.x, layer.y) if layer else toy_layer(n)
-        return toy_detector(x, y), TOY
-
-    return {
-        "blobs-10k": lambda: (blobs(10_000), BLOBS),
-        "blobs-100k": lambda: (blobs(100_000), BLOBS),
-        "blobs-1M": lambda: (blobs(1_000_000), BLOBS),
-        "toy-1k": lambda: toy(1000),
-        "toy-3k": lambda: toy(3000),
-        "toy-5k": lambda: toy(5000),
-        "toy-10k": lambda: toy(10_000),
-        "hgcal-100k": lambda: (pu200_event(100_000), HGCAL),
-        "hgcal-300k": lambda: (pu200_event(300_000), HGCAL),
-        "hgcal-300k-by-layer": lambda: (by_layer(pu200_event(300_000)), HGCAL),
-    }
-
-
-def by_layer(hits: Hitset) -> Hitset:
-    """The same hits, layer after layer, as detectors read them out."""
-    return hits.take(np.argsort(hits.layer, kind="stable"))
-
-
-def own_arm(hits: Hitset, options: dict[str, float], threads: int = 1, backend: str = "cpu") -> Arm:
-    space = Workspace()
-    weight = None if (hits.weight == 1).all() else hits.weight
-
-    def call() -> tuple[float, Any]:
-        start = time.perf_counter()
-        found = cluster(
-            hits.x, hits.y, hits.layer, weight, hits.event, **options, backend=backend, threads=threads, workspace=space
-        )
-        return time.perf_counter() - start, found
-
-    return call
-
-
-def cluestering_arm(hits: Hitset, options: dict[str, float]) -> Arm | None:
-    """CLUEstering 2.x at the fastest of some tile sizes, layers as its batches."""
-    package = find("CLUEstering")
-    if package is None or not hasattr(package.clusterer, "choose_metric"):
-        return None
-    order = np.argsort(hits.layer, kind="stable")
-    sizes = np.bincount(hits.layer)
-    sizes = sizes[sizes > 0].astype(np.uint32)
-    columns = {"x0": hits.x[order], "x1": hits.y[order], "weight": hits.weight[order]}
-
-    def run(per_tile: int) -> tuple[float, Any]:
-        method = package.clusterer(
-            options["dc"], options["rhoc"], options["outlier_distance"], options["seed_distance"], per_tile
-        )
-        method.choose_kernel("flat", [1.0])
-        method.read_data(columns)
-        method.run_clue(backend="cpu serial", batch_sample_sizes=sizes if len(sizes) > 1 else None)
-        labels = np.empty(len(order), np.int64)
-        labels[order] = method.clust_prop.cluster_ids
-        return method._elapsed_time / 1e3, labels
-
-    best = min((4, 8, 16, 32, 64, 128), key=lambda per_tile: run(per_tile)[0])
-    return lambda: run(best)
-
-
-def sklearn_arm(name: str, hits: Hitset, options: dict[str, float]) -> Arm | None:
-    """One layer only; other algorithms, so their partitions differ."""
-    module = find("sklearn.cluster")
-    if module is None or len(hits) > 100_000 or hits.layer.any():
-        return None
-    points = np.stack([hits.x, hits.y], axis=1)
-    if name == "DBSCAN":
-        method = module.DBSCAN(eps=options["dc"], min_samples=int(options["rhoc"]), n_jobs=1)
-    elif len(hits) > 10_000:
-        return None
-    else:
-        method = module.HDBSCAN(min_cluster_size=10, copy=True, n_jobs=1)
-
-    def call() -> tuple[float, Any]:
-        start = time.perf_counter()
-        labels = method.fit(points).labels_
-        return time.perf_counter() - start, labels
-
-    return call
-
-
-def agreement(found: Any, expected: Clusters) -> str:
-    """``identical`` to the bit, or the adjusted Rand index with outliers as one class."""
-    labels = found.cluster_id if isinstance(found, Clusters) else np.asarray(found)
-    if np.array_equal(labels, expected.cluster_id):
-        return "identical"
-    from sklearn.metrics import adjusted_rand_score
-
-    return f"ARI {adjusted_rand_score(expected.cluster_id, labels):.4f}"
-
-
-def visit(arm: Arm, calls: int) -> Callable[[], Slot]:
-    """One visit: `calls` calls; the device clock holds the CPU seconds of the process."""
+def visit(arm: Arm, calls: int, inner: list[float] | None = None) -> Callable[[], Slot]:
+    """One visit: `calls` calls; the device clock holds the CPU seconds of the process. `inner` collects the median
+    time of the compiled part."""
 
     def go() -> Slot:
         watch = Watch.begin()
-        seconds, cpu = [], []
+        seconds, cpu, parts = [], [], []
         for _ in range(calls):
             before = time.process_time()
-            seconds.append(arm()[0])
+            taken, _, part = arm()
+            seconds.append(taken)
+            parts.append(part)
             cpu.append(time.process_time() - before)
+        if inner is not None:
+            inner.append(float(np.median(parts)))
         return Slot(tuple(seconds), watch.taken(), tuple(cpu))
 
     return go
 
 
 def measure(
-    name: str, arms: dict[str, Arm], base: str, blocks: int, hits: int, out: Path, host: dict[str, Any]
+    name: str, arms: dict[str, Arm], same: dict[str, Clusters], blocks: int, hits: int, out: Path, host: dict[str, Any]
 ) -> dict[str, Any]:
-    """Visit the arms, print and record them, ratios to `base`."""
+    """Visit the arms, print and record them: ratios to `cpu`, agreement with `cpu` or with what `same` names."""
     found = {arm: call()[1] for arm, call in arms.items()}  # and compilation, and warm caches
     calls = {arm: max(1, min(20, round(0.05 / max(call()[0], 1e-6)))) for arm, call in arms.items()}
-    visits = {arm: visit(call, calls[arm]) for arm, call in arms.items()}
+    inner: dict[str, list[float]] = {arm: [] for arm in arms}
+    visits = {arm: visit(call, calls[arm], inner[arm]) for arm, call in arms.items()}
     with track(name, blocks) as advance:
         slots = run_blocks(visits, blocks, advance=lambda: advance(1))
     result: dict[str, Any] = {"hits": hits, "arms": {}}
+    base, control = slots["cpu"], (slots["cpu"], slots["control"])
     for arm, taken in slots.items():
         wall = [s.value_s for s in taken]
         cpu = [float(np.median(s.device_seconds)) for s in taken]
         row: dict[str, Any] = {
-            "median_ms": 1e3 * float(np.median(wall)),
+            "ms": _interval_ms(taken),
             "min_ms": 1e3 * min(v for s in taken for v in s.seconds),
             "median_cpu_ms": 1e3 * float(np.median(cpu)),
-            "agreement": agreement(found[arm], found[base]),
+            "agreement": agreement(found[arm], same.get(arm, found["cpu"])),
         }
-        if arm != base:
-            control = (slots[base], slots["control"]) if "control" in slots else None
-            both = compare_blocks(slots[base], taken, control)
-            by_cpu = compare_blocks(_cpu(slots[base]), _cpu(taken), None)
-            row["times_of_base"] = both.ratio.to_json()
-            row["times_of_base_cpu"] = by_cpu.ratio.to_json()
+        samples = {"call": Samples("s", tuple(wall)), "cpu": Samples("s", tuple(cpu))}
+        if arm != "cpu":
+            both = compare_blocks(base, taken, control)
+            row["times_of_cpu"] = both.ratio.to_json()
+            row["times_of_cpu_by_cpu_time"] = compare_blocks(_cpu(base), _cpu(taken), None).ratio.to_json()
             row["verdict"] = both.verdict
+        if any(inner[arm]):
+            parts = [Slot((v,), s.conditions) for v, s in zip(inner[arm], taken, strict=True)]
+            row["compiled_ms"] = _interval_ms(parts)
+            row["compiled_times_of_cpu"] = compare_blocks(base, parts, control).ratio.to_json()
+            samples["compiled"] = Samples("s", tuple(inner[arm]))
         result["arms"][arm] = row
-        record = Record(
-            "latency",
-            {"network": f"clue {name}", "runtime": arm, "batch_size": 1, "hits": hits, "device": "cpu"},
-            host,
-            {"call": Samples("s", tuple(wall)), "cpu": Samples("s", tuple(cpu))},
-            extra={"agreement": row["agreement"]},
-        )
+        what = {"network": f"clue {name}", "runtime": arm, "batch_size": 1, "hits": hits, "device": "cpu"}
+        record = Record("latency", what, host, samples, extra={"agreement": row["agreement"]})
         append(out / "records.jsonl", record)
-        ratio = row.get("times_of_base")
-        text = (
-            f"  {ratio['estimate']:.3g} x {base} ({ratio['low'] or np.nan:.3g} to {ratio['high'] or np.nan:.3g})"
-            if ratio
-            else ""
-        )
+        text = ""
+        if ratio := row.get("times_of_cpu"):
+            text = f"  {ratio['estimate']:.3g} x cpu ({ratio['low'] or np.nan:.3g} to {ratio['high'] or np.nan:.3g})"
         say(
-            f"{name:20s} {arm:12s} median {row['median_ms']:9.3f} ms  min {row['min_ms']:9.3f}  "
+            f"{name:20s} {arm:30s} {row['ms']['estimate']:9.3f} ms  min {row['min_ms']:9.3f}  "
             f"CPU {row['median_cpu_ms']:9.3f}{text}  {row['agreement']}"
         )
     return result
+
+
+def _interval_ms(slots: list[Slot]) -> dict[str, float]:
+    """Time in ms with its 95 % interval: trimmed mean of the blocks' log times, bootstrap over blocks."""
+    logs = block_log_times([s.value_s for s in slots])
+    estimate, low, high = (1e3 * float(np.exp(v[0])) for v in log_intervals(logs[None]))
+    return {"estimate": estimate, "low": low, "high": high}
 
 
 def _cpu(slots: list[Slot]) -> list[Slot]:
@@ -219,15 +127,47 @@ def compare(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
         hits, options = make()
         arms: dict[str, Arm] = {"cpu": own_arm(hits, options), "control": own_arm(hits, options)}
         if args.threads > 1:
-            arms[f"cpu-{args.threads}"] = own_arm(hits, options, args.threads)
-        if len(hits) <= args.kdtree_hits:
+            arms[f"cpu-{args.threads}"] = own_arm(hits, options, threads=args.threads)
+        if len(hits) <= args.kdtree_hits and np.bincount(hits.layer).max() <= KDTREE_LAYER:
             arms["kdtree"] = own_arm(hits, options, backend="kdtree")
-        others = {"CLUEstering": cluestering_arm(hits, options)}
-        others |= {k: sklearn_arm(k, hits, options) for k in ("DBSCAN", "HDBSCAN")}
-        arms |= {k: v for k, v in others.items() if v is not None}
-        results[name] = measure(name, arms, "cpu", args.blocks, len(hits), args.out, host)
-        results[name]["cluestering_2_11_elsewhere_ms"] = ELSEWHERE_MS.get(name)
-    return results
+        theirs = own_arm(hits, options, rules="cluestering", kernel=Kernel("flat", (1.0,)))
+        if options["seed_distance"] != options["outlier_distance"]:
+            arms["cpu, CLUEstering's rules"] = theirs
+        rivals = cluestering_arms(hits, options)
+        expected = theirs()[1]
+        arms |= rivals
+        for method in ("DBSCAN", "HDBSCAN"):
+            other = sklearn_arm(method, hits, options)
+            arms |= {method: other} if other else {}
+        same = dict.fromkeys([*rivals, "cpu, CLUEstering's rules"], expected)
+        results[name] = measure(name, arms, same, args.blocks, len(hits), args.out, host)
+    return {"rows": results, "against_cluestering": against_cluestering(results)}
+
+
+def against_cluestering(results: dict[str, Any]) -> dict[str, Any]:
+    """Geometric means over the rows that have it, whole call and compiled part; rows are independent."""
+    found: dict[str, Any] = {}
+    for field in ("times_of_cpu", "compiled_times_of_cpu"):
+        ratios = {
+            name: arm[field]
+            for name, row in results.items()
+            if not name.endswith("by-layer")  # the same hits as another row
+            for label, arm in row["arms"].items()
+            if label.startswith("CLUEstering ")
+        }
+        if not ratios or any(r["low"] is None for r in ratios.values()):
+            continue
+        logs = np.log([[r["estimate"], r["low"], r["high"]] for r in ratios.values()])
+        half = float(np.sqrt(((logs[:, 2] - logs[:, 1]) ** 2).sum()) / 2 / len(logs))
+        mean = float(logs[:, 0].mean())
+        found[field] = {
+            "rows": len(ratios),
+            "geometric_mean": float(np.exp(mean)),
+            "low": float(np.exp(mean - half)),
+            "high": float(np.exp(mean + half)),
+            "least": {k: ratios[k]["estimate"] for k in [min(ratios, key=lambda k: ratios[k]["estimate"])]},
+        }
+    return found
 
 
 def scaling(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
@@ -247,29 +187,29 @@ def scaling(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
     for call in arms.values():
         call()
     with track("scaling", args.blocks) as advance:
-        slots = run_blocks({k: visit(v, 1) for k, v in arms.items()}, args.blocks, advance=lambda: advance(1))
+        calls = {k: max(1, round(1e6 / hits)) for k, hits in per_hit.items()}
+        slots = run_blocks({k: visit(v, calls[k]) for k, v in arms.items()}, args.blocks, advance=lambda: advance(1))
     result = {}
     for name, taken in slots.items():
-        wall = np.array([s.value_s for s in taken]) / per_hit[name] * 1e9
-        cpu = np.array([s.device_seconds[0] for s in taken]) / per_hit[name] * 1e9
-        ratio = compare_blocks(*(_per_hit(slots[k], per_hit[k]) for k in ("1e5", name)), None)
+        each = _per_hit(taken, per_hit[name])
+        ratio = compare_blocks(_per_hit(slots["1e5"], per_hit["1e5"]), each, None)
+        cpu = float(np.median([np.median(s.device_seconds) for s in taken])) / per_hit[name] * 1e9
+        ns = {k: 1e6 * v for k, v in _interval_ms(each).items()}
         result[name] = {
             "hits": per_hit[name],
-            "ns_per_hit_median": float(np.median(wall)),
-            "ns_per_hit_min": float(wall.min()),
-            "cpu_ns_per_hit_median": float(np.median(cpu)),
-            "cpu_ns_per_hit_min": float(cpu.min()),
+            "ns_per_hit": ns,
+            "cpu_ns_per_hit": cpu,
             "per_hit_of_1e5": ratio.ratio.to_json(),
         }
         samples = {"call": Samples("s", tuple(s.value_s for s in taken))}
         what = {"network": "clue scaling", "runtime": "cpu", "hits": per_hit[name], "case": name, "threads": 1}
         append(args.out / "records.jsonl", Record("latency", what, host, samples))
-        say(f"scaling {name:22s} {np.median(wall):7.1f} ns/hit (min {wall.min():.1f}; CPU {np.median(cpu):.1f})")
+        say(f"scaling {name:22s} {ns['estimate']:7.1f} ns/hit (CPU {cpu:.1f}), {ratio.ratio.estimate:.3f} of 1e5's")
     return result
 
 
 def _per_hit(slots: list[Slot], hits: int) -> list[Slot]:
-    return [Slot(tuple(v / hits for v in s.device_seconds), s.conditions) for s in slots]
+    return [Slot(tuple(v / hits for v in s.seconds), s.conditions) for s in slots]
 
 
 def memory(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
@@ -277,11 +217,11 @@ def memory(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
     hits = pu200_event(300_000)
     source, target = np.zeros(16 * len(hits), np.uint8), np.zeros(17 * len(hits), np.uint8)
 
-    def copy() -> tuple[float, Any]:
+    def copy() -> tuple[float, Any, float]:
         start = time.perf_counter()
         target[: len(source)] = source
         target[len(source) :] = 0
-        return time.perf_counter() - start, None
+        return time.perf_counter() - start, None, 0.0
 
     arms = {"cpu": own_arm(hits, HGCAL), "copy": copy}
     for call in arms.values():
@@ -289,7 +229,7 @@ def memory(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
     slots = run_blocks({k: visit(v, 5) for k, v in arms.items()}, args.blocks)
     ratio = compare_blocks(slots["copy"], slots["cpu"], None).ratio
     say(f"memory: one event of 300,000 hits takes {ratio.estimate:.0f} times as long as copying its bytes")
-    return {"times_of_copy": ratio.to_json(), "copy_ms": 1e3 * float(np.median([s.value_s for s in slots["copy"]]))}
+    return {"times_of_copy": ratio.to_json(), "copy_ms": _interval_ms(slots["copy"]), "ms": _interval_ms(slots["cpu"])}
 
 
 SECTIONS = {"compare": compare, "scaling": scaling, "memory": memory}
@@ -309,7 +249,9 @@ def main() -> None:
     host = host_facts()
     say(host_label(host))
     for section in args.sections:
-        write_json(args.out / f"{section}.json", {"host": host, section: SECTIONS[section](args, host)})
+        write_json(
+            args.out / f"{section}.json", {"host": host, "blocks": args.blocks, section: SECTIONS[section](args, host)}
+        )
 
 
 if __name__ == "__main__":

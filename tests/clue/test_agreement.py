@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from skytrigger.hep.clue import Kernel, Workspace, cluster
 from skytrigger.hep.clue import cpu as cpu_backend
@@ -74,13 +75,31 @@ def test_chunks_and_threads_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None
     rng = np.random.default_rng(2)
     n = 4000
     x, y, event = rng.random(n) * 20, rng.random(n) * 20, np.sort(rng.integers(0, 9, n))
-    options = {"dc": 1.0, "rhoc": 4.0, "event": event}
-    expected = cluster(x, y, **options, backend="kdtree")
+    layer = rng.integers(0, 5, n) * 1000 + 7
     monkeypatch.setattr(cpu_backend, "HITS_PER_THREAD", 1)
-    for size in (64, 500, 10_000):
-        monkeypatch.setattr(cpu_backend, "CHUNK", size)
-        for threads in (1, 2, 5):
-            assert not same(expected, cluster(x, y, **options, threads=threads)), (size, threads)
+    for layers in (None, layer, event):  # in order; in order of events only; in order, one layer an event
+        options = {"dc": 1.0, "rhoc": 4.0, "event": event, "layer": layers}
+        expected = cluster(x, y, **options, backend="kdtree")
+        for size in (64, 500, 10_000):
+            monkeypatch.setattr(cpu_backend, "CHUNK", size)
+            for threads in (1, 2, 5):
+                assert not same(expected, cluster(x, y, **options, threads=threads)), (size, threads)
+
+
+def test_seams_cut_no_group() -> None:
+    event, layer = np.array([3, 3, 3, 8, 8, 9]), np.array([5, 1, 5, 0, 1, 0])
+    x = np.zeros(6)
+
+    def seams(layer: ArrayLike, event: ArrayLike | None) -> list[int] | None:
+        found = check_hits(x, x, None, layer, None, event, 1.0, None).seams
+        return None if found is None else sorted({*found.tolist()})
+
+    assert seams(layer, event) == [0, 3, 5, 6]
+    assert seams(np.sort(layer), None) == [0, 2, 4, 6]
+    assert seams(layer, None) is None
+    assert seams(layer, event[::-1]) is None
+    assert seams(layer, event + 2**40) == [0, 3, 5, 6]
+    assert seams(layer * 10**9, event * 10**9) == [0, 3, 5, 6]
 
 
 def test_full_notes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

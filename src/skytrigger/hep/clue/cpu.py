@@ -1,6 +1,6 @@
 """Backend `cpu`: tiles, vectors and threads.
 
-A call is cut into chunks of whole groups where the hits come ordered by group (event, layer): a chunk of some 10^5
+A call is cut into chunks of whole groups where the hits come in order of events, or of layers: a chunk of some 10^5
 hits stays in the cache and needs nothing of the others, so chunks are also what threads share out. A call of one chunk
 is shared out inside: hits, groups or rows of tiles, whichever the step allows.
 """
@@ -23,8 +23,9 @@ from skytrigger.hep.clue.rules import Cuts
 from skytrigger.hep.clue.tiles import Grid, plan_grid
 from skytrigger.hep.clue.workspace import Workspace
 
-CHUNK = 1 << 17
-"""Hits of a chunk, about (whole groups): more leave the cache, fewer do not pay for the calls."""
+CHUNK = 1 << 16
+"""Hits of a chunk, about (whole groups): more leave the cache, fewer do not pay for the calls. Measured with
+20 events of 100,000 hits, ns a hit: 43 with 2^16 (event by event), 49 with 2^17, 55 uncut."""
 HITS_PER_THREAD = 1 << 13
 """Fewer are done before a second thread has begun."""
 PAD = 16
@@ -74,12 +75,14 @@ def cut_chunks(hits: Hits, threads: int = 1) -> list[tuple[int, int, int, int]]:
     """(first hit, last hit + 1, first group, last group + 1) of each chunk."""
     n = len(hits)
     wanted = n // CHUNK if threads == 1 else 2 * threads * -(-n // (2 * threads * CHUNK))
-    if hits.group is None or not hits.ordered or wanted < 2 or n < CHUNK // 2:
+    if hits.group is None or hits.seams is None or wanted < 2 or n < CHUNK // 2:
         return [(0, n, 0, hits.n_groups)]
-    starts = np.searchsorted(hits.group, np.arange(hits.n_groups + 1, dtype=np.int32))
-    cuts = np.searchsorted(starts, [n * part // wanted for part in range(1, wanted)])
-    edges = sorted({0, hits.n_groups, *map(int, cuts)})
-    return [(int(starts[a]), int(starts[b]), a, b) for a, b in itertools.pairwise(edges) if starts[b] > starts[a]]
+    cuts = hits.seams[np.searchsorted(hits.seams, [n * part // wanted for part in range(1, wanted)])]
+    chunks = []
+    for first, last in itertools.pairwise(sorted({0, n, *map(int, cuts)})):
+        own = hits.group[first:last]
+        chunks.append((first, last, int(own.min()), int(own.max()) + 1))
+    return chunks
 
 
 def split(n: int, parts: int) -> list[tuple[int, int]]:

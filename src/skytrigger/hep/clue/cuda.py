@@ -280,7 +280,7 @@ def _by_batch(hits: Hits, cuts: Cuts, grid: Grid, workspace: Workspace) -> Clust
     from numba import cuda
 
     n = len(hits)
-    order = np.arange(n) if hits.ordered else np.argsort(hits.group, kind="stable")  # type: ignore[arg-type]
+    order = np.arange(n) if hits.group is None else np.argsort(hits.group, kind="stable")
     groups = np.zeros(n, np.int32) if hits.group is None else hits.group[order]
     starts = np.searchsorted(groups, np.arange(hits.n_groups + 1))
     batches = max(1, min(hits.n_groups, -(-n // BATCH_HITS)))

@@ -31,8 +31,9 @@ class Hits:
         float32, finite, >= 0; None: all 1.
     group
         int32, 0..n_groups-1: hits see only hits of their own (event, layer); None: one group.
-    ordered
-        `group` never falls.
+    seams
+        Rising positions from 0 to n at which the hits can be cut so that no group is: between groups where they come
+        in order, else between events where those do. None: no such order.
     period
         Period of y, or None. (A periodic x or z has been swapped with y.)
     rhoc
@@ -45,7 +46,7 @@ class Hits:
     weight: NDArray[np.float32] | None
     group: NDArray[np.int32] | None
     n_groups: int
-    ordered: bool
+    seams: NDArray[np.int64] | None
     period: np.float32 | None
     rhoc: NDArray[np.float32]
     low: tuple[float, ...]
@@ -127,18 +128,29 @@ def _dense(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
     return inverse.astype(np.int64), len(unique)
 
 
-def _groups(layer: ArrayLike | None, event: ArrayLike | None, n: int) -> tuple[NDArray[np.int32] | None, int, bool]:
+def _groups(
+    layer: ArrayLike | None, event: ArrayLike | None, n: int
+) -> tuple[NDArray[np.int32] | None, int, NDArray[np.int64] | None]:
+    """(group, number of groups, seams)."""
     parts = [labels(name, v, n) for name, v in (("event", event), ("layer", layer)) if v is not None]
     if not parts or n == 0:
-        return None, 1, True
-    group, count = _dense(parts[0])
+        return None, 1, None
+    outer, outer_count = group, count = _dense(parts[0])
     for part in parts[1:]:
         inner, inner_count = _dense(part)
         group, count = _dense(group.astype(np.int64) * inner_count + inner)
     if count == 1:
-        return None, 1, True
+        return None, 1, None
     narrow = np.ascontiguousarray(group, dtype=np.int32)
-    return narrow, count, bool((narrow[1:] >= narrow[:-1]).all())
+    seams = _seams(narrow, count)
+    return narrow, count, _seams(outer, outer_count) if seams is None and outer_count > 1 else seams
+
+
+def _seams(values: NDArray[Any], count: int) -> NDArray[np.int64] | None:
+    """Where values 0..count-1 begin, and the end; None where they fall somewhere."""
+    if not (values[1:] >= values[:-1]).all():
+        return None
+    return np.searchsorted(values, np.arange(count + 1, dtype=values.dtype)).astype(np.int64)
 
 
 def _period(period: Mapping[str, float] | None, axes: dict[str, NDArray[np.float32] | None]) -> np.float32 | None:
@@ -192,7 +204,7 @@ def check_hits(
         raise InputError(f"rhoc has {len(threshold)} values, x has {n}", expected="one value, or one per hit")
     if not np.isfinite(threshold).all():
         raise InputError("rhoc holds NaN or an infinity", expected="finite densities")
-    group, n_groups, ordered = _groups(layer, event, n)
+    group, n_groups, seams = _groups(layer, event, n)
     used: list[Any] = [ranges[name] for name in ("x", "y", "z") if name in ranges]
     return Hits(
         x=first if axes["x"] is None else axes["x"],
@@ -201,7 +213,7 @@ def check_hits(
         weight=_weights(weight, n),
         group=group,
         n_groups=n_groups,
-        ordered=ordered,
+        seams=seams,
         period=length,
         rhoc=threshold,
         low=tuple(low for low, _ in used),
