@@ -1,0 +1,67 @@
+"""The classifiers in the package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skytrigger.cli.main import main
+from skytrigger.eo.bands import BANDS
+from skytrigger.eo.load import load
+from skytrigger.eo.packaged import PACKAGED, model_path, packaged
+from skytrigger.runtimes.model_file import read_model
+from skytrigger.runtimes.open import open_session
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_small_and_says_where_it_comes_from(name: str) -> None:
+    file = packaged(name)
+    assert file.stat().st_size <= 300_000
+    card = read_model(file).card
+    assert card.precision == "int8"
+    assert set(card.channels) == set(BANDS if name == "eurosat_ms" else ("B04", "B03", "B02"))
+    assert "EuroSAT" in card.notes["trained_on"]
+    low, high = card.notes["test"]["interval_95"]
+    assert low < card.notes["test"]["accuracy"] < high
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_engines_agree(name: str) -> None:
+    card = read_model(packaged(name)).card
+    random = np.random.default_rng(0)
+    mean, std = (np.array(v, np.float32)[None, :, None, None] for v in (card.mean, card.std))
+    tiles = np.maximum(0, mean + std * random.standard_normal((8, len(card.channels), 64, 64), np.float32))
+    found = [open_session(packaged(name), runtime, "int8", 8, 1).run(tiles) for runtime in ("onnxruntime", "openvino")]
+    assert np.abs(found[0] - found[1]).max() < 0.1 * np.abs(found[0]).max()
+
+
+def test_names_stand_for_files_that_do_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert model_path("eurosat_ms") == packaged("eurosat_ms")
+    assert model_path("eurosat_rgb.onnx") == packaged("eurosat_rgb")
+    assert model_path("other.onnx") == Path("other.onnx")
+    Path("eurosat_ms").mkdir()
+    assert model_path("eurosat_ms") == Path("eurosat_ms")
+    with pytest.raises(KeyError):
+        packaged("basic")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "data", "least"),
+    [("eurosat_ms", "eurosat_ms_val.zip", 0.90), ("eurosat_rgb", "eurosat_rgb_val.zip", 0.89)],
+)
+def test_accuracy_on_real_tiles(
+    name: str, data: str, least: float, real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The figure in the metadata is that of its own test tiles, through the command."""
+    words = ["evaluate", name, "--data", str(real_data / data), "--split", "all", "--out", str(tmp_path), "--json"]
+    assert main(words) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert len(load([str(real_data / data)])) == metrics["images"]
+    assert metrics["accuracy"] >= least
+    said = read_model(packaged(name)).card.notes["test"]
+    assert metrics["accuracy"] == pytest.approx(said["accuracy"], abs=0.004)
