@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from skytrigger.cli.main import main
-from skytrigger.eo.bands import BANDS
+from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.eo.load import load
 from skytrigger.eo.packaged import PACKAGED, model_path, packaged
 from skytrigger.runtimes.model_file import read_model
@@ -22,7 +22,7 @@ def test_small_and_says_where_it_comes_from(name: str) -> None:
     assert file.stat().st_size <= 300_000
     card = read_model(file).card
     assert card.precision == "int8"
-    assert set(card.channels) == set(BANDS if name == "eurosat_ms" else ("B04", "B03", "B02"))
+    assert set(card.channels) == set(EUROSAT_ORDER if name == "eurosat_ms" else ("B04", "B03", "B02"))
     assert "EuroSAT" in card.notes["trained_on"]
     low, high = card.notes["test"]["interval_95"]
     assert low < card.notes["test"]["accuracy"] < high
