@@ -70,7 +70,7 @@ class Settings:
     bands
         Band subsets to try beside all channels; None: ranked automatically; (): none.
     augment
-        Flips and quarter turns keep an image's class.
+        Flips, quarter turns, gains and offsets of channels, and mixed images are fit to learn from.
     """
 
     max_drop: float

@@ -39,7 +39,7 @@ class Trainer:
     teacher: Teacher | None = None
 
     def recipe(self, options: dict[str, Any], epochs: int, *, tuning: bool = False) -> Recipe:
-        """Distillation with flips and quarter turns; short trainings are stretched to the effort's least steps."""
+        """Distillation on changed images; short trainings are stretched to the effort's least steps."""
         images = len(self.problem.split.train)
         batch = int(min(128, max(16, 2 ** round(math.log2(max(1, images / 40))))))
         least = self.settings.cost.least_steps * (epochs / self.settings.cost.epochs)
@@ -53,6 +53,8 @@ class Trainer:
             weight_decay=0.02,
             schedule="warm",
             augment=self.settings.augment,
+            jitter=0.7 if self.settings.augment else 0.0,
+            cutmix=0.3 if self.settings.augment else 0.0,
             seed=self.settings.seed,
             distil=0.7,
             temperature=2.0,
