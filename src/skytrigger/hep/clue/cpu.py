@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +62,7 @@ def cluster(
         for place in range(part, len(chunks), threads):
             counts[place] = _Chunk(hits, cuts, grid, space, chunks[place], 1, part).run(found, 0)
 
-    for done in [space.pool(threads).submit(work, part) for part in range(threads)]:
-        done.result()
+    share(space, work, [(part,) for part in range(threads)])
     base = 0
     for (first, last, *_), count in zip(chunks, counts, strict=True):
         ids = found.cluster_id[first:last]
@@ -83,6 +83,18 @@ def cut_chunks(hits: Hits, threads: int = 1) -> list[tuple[int, int, int, int]]:
         own = hits.group[first:last]
         chunks.append((first, last, int(own.min()), int(own.max()) + 1))
     return chunks
+
+
+def share(space: Workspace, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Call `function` with each of the argument tuples, on as many threads, this one among them: one less to wake."""
+    if len(tasks) == 1:
+        return [function(*tasks[0])]
+    others = [space.pool(len(tasks) - 1).submit(function, *task) for task in tasks[1:]]
+    try:
+        first = function(*tasks[0])
+    finally:
+        wait(others)
+    return [first, *(done.result() for done in others)]
 
 
 def split(n: int, parts: int) -> list[tuple[int, int]]:
@@ -118,11 +130,7 @@ class _Chunk:
         return self.space.array(name, size, dtype, self.part)
 
     def _share(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Call `function` with each of the argument tuples, on as many threads."""
-        if len(tasks) == 1:
-            return [function(*tasks[0])]
-        pool = self.space.pool(self.threads)
-        return [done.result() for done in [pool.submit(function, *task) for task in tasks]]
+        return share(self.space, function, tasks)
 
     def _sort(self, first: int, last: int, first_group: int) -> None:
         from skytrigger.hep.clue import cpu_sort
@@ -155,20 +163,25 @@ class _Chunk:
             cpu_sort.sort_hits(tile, start, stop, table, self.index, self.place)
 
         self._share(sort, [(*r, t) for r, t in zip(ranges, tables, strict=True)])
-        self.xs, self.ys = self._sorted("xs", x), self._sorted("ys", y)
-        self.zs = None if z is None else self._sorted("zs", z)
-        self.ws = None if weight is None else self._sorted("ws", weight)
-        self.rhoc = hits.rhoc if len(hits.rhoc) == 1 else self._sorted("rhoc", hits.rhoc[own])
+        rhoc = None if len(hits.rhoc) == 1 else hits.rhoc[own]
+        columns = {"xs": x, "ys": y, "zs": z, "ws": weight, "rhoc": rhoc}
+        ordered = self._sorted({name: values for name, values in columns.items() if values is not None})
+        self.xs, self.ys, self.zs, self.ws = ordered["xs"], ordered["ys"], ordered.get("zs"), ordered.get("ws")
+        self.rhoc = ordered.get("rhoc", hits.rhoc)
         self.ends = tables[-1]  # the last part's ends are the tiles' ends
         self.axes = axes
 
-    def _sorted(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _sorted(self, columns: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Values of the hits in tile order, padded."""
         from skytrigger.hep.clue import cpu_sort
 
-        out = self._array(name, self.n + PAD, np.float32)
-        ranges = [slice(*r) for r in split(self.n, self.threads)]
-        self._share(cpu_sort.gather, [(values, self.index[: self.n][r], out[r]) for r in ranges])
+        out = {name: self._array(name, self.n + PAD, np.float32) for name in columns}
+
+        def gather(part: slice) -> None:
+            for name, values in columns.items():
+                cpu_sort.gather(values, self.index[: self.n][part], out[name][part])
+
+        self._share(gather, [(slice(*r),) for r in split(self.n, self.threads)])
         return out
 
     def _fixed_point(self) -> FixedPoint:
