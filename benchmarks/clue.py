@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from clue_arms import HGCAL, Arm, agreement, cluestering_arms, own_arm, rows, sklearn_arm
+from clue_arms import HGCAL, Arm, agreement, at_once_arm, cluestering_arms, own_arm, rows, sklearn_arm
 from skytrigger.core.files import write_json
 from skytrigger.core.progress import say, track
 from skytrigger.hep.clue import Clusters
@@ -131,6 +131,7 @@ def compare(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
         arms: dict[str, Arm] = {"cpu": own_arm(hits, options), "control": own_arm(hits, options)}
         if args.threads > 1:
             arms[f"cpu-{args.threads}"] = own_arm(hits, options, threads=args.threads)
+            arms[f"{args.threads} calls at once, each"] = at_once_arm(hits, options, args.threads)
         if len(hits) <= args.kdtree_hits and np.bincount(hits.layer).max() <= KDTREE_LAYER:
             arms["kdtree"] = own_arm(hits, options, backend="kdtree")
         theirs = own_arm(hits, options, rules="cluestering", kernel=Kernel("flat", (1.0,)))
