@@ -34,7 +34,7 @@ def test_reflectance_is_light_times_the_mixture(canvas: Canvas) -> None:
     canvas.paint(np.ones_like(half), code, 0.25, 1.0)
     canvas.paint(half, code, 0.25, 0.5)
     for band in range(13):
-        mixture = 0.75 * SPECTRA["meadow"][band] + 0.25 * SPECTRA["soil_red"][band]
+        mixture = canvas.exposure * (0.75 * SPECTRA["meadow"][band] + 0.25 * SPECTRA["soil_red"][band])
         made = canvas.reflectance(band)
         np.testing.assert_allclose(made[~half], mixture)
         np.testing.assert_allclose(made[half], mixture / 2)
