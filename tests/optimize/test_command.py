@@ -139,7 +139,7 @@ def test_a_filter_is_judged_by_auc(doublet_filter: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr("skytrigger.hep.doublets.optimising.RESAMPLES", 100)
     problem = filter_problem(doublet_filter, ["synthetic:1500"])
     assert problem.metric.name == "auc"
-    asked = Settings(max_drop=30.0, effort="quick", batch_size=8, augment=False, precisions=("fp32",), bands=())
+    asked = Settings(max_drop=30.0, effort="quick", batch_sizes=(8,), augment=False, precisions=("fp32",), bands=())
     found = optimise(problem, asked, tmp_path / "out", MadeUp(), made_up_ratio, threads=1)
     given = [r for r in found["engines"] if r["name"] == "given"]
     assert 0.4 < given[0]["auc"]["estimate"] < 1

@@ -16,12 +16,13 @@ from skytrigger.optimize import settings as settings_module
 from skytrigger.optimize.candidates import Candidate
 from skytrigger.optimize.engines import layouts
 from skytrigger.optimize.optimise import optimise
-from skytrigger.optimize.search import Timed, shortlist, survivors
+from skytrigger.optimize.search import Timed, decide_teaching, shortlist, survivors
 from skytrigger.optimize.settings import Effort, Problem, Settings
 from skytrigger.optimize.store import Store
+from skytrigger.optimize.training import DISTIL, Trainer
 from skytrigger.runtimes.model_file import read_model
 
-TINY = Effort(3, 2, ((1, 1),), 2, 1, 1, (0.5,), 10, 0.1, 16, 1)
+TINY = Effort(3, 2, ((1, 1),), 2, 1, 1, (0.5,), 30, 10_000, 0.1, 16, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def _tiny_effort(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked(**changes: object) -> Settings:
-    return replace(Settings(max_drop=60.0, effort="quick", batch_size=8), **changes)
+    return replace(Settings(max_drop=60.0, effort="quick", batch_sizes=(8,)), **changes)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def test_strictly_only_what_is_established(problem: Problem, tmp_path: Path) -> 
         ({"max_drop": float("nan")}, "max-drop"),
         ({"effort": "heroic"}, "heroic"),
         ({"precisions": ("fp32", "int4")}, "int4"),
-        ({"batch_size": 0}, "batch size"),
+        ({"batch_sizes": (0,)}, "batch size"),
         ({"threads": ()}, "threads"),
     ],
 )
@@ -224,8 +225,9 @@ def test_the_shortlist_prefers_operations_for_the_time() -> None:
 
 
 def test_layouts_share_the_cores_and_the_batch() -> None:
-    assert layouts(asked(threads=(1, 2), streams=(1, 2), batch_size=64)) == [(1, 1), (1, 2), (2, 1)]
-    assert layouts(asked(threads=(2,), streams=(3,), batch_size=64)) == [(2, 1)]
+    assert layouts(asked(threads=(1, 2), streams=(1, 2), batch_sizes=(64,))) == [(64, 1, 1), (32, 1, 2), (64, 2, 1)]
+    assert layouts(asked(threads=(2,), streams=(3,), batch_sizes=(64,))) == [(64, 2, 1)]
+    assert layouts(asked(threads=(1,), streams=(2,), batch_sizes=(8, 3))) == [(8, 1, 1), (3, 1, 1)]
 
 
 def test_a_step_is_done_once(tmp_path: Path) -> None:
@@ -236,3 +238,38 @@ def test_a_step_is_done_once(tmp_path: Path) -> None:
     assert made == [1, 2]
     with pytest.raises(InputError, match="another search"):
         Store(tmp_path / "s", {"a": 2})
+
+
+def test_epochs_follow_the_images(problem: Problem, tmp_path: Path) -> None:
+    """Few images get at least the effort's steps, many at most its images; shorter trainings in proportion."""
+    effort = Effort(3, 2, (), 50, 1, 10, (), 400, 3000, 0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(settings_module.EFFORTS, "quick", effort)
+        trainer = Trainer(problem, asked(), Store(tmp_path / "s", {}), lambda cost, note: None)
+        images = len(problem.split.train)
+        batches = -(-images // 16)
+        assert trainer.recipe({}, 50).epochs == -(-400 // batches) > 3000 // images
+        assert trainer.recipe({}, 10).epochs == -(-80 // batches)
+        patch.setitem(settings_module.EFFORTS, "quick", replace(effort, least_steps=1))
+        assert trainer.recipe({}, 50).epochs == 3000 // images
+        patch.setitem(settings_module.EFFORTS, "quick", replace(effort, least_steps=1, most_images=10**6))
+        assert trainer.recipe({}, 50).epochs == 50
+
+
+def test_the_given_network_teaches_only_where_that_helps(problem: Problem, tmp_path: Path) -> None:
+    def tried(values: dict[float, float]) -> float:
+        trainer = Trainer(problem, asked(), Store(tmp_path / str(values), {}), lambda cost, note: None)
+
+        def made_up(trainer: Trainer, judge: object, one: Timed, epochs: int, *, warm: bool) -> Timed:
+            assert (epochs, warm) == (1, False)
+            return replace(one, value=values[trainer.distil])
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("skytrigger.optimize.search.trained", made_up)
+            log = decide_teaching(trainer, None, [timed(1, 0.1), timed(2, 0.2)])
+        assert log["distil"] == trainer.distil
+        assert [n["value"] for n in log["networks"]] == [values[DISTIL], values[0.0]]
+        return trainer.distil
+
+    assert tried({DISTIL: 0.9, 0.0: 0.8}) == DISTIL
+    assert tried({DISTIL: 0.7, 0.0: 0.8}) == 0.0

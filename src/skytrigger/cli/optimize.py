@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", choices=("accuracy", "auc"), help="default: auc for doublet filters, else accuracy")
     parser.add_argument("--effort", default="normal", help="quick, normal or thorough: minutes, half an hour, hours")
     parser.add_argument("--strict", action="store_true", help="choose only what validation data establish")
-    parser.add_argument("--batch-size", type=int, default=64, help="images in flight when timed (default 64)")
+    parser.add_argument("--batch-size", default="64", help="64,256: images in flight to try (default 64)")
     parser.add_argument("--runtime", help=f"NAME[,NAME] (default: those installed of {','.join(RUNTIMES)})")
     parser.add_argument("--precision", default="fp32,int8", help="fp32,int8,bf16,fp16 (default fp32,int8)")
     parser.add_argument("--threads", help="1,2: threads of a stream to try (default: 1 and all cores)")
@@ -94,7 +94,8 @@ def _settings(args: argparse.Namespace) -> Settings:
     if max(threads) > cores:
         raise InputError(f"--threads {max(threads)}", expected=f"at most {cores}, the cores of this mask")
     return Settings(
-        max_drop=args.max_drop, effort=args.effort, strict=args.strict, batch_size=args.batch_size, threads=threads,
+        max_drop=args.max_drop, effort=args.effort, strict=args.strict, threads=threads,
+        batch_sizes=tuple(dict.fromkeys(_numbers(args.batch_size, "--batch-size"))),
         streams=_numbers(args.streams, "--streams") or tuple(sorted({1, max(threads)})), runtimes=names,
         precisions=tuple(args.precision.split(",")), device=args.device, bands=_bands(args), seed=args.seed,
         augment=not _is_filter(args), energy_seconds=args.energy_seconds,

@@ -17,10 +17,17 @@ from skytrigger.core.seeds import generator
 from skytrigger.export.calibration import METHODS, tensor_ranges
 from skytrigger.export.fold import fold
 from skytrigger.export.onnx_file import write_model
-from skytrigger.export.qdq import WEIGHT_LIMIT, Scale, quantised_tensors, write_qdq
+from skytrigger.export.qdq import REDUCED_LIMIT, WEIGHT_LIMIT, Scale, quantised_tensors, write_qdq
+from skytrigger.measure.host import host_facts
 from skytrigger.runtimes.model_file import read_model
 
 CALIBRATION_IMAGES = 200
+VNNI = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
+
+
+def weight_limit() -> int:
+    """127 where the CPU adds up 8-bit products in 32 bits, else 63: without that pairs of them overflow 16 bits."""
+    return WEIGHT_LIMIT if VNNI & set(host_facts()["cpu"]["isa"]) else REDUCED_LIMIT
 
 
 def stratified(index: NDArray[np.int64], labels: NDArray[np.int64], count: int, seed: int = 0) -> NDArray[np.int64]:
@@ -44,7 +51,8 @@ def quantise(
 ) -> None:
     """Write the INT8 model file `out` from a float32 one.
 
-    Standardisation stays float32: DN ranges would eat the 8 bits.
+    Standardisation stays float32: DN ranges would eat the 8 bits. Weights have as many bits as this machine's
+    products allow (`weight_limit`).
 
     Parameters
     ----------
@@ -66,7 +74,7 @@ def quantise(
     model = fold(source.graph(), input_too=False)
     ranges = tensor_ranges(model, quantised_tensors(model, exclude), tiles, [method])[method]
     facts = calibration_facts(method, ids, exclude)
-    write_int8(model, source.card, out, facts, ranges=ranges, float_nodes=exclude)
+    write_int8(model, source.card, out, facts, ranges=ranges, float_nodes=exclude, limit=weight_limit())
 
 
 def calibration_facts(method: str, ids: Sequence[str], float_nodes: Sequence[str] = (), **more: Any) -> dict[str, Any]:

@@ -50,8 +50,9 @@ def augment(images: Tensor, ratio: Tensor, recipe: Recipe, random: np.random.Gen
         contrast = torch.exp(normal(0.15, count, 1))
         mean = images.mean((2, 3), keepdim=True)
         offset = normal(0.2, count, 1) + normal(0.08, count, channels)
-        # (DN * gain - mean) / std = z * gain + (gain - 1) * mean / std
-        images = ((images - mean) * contrast + mean) * gain + (gain - 1) * ratio + offset
+        # (DN * gain - mean) / std = z * gain + (gain - 1) * mean / std; one pass over the pixels
+        shift = mean * (1 - contrast) * gain + (gain - 1) * ratio + offset
+        images = torch.addcmul(shift, images, contrast * gain)
     if recipe.channel_dropout:
         share = recipe.channel_dropout * random.random((count, 1))
         kept = torch.from_numpy((random.random((count, channels)) >= share).astype(np.float32))

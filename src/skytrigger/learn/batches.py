@@ -73,18 +73,21 @@ class Batches:
         tensor: Tensor = self._torch.from_numpy(array.view(np.int16) if self._unsigned else array)
         return tensor
 
+    def _on_device(self, index: NDArray[np.int64]) -> Tensor:
+        if self._resident is not None:
+            return self._resident[self._torch.from_numpy(index).to(self.device)]
+        stored = self._as_tensor(self.dataset.x[index])
+        return stored.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else stored
+
     def take(self, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Images (n, c, h, w) float32 standardised, and labels, on the device."""
         torch = self._torch
-        if self._resident is not None:
-            stored = self._resident[torch.from_numpy(index).to(self.device)]
+        if self.device.type == "cpu":  # memory bounds this: as few passes as there can be
+            images = torch.from_numpy(self.dataset.x[index].astype(np.float32))
         else:
-            stored = self._as_tensor(self.dataset.x[index])
-            if self.device.type == "cuda":
-                stored = stored.pin_memory().to(self.device, non_blocking=True)
-        if self._unsigned:
-            stored = stored.to(torch.int32) & 0xFFFF
-        images = self.laid_out((stored.to(torch.float32) - self._mean) / self._std)
+            stored = self._on_device(index)
+            images = ((stored.to(torch.int32) & 0xFFFF) if self._unsigned else stored).to(torch.float32)
+        images = self.laid_out(images.sub_(self._mean).div_(self._std))
         return images, self._labels[torch.from_numpy(index)].to(self.device, non_blocking=True)
 
     def laid_out(self, images: Tensor) -> Tensor:
@@ -105,7 +108,7 @@ def augment_d4(images: Tensor, symmetry: NDArray[np.int64]) -> Tensor:
     torch = require("torch", why="augmentation")
     if images.shape[2] != images.shape[3]:
         raise ValueError(f"quarter turns need square images, not {tuple(images.shape[2:])}")
-    out = images.clone()
+    out = torch.empty_like(images)
     for element in np.unique(symmetry):
         chosen = torch.from_numpy(np.flatnonzero(symmetry == element)).to(images.device)
         part = images[chosen]

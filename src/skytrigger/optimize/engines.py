@@ -77,14 +77,18 @@ class Ratio(Protocol):
     def __call__(self, first: Record, second: Record) -> dict[str, Any]: ...
 
 
-def layouts(settings: Settings) -> list[tuple[int, int]]:
-    """(threads, streams) pairs to try: no more threads in all than the largest `threads` asked for.
+def layouts(settings: Settings) -> list[tuple[int, int, int]]:
+    """(batch size, threads, streams) to try: no more threads in all than the largest `threads` asked for.
 
-    Streams share the batch between them, so that every layout has as many images in flight.
+    Streams share the images in flight between them: the batch size is that of one stream.
     """
     most = max(settings.threads)
-    pairs = itertools.product(settings.threads, settings.streams)
-    return [(t, s) for t, s in pairs if t * s <= most and settings.batch_size % s == 0] or [(most, 1)]
+    found = []
+    for images in settings.batch_sizes:
+        pairs = itertools.product(settings.threads, settings.streams)
+        fit = [(t, s) for t, s in pairs if t * s <= most and images % s == 0] or [(most, 1)]
+        found += [(images // s, t, s) for t, s in fit]
+    return found
 
 
 def precisions_of(made: Made, settings: Settings) -> list[str]:

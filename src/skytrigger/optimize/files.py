@@ -14,9 +14,8 @@ from skytrigger.export.calibration import METHODS, tensor_ranges
 from skytrigger.export.fold import fold
 from skytrigger.export.onnx_file import export_onnx, with_normalisation, write_model
 from skytrigger.export.parity import parity, require_parity
-from skytrigger.export.qdq import PRODUCTS, REDUCED_LIMIT, WEIGHT_LIMIT, Ranges, quantised_tensors
-from skytrigger.export.quantise import calibration_facts, stratified, write_int8
-from skytrigger.measure.host import host_facts
+from skytrigger.export.qdq import PRODUCTS, Ranges, quantised_tensors
+from skytrigger.export.quantise import calibration_facts, stratified, weight_limit, write_int8
 from skytrigger.optimize.engines import Judge, Made, logits_of
 from skytrigger.optimize.qat import fine_tune
 from skytrigger.optimize.training import Trainer
@@ -24,12 +23,6 @@ from skytrigger.runtimes.model_file import read_model
 from skytrigger.runtimes.open import open_session
 
 PARITY_IMAGES = 128
-VNNI = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
-
-
-def weight_limit() -> int:
-    """127 where the CPU adds up 8-bit products in 32 bits, else 63: without that they overflow."""
-    return WEIGHT_LIMIT if VNNI & set(host_facts()["cpu"]["isa"]) else REDUCED_LIMIT
 
 
 def float_files(trainer: Trainer, run: Path, name: str) -> list[Made]:

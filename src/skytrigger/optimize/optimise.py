@@ -130,7 +130,7 @@ def identity(problem: Problem, settings: Settings) -> dict[str, Any]:
         "data": problem.dataset.content_hash,
         "split": sha256_json([split.train.tolist(), split.val.tolist(), split.test.tolist()]),
         "bands": [list(b) for b in settings.bands] if settings.bands is not None else None,
-        **{k: list(getattr(settings, k)) for k in ("threads", "streams", "runtimes", "precisions")},
+        **{k: list(getattr(settings, k)) for k in ("batch_sizes", "threads", "streams", "runtimes", "precisions")},
     }
 
 
@@ -268,8 +268,8 @@ def engine_rows(
         for engine in engines:
             record = final.get(engine) or coarse[engine]
             where = "final" if engine in final else "coarse"
-            rows.append({**own, "threads": engine.threads, "streams": engine.streams, "timed": where,
-                         **time_facts(record)})  # fmt: skip
+            rows.append({**own, "threads": engine.threads, "streams": engine.streams,
+                         "batch_size": engine.batch_size, "timed": where, **time_facts(record)})  # fmt: skip
         if not engines:
             rows.append({**own, "timed": None})
     return rows

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 RATE, STEP_RATE = 5e-4, 1e-3
-DISTIL, TEMPERATURE = 0.7, 2.0
 
 
 def fake_quantised(model: onnx.ModelProto, ranges: Ranges, limit: int) -> nn.Module:
@@ -134,12 +133,13 @@ def fine_tune(
     problem, settings = trainer.problem, trainer.settings
     module = fake_quantised(model, ranges, limit)
     recipe = trainer.recipe({}, settings.cost.tune_epochs, tuning=True)
-    teacher = trainer.given_teacher()
+    teacher = trainer.given_teacher() if recipe.distil else None
     data, train_rows = problem.dataset, problem.split.train
     wide_mean, wide_std = channel_statistics(data, train_rows)  # what students were trained with
     batches = Batches(data, wide_mean, wide_std, torch.device("cpu"), channels_last=False)
-    teacher.prepare([wide_mean[data.channels.index(c)] for c in teacher.channels],
-                    [wide_std[data.channels.index(c)] for c in teacher.channels], torch.device("cpu"))  # fmt: skip
+    if teacher:
+        seen = [data.channels.index(c) for c in teacher.channels]
+        teacher.prepare([wide_mean[i] for i in seen], [wide_std[i] for i in seen], torch.device("cpu"))
     place = [data.channels.index(c) for c in card.channels]
     steps = [p for n, p in module.named_parameters() if n.endswith("_step")]
     others = [p for n, p in module.named_parameters() if not n.endswith("_step")]
@@ -154,8 +154,10 @@ def fine_tune(
         for start in range(0, len(order), recipe.batch_size):
             images, labels = batches.take(order[start : start + recipe.batch_size])
             images = augment(images, ratio, recipe, random)
-            goal = DISTIL * teacher.probabilities(images, TEMPERATURE)
-            goal = goal + (1 - DISTIL) * torch.nn.functional.one_hot(labels, len(data.classes))
+            goal = torch.nn.functional.one_hot(labels, len(data.classes)).float()
+            if teacher:
+                taught = teacher.probabilities(images[:, seen], recipe.temperature)
+                goal = (1 - recipe.distil) * goal + recipe.distil * taught
             falling = 0.5 * (1 + math.cos(math.pi * done / (recipe.epochs * per_epoch)))
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * falling

@@ -93,7 +93,7 @@ def time_untrained(trainer: Trainer, pool: Sequence[Candidate], measure: Measure
             trainer.advance(0.5, f"untrained: {candidate.name}")
             # one thread: how networks compare, not how well an engine spreads them
             engines[candidate.name] = Engine(
-                str(file), settings.runtimes[0], "fp32", settings.batch_size, 1, 1, settings.device
+                str(file), settings.runtimes[0], "fp32", settings.batch_sizes[0], 1, 1, settings.device
             )
         records, refused = measure(
             list(engines.values()), seconds=settings.cost.seconds / 3, control=False, energy_seconds=0.0,
@@ -155,6 +155,23 @@ def survivors(tried: Sequence[Timed], count: int) -> list[Timed]:
     return list(order.values())[:count]
 
 
+def decide_teaching(trainer: Trainer, judge: Judge, alive: Sequence[Timed]) -> dict[str, Any]:
+    """Let the given network teach only where that helps: a middling candidate's first training with and without it.
+
+    A large network that overtrained is a dear and poor teacher.
+    """
+    cost = trainer.settings.cost
+    epochs = cost.rungs[0][0] if cost.rungs else cost.epochs
+    middle = alive[len(alive) // 2]
+    share = trainer.distil
+    taught = trained(trainer, judge, middle, epochs, warm=False)
+    trainer.distil = 0.0
+    alone = trained(trainer, judge, middle, epochs, warm=False)
+    trainer.distil = share if taught.value >= alone.value else 0.0
+    return {"stage": "taught by the given network, and not", "networks": [taught.to_json(), alone.to_json()],
+            "distil": trainer.distil}  # fmt: skip
+
+
 def trained(trainer: Trainer, judge: Judge, timed: Timed, epochs: int, *, warm: bool) -> Timed:
     """`timed` after `epochs` of distillation, from its last weights where `warm`."""
     run = trainer.fit(timed.candidate, epochs, timed.run if warm else None)
@@ -177,6 +194,7 @@ def finalists(
     pool = time_untrained(trainer, enumerate_pool(trainer, given_multiply_adds), measure)
     log: list[Any] = [{"stage": "timed untrained", "networks": [t.to_json() for t in pool]}]
     alive = shortlist(pool, cost.candidates)
+    log.append(decide_teaching(trainer, judge, alive))
     for epochs, kept in cost.rungs:
         tried = [trained(trainer, judge, t, epochs, warm=True) for t in alive]
         alive = survivors(tried, kept)

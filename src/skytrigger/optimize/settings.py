@@ -16,7 +16,10 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 @dataclass(frozen=True)
 class Effort:
-    """Cost of a search. Epochs are over the training part; short ones are stretched to `least_steps` batches.
+    """Cost of a search. Epochs are over the training part.
+
+    The last training has at least `least_steps` batches and sees at most `most_images` images; shorter trainings have
+    their share of both.
 
     Attributes
     ----------
@@ -42,16 +45,17 @@ class Effort:
     tune_epochs: int
     prunings: tuple[float, ...]
     least_steps: int
+    most_images: int
     seconds: float
     calibration_images: int = 200
     sensitive_layers: int = 2
 
 
-# Cost on two cores with 812 tiles of 13 bands: about 3 minutes, 30 minutes, 3 hours.
+# Cost on two cores with 812 tiles of 13 bands: about 3 minutes, 30 minutes, 3 hours; with 16,200 of RGB the same.
 EFFORTS = {
-    "quick": Effort(4, 3, ((3, 1),), 8, 1, 2, (0.5,), 60, 0.9, 64),
-    "normal": Effort(12, 8, ((6, 4), (15, 2)), 50, 2, 10, (0.75, 0.5), 300, 3.0),
-    "thorough": Effort(24, 16, ((8, 8), (25, 4)), 150, 3, 25, (0.75, 0.5), 1500, 6.0, 400, 4),
+    "quick": Effort(4, 3, ((3, 1),), 8, 1, 2, (0.5,), 60, 20_000, 0.9, 64),
+    "normal": Effort(12, 8, ((6, 4), (15, 2)), 50, 2, 10, (0.75, 0.5), 4000, 300_000, 3.0),
+    "thorough": Effort(24, 16, ((8, 8), (25, 4)), 150, 3, 25, (0.75, 0.5), 12_000, 1_500_000, 6.0, 400, 4),
 }
 
 
@@ -65,8 +69,9 @@ class Settings:
         Points (percent) that the metric may lose.
     strict
         Accept only what is established; else an estimate above the floor is accepted too, and said to be open.
-    batch_size, threads, streams, runtimes, device
-        What is timed; `threads` and `streams` are tried in all combinations that the cores allow.
+    batch_sizes, threads, streams, runtimes, device
+        What is timed: images in flight, `threads` and `streams` in all combinations that the cores allow. The first
+        batch size is that of the coarse comparisons between networks.
     bands
         Band subsets to try beside all channels; None: ranked automatically; (): none.
     augment
@@ -76,7 +81,7 @@ class Settings:
     max_drop: float
     effort: str = "normal"
     strict: bool = False
-    batch_size: int = 64
+    batch_sizes: tuple[int, ...] = (64,)
     threads: tuple[int, ...] = (1,)
     streams: tuple[int, ...] = (1,)
     runtimes: tuple[str, ...] = ("onnxruntime",)
@@ -94,7 +99,7 @@ class Settings:
             raise InputError(f"no effort called {self.effort!r}", expected=", ".join(EFFORTS))
         if not self.precisions or not set(self.precisions) <= set(PRECISIONS):
             raise InputError(f"precisions {', '.join(self.precisions)!r}", expected=", ".join(PRECISIONS))
-        for name, values in (("threads", self.threads), ("streams", self.streams), ("batch size", (self.batch_size,))):
+        for name, values in (("threads", self.threads), ("streams", self.streams), ("batch size", self.batch_sizes)):
             if not values or min(values) < 1:
                 raise InputError(f"{name} {values}", expected="whole numbers over 0")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Advance = Callable[[float, str], None]
+DISTIL = 0.7  # share of the given network's probabilities in the targets
 TUNE_RATE = 0.25  # fine-tuning's learning rate, as a share of training's
 
 
@@ -37,16 +38,22 @@ class Trainer:
     advance: Advance
     threads: int | None = None
     teacher: Teacher | None = None
+    distil: float = DISTIL
 
     def recipe(self, options: dict[str, Any], epochs: int, *, tuning: bool = False) -> Recipe:
-        """Distillation on changed images; short trainings are stretched to the effort's least steps."""
-        images = len(self.problem.split.train)
+        """Training on changed images, with the given network's answers among the targets where `distil` says so.
+
+        Few images get more epochs than `epochs`, many get fewer: see `Effort`.
+        """
+        images, cost = len(self.problem.split.train), self.settings.cost
         batch = int(min(128, max(16, 2 ** round(math.log2(max(1, images / 40))))))
-        least = self.settings.cost.least_steps * (epochs / self.settings.cost.epochs)
+        share = epochs / cost.epochs
+        least = math.ceil(cost.least_steps * share / math.ceil(images / batch))
+        most = max(1, int(cost.most_images * share / images))
         return Recipe(
             model="student",
             options=options,
-            epochs=max(epochs, math.ceil(least / math.ceil(images / batch))),
+            epochs=max(least, min(epochs, most)),
             batch_size=batch,
             learning_rate=4e-3 * (TUNE_RATE if tuning else 1.0),
             optimiser="adamw",
@@ -56,7 +63,7 @@ class Trainer:
             jitter=0.7 if self.settings.augment else 0.0,
             cutmix=0.3 if self.settings.augment else 0.0,
             seed=self.settings.seed,
-            distil=0.7,
+            distil=self.distil,
             temperature=2.0,
             ema=0.98,
         )
@@ -64,7 +71,8 @@ class Trainer:
     def fit(self, candidate: Candidate, epochs: int, start: Path | None = None, *, tuning: bool = False) -> Path:
         """The run folder of `candidate` trained for `epochs`, from the weights of the run folder `start`."""
         recipe = self.recipe(candidate.options, epochs, tuning=tuning)
-        key = {**candidate.key(), "epochs": recipe.epochs, "start": start.name if start else None, "tuning": tuning}
+        key = {**candidate.key(), "epochs": recipe.epochs, "start": start.name if start else None, "tuning": tuning,
+               "distil": recipe.distil}  # fmt: skip
 
         def make(folder: Path) -> dict[str, Any]:
             train(
@@ -81,7 +89,7 @@ class Trainer:
                     f"validation {100 * line['val_accuracy']:.1f} %",
                 ),
                 keep_checkpoint=False,
-                teacher=self.given_teacher(),
+                teacher=self.given_teacher() if recipe.distil else None,
                 start=start,
                 channels=candidate.channels,
             )

@@ -67,20 +67,20 @@ def fastest(
 ) -> tuple[dict[Engine, Record], dict[Engine, Record]]:
     """Coarse times of all accepted engines, and the last comparison.
 
-    The last comparison holds, in one run: the given network in the framework as its users have it, the given network on
-    its best stock runtime, and the fastest candidates.
+    The last comparison holds, in one run: the given network in the framework as its users have it (with as many images
+    in flight as the fastest candidate), the given network on its best stock runtime, and the fastest candidates.
     """
     settings, root = trainer.settings, trainer.store.folder
     engines = [
-        Engine(str(root / a["file"]), a["runtime"], a["precision"], settings.batch_size // streams, threads, streams,
-               settings.device)
-        for a in accepted for threads, streams in layouts(settings)
+        Engine(str(root / a["file"]), a["runtime"], a["precision"], *layout, settings.device)
+        for a in accepted for layout in layouts(settings)
     ]  # fmt: skip
     coarse = timed(trainer, measure, "coarse", engines, seconds=settings.cost.seconds / 3, final=False)
     order = sorted(coarse, key=lambda e: ms_of(coarse[e]))
     stock = [e for e in order if Path(e.model) == given.file]
     others = [e for e in order if Path(e.model) != given.file][:FINAL]
-    eager = Engine(str(given.file), *EAGER, settings.batch_size, max(settings.threads), 1, settings.device)
+    images = others[0].batch_size * others[0].streams if others else settings.batch_sizes[0]
+    eager = Engine(str(given.file), *EAGER, images, max(settings.threads), 1, settings.device)
     last = list(dict.fromkeys([eager, *stock[:1], *others]))
     return coarse, timed(trainer, measure, "final", last, seconds=settings.cost.seconds, final=True)
 

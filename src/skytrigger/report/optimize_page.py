@@ -101,6 +101,11 @@ def _ms(row: dict[str, Any]) -> float:
     return float(row["ms_per_image"]["estimate"])
 
 
+def _images(layout: dict[str, Any]) -> int:
+    """Images in flight."""
+    return int(layout["batch_size"] * layout["streams"])
+
+
 def cards(found: dict[str, Any]) -> list[tuple[str, str, str]]:
     """The headline."""
     winner, metric = found["winner"], found["problem"]["metric"]
@@ -108,7 +113,7 @@ def cards(found: dict[str, Any]) -> list[tuple[str, str, str]]:
     ms = interval_of(winner["ms_per_image"])
     told = [
         ("Chosen", winner["name"], engine_words(winner, winner["layout"])),
-        ("Time per image", f"{ms.estimate:.4g} ms", f"batch {found['settings']['batch_size']}; "
+        ("Time per image", f"{ms.estimate:.4g} ms", f"{_images(winner['layout'])} images in flight; "
                                                     f"{ms.low:.4g} to {ms.high:.4g}, {ms.n} samples"),
         ("Size", compact_bytes(winner["bytes"]), "best.onnx, all that is needed to run it"),
         (f"Validation {metric}", f"{100 * value.estimate:.2f}", f"{100 * value.low:.2f} to {100 * value.high:.2f}; "
@@ -166,7 +171,7 @@ def front_section(found: dict[str, Any], points: Sequence[dict[str, Any]]) -> Se
                  TONES.get(row["runtime"], "c7"), best, row["sentence"])
         for row, best in zip(points, on, strict=True)
     ]  # fmt: skip
-    drawing = svg.scatter(f"Batch {found['settings']['batch_size']}", "ms/image (logarithmic)", metric, spots)
+    drawing = svg.scatter("Accuracy and time", "ms/image (logarithmic)", metric, spots)
     rows = [
         [words(row["name"]), words(engine_words(row, row)),
          estimate(interval_of(row[metric]), "{:.2f}", 100), change_value(row),
@@ -194,8 +199,11 @@ def front_of(points: Sequence[dict[str, Any]], metric: str) -> list[bool]:
 
 
 def engine_words(row: dict[str, Any], layout: dict[str, Any]) -> str:
-    """Runtime, precision, threads and streams."""
-    return f"{row['runtime']} {row['precision']}, threads {layout['threads']}, streams {layout['streams']}"
+    """Runtime, precision, threads, streams and the batch of each."""
+    return (
+        f"{row['runtime']} {row['precision']}, threads {layout['threads']}, streams {layout['streams']}, "
+        f"batch {layout['batch_size']}"
+    )
 
 
 def _short(row: dict[str, Any]) -> str:
@@ -330,7 +338,7 @@ def draw_front(found: dict[str, Any], points: Sequence[dict[str, Any]], out: Pat
     floor = 100 * found["given"][metric]["estimate"] - found["settings"]["max_drop"]
     axes.axhline(floor, color="#d55e00", ls="--", lw=1)
     axes.set_xscale("log")
-    axes.set_xlabel(f"ms/image, batch {found['settings']['batch_size']}")
+    axes.set_xlabel("ms/image")
     axes.set_ylabel(f"validation {metric}, %")
     axes.set_title("Filled: nothing is both better and faster; dashed: the floor", fontsize=9)
     with atomic_path(out) as temporary:
