@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from skytrigger.core.dataset import Dataset, Split, content_hash  # noqa: E402
 from skytrigger.core.errors import InputError  # noqa: E402
-from skytrigger.learn.augment import augment, cutmix  # noqa: E402
+from skytrigger.learn.augment import STYLE_SHARE, augment, cutmix, mix_style  # noqa: E402
 from skytrigger.learn.evaluate import align  # noqa: E402
 from skytrigger.learn.recipe import Recipe  # noqa: E402
 from skytrigger.learn.steps import Average, learning_rate  # noqa: E402
@@ -26,6 +26,7 @@ STRONG = {
     "augment": True,
     "crop": 12,
     "jitter": 0.5,
+    "style": 0.5,
     "cutmix": 0.5,
     "label_smoothing": 0.1,
     "channel_dropout": 0.2,
@@ -88,6 +89,30 @@ def test_channel_dropout_sets_whole_channels_to_their_mean() -> None:
     assert set(out.unique().tolist()) == {0.0, 1.0}
     assert (out.amax((2, 3)) == out.amin((2, 3))).all()
     assert 0.2 < float((out == 0).float().mean()) < 0.6
+
+
+def test_style_lies_between_two_images_and_keeps_the_pattern() -> None:
+    """Each channel stays a rising line of its own pixels; its mean and deviation lie between those of two images."""
+    random = np.random.default_rng(5)
+    images = torch.from_numpy(random.normal(random.normal(0, 3, (12, 2, 1, 1)), 1.5, (12, 2, 8, 8)).astype(np.float32))
+    out = mix_style(images, 0.6, random)
+    changed = 0
+    for before, after in zip(images, out, strict=True):
+        for a, b in zip(before, after, strict=True):
+            assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.9999
+        between = [
+            o
+            for o in images
+            for share in [
+                float((after.mean((1, 2)) - before.mean((1, 2)))[0] / (o.mean((1, 2)) - before.mean((1, 2)))[0])
+            ]
+            if torch.allclose(after.mean((1, 2)), torch.lerp(before.mean((1, 2)), o.mean((1, 2)), share), atol=1e-3)
+            and -1e-3 <= share <= STYLE_SHARE + 1e-3
+        ]
+        same = torch.allclose(before, after, atol=1e-4)
+        assert same or between
+        changed += not same
+    assert 0 < changed < 12
 
 
 def test_cutmix_mixes_targets_by_area() -> None:

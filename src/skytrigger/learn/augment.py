@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CROP_STEP = 4  # pixels between the crop sizes that are drawn
+STYLE_SHARE = 0.7
 
 
 def augment(images: Tensor, ratio: Tensor, recipe: Recipe, random: np.random.Generator) -> Tensor:
@@ -53,11 +54,31 @@ def augment(images: Tensor, ratio: Tensor, recipe: Recipe, random: np.random.Gen
         # (DN * gain - mean) / std = z * gain + (gain - 1) * mean / std; one pass over the pixels
         shift = mean * (1 - contrast) * gain + (gain - 1) * ratio + offset
         images = torch.addcmul(shift, images, contrast * gain)
+    if recipe.style:
+        images = mix_style(images, recipe.style, random)
     if recipe.channel_dropout:
         share = recipe.channel_dropout * random.random((count, 1))
         kept = torch.from_numpy((random.random((count, channels)) >= share).astype(np.float32))
         images = images * kept.to(images.device)[:, :, None, None]  # the channel's mean, after standardisation
     return images
+
+
+def mix_style(images: Tensor, probability: float, random: np.random.Generator) -> Tensor:
+    """Part of the images with channel means and deviations part of the way to those of another image of the batch.
+
+    What a place, a season or an atmosphere does to a tile is for the most part a change of these; a network that has
+    seen a class under many of them holds on to texture and shape (Zhou et al. 2021, "Domain generalization with
+    MixStyle", there between layers). Up to `STYLE_SHARE` of the way, the deviations geometrically.
+    """
+    torch = require("torch", why="augmentation")
+    count = len(images)
+    other = torch.from_numpy(random.permutation(count)).to(images.device)
+    share = random.uniform(0.0, STYLE_SHARE, (count, 1, 1, 1)) * (random.random((count, 1, 1, 1)) < probability)
+    way = torch.from_numpy(share.astype(np.float32)).to(images.device)
+    std, mean = torch.std_mean(images, (2, 3), keepdim=True)
+    std = std + 1e-4
+    scale = (std[other] / std) ** way
+    return torch.addcmul(torch.lerp(mean, mean[other], way) - mean * scale, images, scale)  # type: ignore[no-any-return]
 
 
 def cutmix(images: Tensor, targets: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:

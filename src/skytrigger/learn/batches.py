@@ -77,7 +77,9 @@ class Batches:
         if self._resident is not None:
             return self._resident[self._torch.from_numpy(index).to(self.device)]
         stored = self._as_tensor(self.dataset.x[index])
-        return stored.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else stored
+        if self.device.type == "cuda":
+            stored = stored.pin_memory()
+        return stored.to(self.device, non_blocking=True)
 
     def take(self, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Images (n, c, h, w) float32 standardised, and labels, on the device."""

@@ -39,6 +39,8 @@ class Recipe:
     jitter, channel_dropout
         Strength of the random gains and offsets, largest share of channels set to their mean; see
         `learn.augment`.
+    style
+        Probability that an image takes on part of another's channel means and deviations; see `learn.augment`.
     cutmix
         Probability of mixing a batch (Yun et al. 2019).
     label_smoothing
@@ -66,6 +68,7 @@ class Recipe:
     crop: int = 0
     jitter: float = 0.0
     channel_dropout: float = 0.0
+    style: float = 0.0
     cutmix: float = 0.0
     label_smoothing: float = 0.0
     ema: float = 0.0
@@ -87,6 +90,7 @@ class Recipe:
             "crop": self.crop >= 0,
             "jitter": 0 <= self.jitter <= 10,
             "channel_dropout": 0 <= self.channel_dropout <= 1,
+            "style": 0 <= self.style <= 1,
             "cutmix": 0 <= self.cutmix <= 1,
             "label_smoothing": 0 <= self.label_smoothing < 1,
             "ema": 0 <= self.ema < 1,

@@ -61,6 +61,7 @@ class Trainer:
             schedule="warm",
             augment=self.settings.augment,
             jitter=0.7 if self.settings.augment else 0.0,
+            style=0.5 if self.settings.augment else 0.0,
             cutmix=0.3 if self.settings.augment else 0.0,
             seed=self.settings.seed,
             distil=self.distil,
