@@ -110,7 +110,7 @@ def augment_d4(images: Tensor, symmetry: NDArray[np.int64]) -> Tensor:
     torch = require("torch", why="augmentation")
     if images.shape[2] != images.shape[3]:
         raise ValueError(f"quarter turns need square images, not {tuple(images.shape[2:])}")
-    out = torch.empty_like(images)
+    out: Tensor = torch.empty_like(images)
     for element in np.unique(symmetry):
         chosen = torch.from_numpy(np.flatnonzero(symmetry == element)).to(images.device)
         part = images[chosen]
