@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -251,3 +252,24 @@ def test_start_from_fewer_channels_answers_the_same_at_first(tmp_path: Path) -> 
     other = Recipe("student", epochs=1, options=SMALL, precision="fp32")
     with pytest.raises(InputError, match="saw the channels"):
         train(build, data.select(("c",)), parts, other, tmp_path / "none", start=run.path)
+
+
+def test_a_model_file_teaches_as_its_run_does(tmp_path: Path) -> None:
+    from skytrigger.export.onnx_file import export_onnx
+
+    data, parts = dataset(), split()
+    run = train(build, data, parts, Recipe("student", epochs=1, options=SMALL, precision="fp32"), tmp_path / "t")
+    network, card = run.load(build)
+    export_onnx(network, card, tmp_path / "t.onnx")
+    both = [Teacher([path], build) for path in (run.path, tmp_path / "t.onnx")]
+    images = torch.randn(5, 3, 16, 16)
+    answers = []
+    for teacher in both:
+        teacher.prepare([900.0, 1000.0, 1100.0], [80.0, 90.0, 100.0], torch.device("cpu"))
+        answers.append(teacher.probabilities(images, 2.0))
+    torch.testing.assert_close(answers[0], answers[1], atol=1e-5, rtol=1e-4)
+    assert both[0].identity() != both[1].identity()
+    with pytest.raises(InputError, match="the teacher takes DN, the images are in rgb8"):
+        train(
+            build, replace(data, units="rgb8"), parts, Recipe("student", options=SMALL), tmp_path / "s", teacher=both[1]
+        )

@@ -22,6 +22,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, help="folder; an interrupted search there goes on")
     add_data_arguments(parser, split=False, seed=False)
     parser.add_argument("--split-lists", nargs="+", metavar="FILE", help="the lists that RUN was trained with")
+    parser.add_argument(
+        "--teacher", nargs="+", default=[], metavar="RUN|MODEL.onnx",
+        help="students learn from these (default: from RUN), where that helps; none may have seen the test images",
+    )  # fmt: skip
     parser.add_argument("--metric", choices=("accuracy", "auc"), help="default: auc for doublet filters, else accuracy")
     parser.add_argument("--effort", default="normal", help="quick, normal or thorough: minutes, half an hour, hours")
     parser.add_argument("--strict", action="store_true", help="choose only what validation data establish")
@@ -143,6 +147,7 @@ def _is_filter(args: argparse.Namespace) -> bool:
 def _problem(args: argparse.Namespace) -> Problem:
     from skytrigger.cli.data_options import load_data
     from skytrigger.core.split import split_again
+    from skytrigger.eo.packaged import model_path
     from skytrigger.learn.evaluate import align
     from skytrigger.learn.run_folder import RunFolder
     from skytrigger.optimize.metric import ACCURACY
@@ -160,4 +165,5 @@ def _problem(args: argparse.Namespace) -> Problem:
 
         raise InputError("--metric auc", expected="a doublet filter; networks for tiles are judged by accuracy")
     dataset = align(load_data(args), card)
-    return Problem(run, build, dataset, split_again(dataset, card.split, args.split_lists), ACCURACY)
+    teachers = tuple(model_path(t) for t in args.teacher)
+    return Problem(run, build, dataset, split_again(dataset, card.split, args.split_lists), ACCURACY, teachers)

@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patience", type=int, help="stop after so many epochs without a better loss")
     parser.add_argument("--start", metavar="RUN", help="start from this run's weights, also of other bands")
     parser.add_argument(
-        "--teacher", nargs="+", metavar="RUN", help="distil from these runs (recipe: distil, temperature)"
+        "--teacher", nargs="+", metavar="RUN|MODEL.onnx", help="distil from these (recipe: distil, temperature)"
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N or auto")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all this process may use)")
@@ -55,12 +55,13 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.cli.data_options import load_from
     from skytrigger.core.progress import track
+    from skytrigger.eo.packaged import model_path
     from skytrigger.learn.teacher import Teacher
     from skytrigger.learn.train import train
     from skytrigger.study.models import build
 
     recipe = _recipe(args)
-    teacher = Teacher(args.teacher, build) if args.teacher else None
+    teacher = Teacher([model_path(t) for t in args.teacher], build) if args.teacher else None
     dataset, split = load_from(args)
     with track(f"train {recipe.model}", recipe.epochs) as advance:
         folder = train(

@@ -3,42 +3,53 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import sha256_json
 from skytrigger.learn.run_folder import Build, RunFolder
+from skytrigger.runtimes.model_file import read_model
+from skytrigger.runtimes.open import open_session
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch import device as Device
 
 
+BATCH = 64  # of a model file's session
+
+
 def weights_hash(run: str | Path) -> str:
-    """SHA-256 of a run folder's weights."""
+    """SHA-256 of a run folder's weights, or of a model file."""
+    file = Path(run) if Path(run).is_file() else RunFolder(Path(run)).weights
     try:
-        return hashlib.sha256(RunFolder(Path(run)).weights.read_bytes()).hexdigest()
+        return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(f"cannot read the weights of {run}: {error.strerror}", remedy="a finished run") from error
 
 
 class Teacher:
-    """The mean probabilities of one or several run folders' networks."""
+    """The mean probabilities of one or several networks: run folders, or model files on ONNX Runtime."""
 
     def __init__(self, runs: Sequence[str | Path], build: Build) -> None:
         self.runs = tuple(Path(run) for run in runs)
-        loaded = [RunFolder(run).load(build) for run in self.runs]
+        loaded = [_engine(run) if run.is_file() else RunFolder(run).load(build) for run in self.runs]
         if not loaded:
             raise InputError("a teacher of no run folder")
+        self.networks: tuple[Any, ...]
+        self.cards: tuple[ModelCard, ...]
         self.networks, self.cards = zip(*loaded, strict=True)
         first = self.cards[0]
         for run, card in zip(self.runs, self.cards, strict=True):
-            if (card.channels, card.classes) != (first.channels, first.classes):
-                raise InputError(f"{run} has other channels or classes than {self.runs[0]}")
-        self.channels, self.classes = first.channels, first.classes
+            if (card.channels, card.classes, card.units) != (first.channels, first.classes, first.units):
+                raise InputError(f"{run} has other channels, classes or units than {self.runs[0]}")
+        self.channels, self.classes, self.units = first.channels, first.classes, first.units
         self._scale: list[tuple[Tensor, Tensor]] = []
 
     def identity(self) -> str:
@@ -51,7 +62,8 @@ class Teacher:
         here_mean, here_std = torch.tensor(mean), torch.tensor(std)
         self._scale = []
         for network, card in zip(self.networks, self.cards, strict=True):
-            network.to(device).eval()
+            if hasattr(network, "eval"):
+                network.to(device).eval()
             its_mean, its_std = torch.tensor(card.mean), torch.tensor(card.std)
             factor, offset = here_std / its_std, (here_mean - its_mean) / its_std
             self._scale.append(tuple(v.view(1, -1, 1, 1).to(device) for v in (factor, offset)))
@@ -66,3 +78,19 @@ class Teacher:
             ]
             mean: Tensor = torch.stack(parts).mean(0)
         return mean.clone()
+
+
+def _engine(file: Path) -> tuple[Callable[[Tensor], Tensor], ModelCard]:
+    """A model file as a network for standardised images, and its card."""
+    torch = require("torch", why="distillation")
+    model = read_model(file)
+    card = model.card
+    session = open_session(model, "onnxruntime", card.precision, BATCH)
+    mean, std = (np.array(v, np.float32)[:, None, None] for v in (card.mean, card.std))
+
+    def network(images: Tensor) -> Tensor:
+        tiles = images.detach().cpu().contiguous().numpy() * std + mean
+        logits: Tensor = torch.from_numpy(session.run(np.ascontiguousarray(tiles, np.float32)))
+        return logits.to(images.device)
+
+    return network, card

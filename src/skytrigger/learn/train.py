@@ -91,6 +91,8 @@ def train(
         )
     if teacher and teacher.classes != dataset.classes:
         raise InputError(f"the teacher knows the classes {teacher.classes}", expected=str(dataset.classes))
+    if teacher and teacher.units != dataset.units:
+        raise InputError(f"the teacher takes {teacher.units}, the images are in {dataset.units}")
     threads = use_threads(threads)
     with distributed.group(device) as ranks:
         folder = RunFolder(Path(out))

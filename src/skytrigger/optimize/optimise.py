@@ -14,6 +14,7 @@ from skytrigger import __version__
 from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.core.files import sha256_file, sha256_json, write_bytes, write_json
 from skytrigger.learn.run_folder import RunFolder
+from skytrigger.learn.teacher import weights_hash
 from skytrigger.measure.host import host_facts
 from skytrigger.measure.operations import count_work
 from skytrigger.measure.records import Record
@@ -127,6 +128,7 @@ def identity(problem: Problem, settings: Settings) -> dict[str, Any]:
         **settings.to_json(),
         "metric": problem.metric.name,
         "given": sha256_file(run.weights),
+        "teachers": [weights_hash(t) for t in problem.teachers],
         "data": problem.dataset.content_hash,
         "split": sha256_json([split.train.tolist(), split.val.tolist(), split.test.tolist()]),
         "bands": [list(b) for b in settings.bands] if settings.bands is not None else None,
@@ -139,7 +141,8 @@ def facts_of(problem: Problem) -> dict[str, Any]:
     data, split = problem.dataset, problem.split
     card = RunFolder(problem.run).card()
     return {
-        "network": card.name, "metric": problem.metric.name, "channels": list(data.channels),
+        "network": card.name, "teachers": [t.name for t in problem.teachers], "metric": problem.metric.name,
+        "channels": list(data.channels),
         "classes": list(data.classes), "data_hash": data.content_hash, "source": data.source, "units": data.units,
         "images": {part: len(split.part(part)) for part in ("train", "val", "test")}, "split": split.facts.get("kind"),
     }  # fmt: skip

@@ -133,7 +133,7 @@ def fine_tune(
     problem, settings = trainer.problem, trainer.settings
     module = fake_quantised(model, ranges, limit)
     recipe = trainer.recipe({}, settings.cost.tune_epochs, tuning=True)
-    teacher = trainer.given_teacher() if recipe.distil else None
+    teacher = trainer.loaded_teacher() if recipe.distil else None
     data, train_rows = problem.dataset, problem.split.train
     wide_mean, wide_std = channel_statistics(data, train_rows)  # what students were trained with
     batches = Batches(data, wide_mean, wide_std, torch.device("cpu"), channels_last=False)

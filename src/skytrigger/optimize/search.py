@@ -156,7 +156,7 @@ def survivors(tried: Sequence[Timed], count: int) -> list[Timed]:
 
 
 def decide_teaching(trainer: Trainer, judge: Judge, alive: Sequence[Timed]) -> dict[str, Any]:
-    """Let the given network teach only where that helps: a middling candidate's first training with and without it.
+    """Let the teacher teach only where that helps: a middling candidate's first training with and without it.
 
     A large network that overtrained is a dear and poor teacher.
     """
@@ -168,7 +168,7 @@ def decide_teaching(trainer: Trainer, judge: Judge, alive: Sequence[Timed]) -> d
     trainer.distil = 0.0
     alone = trained(trainer, judge, middle, epochs, warm=False)
     trainer.distil = share if taught.value >= alone.value else 0.0
-    return {"stage": "taught by the given network, and not", "networks": [taught.to_json(), alone.to_json()],
+    return {"stage": "with the teacher, and without", "networks": [taught.to_json(), alone.to_json()],
             "distil": trainer.distil}  # fmt: skip
 
 

@@ -128,6 +128,8 @@ class Problem:
         Its run folder, and the builder of every network (the given one and students).
     dataset, split
         Aligned to the given network's card; the split it was trained with.
+    teachers
+        Run folders or model files that students learn from; by default the given network.
     """
 
     run: Path
@@ -135,6 +137,7 @@ class Problem:
     dataset: Dataset
     split: Split
     metric: Metric
+    teachers: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         for part in ("train", "val"):

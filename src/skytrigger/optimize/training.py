@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 Advance = Callable[[float, str], None]
-DISTIL = 0.7  # share of the given network's probabilities in the targets
+DISTIL = 0.7  # share of the teacher's probabilities in the targets
 TUNE_RATE = 0.25  # fine-tuning's learning rate, as a share of training's
 
 
 @dataclass
 class Trainer:
-    """Trains candidates on the problem's training part; the given network is the teacher."""
+    """Trains candidates on the problem's training part."""
 
     problem: Problem
     settings: Settings
@@ -41,7 +41,7 @@ class Trainer:
     distil: float = DISTIL
 
     def recipe(self, options: dict[str, Any], epochs: int, *, tuning: bool = False) -> Recipe:
-        """Training on changed images, with the given network's answers among the targets where `distil` says so.
+        """Training on changed images, with the teacher's answers among the targets where `distil` says so.
 
         Few images get more epochs than `epochs`, many get fewer: see `Effort`.
         """
@@ -90,7 +90,7 @@ class Trainer:
                     f"validation {100 * line['val_accuracy']:.1f} %",
                 ),
                 keep_checkpoint=False,
-                teacher=self.given_teacher() if recipe.distil else None,
+                teacher=self.loaded_teacher() if recipe.distil else None,
                 start=start,
                 channels=candidate.channels,
             )
@@ -111,8 +111,8 @@ class Trainer:
         """The trained network and its card."""
         return RunFolder(run).load(self.problem.build)
 
-    def given_teacher(self) -> Teacher:
-        """The given network, loaded once."""
+    def loaded_teacher(self) -> Teacher:
+        """The problem's teachers, by default the given network; loaded once."""
         if self.teacher is None:
-            self.teacher = Teacher([self.problem.run], self.problem.build)
+            self.teacher = Teacher(self.problem.teachers or [self.problem.run], self.problem.build)
         return self.teacher

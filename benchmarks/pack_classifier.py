@@ -1,0 +1,108 @@
+"""A trained student as one of the package's classifiers: calibrated, INT8, its test figure in its metadata.
+
+    python benchmarks/pack_classifier.py RUN --data TILES ... --split-lists train.txt val.txt test.txt \
+        --trained-on "EuroSAT ..." --out src/skytrigger/eo/models/eurosat_rgb.onnx
+
+Validation images choose the temperature of the logits and, of three, the method of the ranges; calibration images are
+of the training part. Weights have seven bits, which no CPU's products overflow: the same answers everywhere. The test
+part is read once, by the file that is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from skytrigger.core.progress import say
+from skytrigger.core.split import split_again
+from skytrigger.eo.load import load
+from skytrigger.export.calibration import METHODS, tensor_ranges
+from skytrigger.export.fold import Graph, fold
+from skytrigger.export.onnx_file import export_onnx
+from skytrigger.export.qdq import REDUCED_LIMIT, quantised_tensors
+from skytrigger.export.quantise import calibration_facts, stratified, write_int8
+from skytrigger.learn.evaluate import align, predictions_of_call
+from skytrigger.learn.metrics import cross_entropy
+from skytrigger.learn.run_folder import RunFolder
+from skytrigger.measure.stats import wilson
+from skytrigger.runtimes.model_file import read_model
+from skytrigger.runtimes.open import open_session
+from skytrigger.study.models import build
+
+IMAGES = 300
+
+
+def logits_of(file: Path, precision: str, dataset: Any, rows: Any) -> Any:
+    model = read_model(file)
+    session = open_session(model, "onnxruntime", precision, 64)
+    try:
+        return predictions_of_call(session.run, model.card, dataset, rows, 64).logits
+    finally:
+        session.close()
+
+
+def temper(model: Any, temperature: float) -> None:
+    """Divide the logits of the folded graph by `temperature`, in its last dense layer."""
+    last = next(n for n in reversed(model.graph.node) if n.op_type == "Gemm")
+    graph = Graph(model)
+    for name in last.input[1:]:
+        graph.set(name, (graph.constants[name] / temperature).astype(np.float32))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("--data", nargs="+", required=True)
+    parser.add_argument("--split-lists", nargs="+", required=True)
+    parser.add_argument("--trained-on", required=True, help="for the metadata")
+    parser.add_argument("--out", required=True, type=Path)
+    args = parser.parse_args()
+    network, card = RunFolder(Path(args.run)).load(build)
+    dataset = align(load(args.data), card)
+    split = split_again(dataset, card.split, args.split_lists)
+    work = args.out.with_suffix(".work")
+    work.mkdir(parents=True, exist_ok=True)
+    export_onnx(network, card, work / "fp32.onnx")
+    found = logits_of(work / "fp32.onnx", "fp32", dataset, split.val)
+    true = dataset.y[split.val]
+    temperature = float(minimize_scalar(lambda t: cross_entropy(found / t, true), bounds=(0.2, 5), method="bounded").x)
+    say(f"float32: {100 * (found.argmax(1) == true).mean():.2f} % of validation images; temperature {temperature:.3f}")
+
+    model = fold(read_model(work / "fp32.onnx").graph(), input_too=False)
+    temper(model, temperature)
+    rows = stratified(split.train, dataset.y, IMAGES, card.seed)
+    ids = tuple(dataset.ids[i] for i in rows)
+    ranges = tensor_ranges(model, quantised_tensors(model), dataset.x[rows])
+    where = "tiles further east than all training tiles (spatial split by longitude), never used in training"
+    notes = {**card.notes, "trained_on": args.trained_on, "temperature": round(temperature, 4)}
+
+    def write(method: str, out: Path, **more: Any) -> None:
+        facts = calibration_facts(method, ids)
+        write_int8(model, replace(card, notes={**notes, **more}), out, facts, ranges=ranges[method],
+                   limit=REDUCED_LIMIT, merge_input=True)  # fmt: skip
+
+    scores = {}
+    for method in METHODS:
+        write(method, work / f"{method}.onnx")
+        logits = logits_of(work / f"{method}.onnx", "int8", dataset, split.val)
+        scores[method] = (int((logits.argmax(1) == true).sum()), -cross_entropy(logits, true))
+        say(f"{method}: {scores[method][0]} of {len(true)} validation images, loss {-scores[method][1]:.4f}")
+    best = max(scores, key=lambda m: scores[m])
+    answers = logits_of(work / f"{best}.onnx", "int8", dataset, split.test).argmax(1)
+    value = wilson(int((answers == dataset.y[split.test]).sum()), len(split.test))
+    test = {"what": where, "images": len(split.test), "accuracy": round(value.estimate, 4),
+            "interval_95": [round(value.low, 4), round(value.high, 4)], "engine": "onnxruntime int8"}  # fmt: skip
+    write(best, args.out, test=test)
+    for file in work.iterdir():
+        file.unlink()
+    work.rmdir()
+    say(f"{args.out}: {args.out.stat().st_size} bytes, {best}; test {test}")
+
+
+if __name__ == "__main__":
+    main()
