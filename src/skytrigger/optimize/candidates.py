@@ -14,9 +14,12 @@ from skytrigger.core.files import sha256_json
 from skytrigger.optimize.students import MIXED, STEMS
 
 # Multiples of eight: the vector units' blocks of channels; between them a width costs as much as the next.
-WIDTHS = ((8, 16, 32, 48), (8, 16, 32, 64), (16, 24, 48, 64), (16, 32, 64, 96), (24, 48, 96, 144), (32, 64, 128))
+WIDTHS = (
+    (8, 16, 32, 48), (8, 16, 32, 64), (16, 24, 48, 64), (16, 32, 64, 96), (24, 48, 96, 144),
+    (24, 48, 72), (32, 64, 96), (32, 64, 128),
+)  # fmt: skip
 DEPTHS = (0, 1)  # residual blocks of every stage but the first
-TRIED_STEMS = ("k4", "p4", "s2", "mix", "p2")
+TRIED_STEMS = ("k4", "p4", "s2", "mix", "p2", "q4")
 BLOCKS = ("plain", "dw")
 
 

@@ -27,7 +27,7 @@ from skytrigger.optimize.training import Trainer
 from skytrigger.runtimes.model_file import read_model
 
 # A student over this share of the given network's operations is not what is looked for.
-LARGEST_SHARE = 0.25
+LARGEST_SHARE = 0.125
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # name -> kernel, stride and padding of the first convolution
-STEMS = {"s2": (3, 2, 1), "k4": (4, 2, 1), "p2": (2, 2, 0), "p4": (4, 4, 0), "mix": (4, 2, 1)}
+STEMS = {"s2": (3, 2, 1), "k4": (4, 2, 1), "p2": (2, 2, 0), "p4": (4, 4, 0), "q4": (2, 4, 0), "mix": (4, 2, 1)}
 BLOCKS = ("plain", "dw")
 MIXED = 8  # channels that the 1x1 band mix of stem `mix` leaves
 
@@ -29,8 +29,8 @@ def build(name: str, channels: int, size: tuple[int, int], classes: int, **optio
     ----------
     options
         ``widths`` (16, 32, 64, 96), ``depths`` (0, 1, 1, 1): as many as widths;
-        ``stem`` "k4" (4x4, stride 2), "s2" (3x3, stride 2), "p2", "p4" (patches), "mix" (1x1 to 8
-        channels at full resolution, then k4);
+        ``stem`` "k4" (4x4, stride 2), "s2" (3x3, stride 2), "p2", "p4" (patches), "q4" (2x2 patches,
+        four apart: a quarter of the pixels), "mix" (1x1 to 8 channels at full resolution, then k4);
         ``block`` "plain" (two 3x3) or "dw" (5x5 depthwise, 1x1 to twice the width, 1x1 back);
         ``inner``: channels inside the blocks of each stage (default: as the block says; pruning
         sets them); ``dropout`` 0.0 before the dense layer.
