@@ -54,6 +54,15 @@ def temper(model: Any, temperature: float) -> None:
         graph.set(name, (graph.constants[name] / temperature).astype(np.float32))
 
 
+def test_figure(file: Path, dataset: Any, split: Any) -> dict[str, Any]:
+    """Accuracy on the test part, for the metadata."""
+    answers = logits_of(file, "int8", dataset, split.test).argmax(1)
+    value = wilson(int((answers == dataset.y[split.test]).sum()), len(split.test))
+    where = "tiles further east than all training tiles (spatial split by longitude), never used in training"
+    return {"what": where, "images": len(split.test), "accuracy": round(value.estimate, 4),
+            "interval_95": [round(value.low, 4), round(value.high, 4)], "engine": "onnxruntime int8"}  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
@@ -70,7 +79,8 @@ def main() -> None:
     export_onnx(network, card, work / "fp32.onnx")
     found = logits_of(work / "fp32.onnx", "fp32", dataset, split.val)
     true = dataset.y[split.val]
-    temperature = float(minimize_scalar(lambda t: cross_entropy(found / t, true), bounds=(0.2, 5), method="bounded").x)
+    loss = minimize_scalar(lambda t: cross_entropy(found / t, true).mean(), bounds=(0.2, 5), method="bounded")
+    temperature = float(loss.x)
     say(f"float32: {100 * (found.argmax(1) == true).mean():.2f} % of validation images; temperature {temperature:.3f}")
 
     model = fold(read_model(work / "fp32.onnx").graph(), input_too=False)
@@ -78,7 +88,6 @@ def main() -> None:
     rows = stratified(split.train, dataset.y, IMAGES, card.seed)
     ids = tuple(dataset.ids[i] for i in rows)
     ranges = tensor_ranges(model, quantised_tensors(model), dataset.x[rows])
-    where = "tiles further east than all training tiles (spatial split by longitude), never used in training"
     notes = {**card.notes, "trained_on": args.trained_on, "temperature": round(temperature, 4)}
 
     def write(method: str, out: Path, **more: Any) -> None:
@@ -90,13 +99,10 @@ def main() -> None:
     for method in METHODS:
         write(method, work / f"{method}.onnx")
         logits = logits_of(work / f"{method}.onnx", "int8", dataset, split.val)
-        scores[method] = (int((logits.argmax(1) == true).sum()), -cross_entropy(logits, true))
+        scores[method] = (int((logits.argmax(1) == true).sum()), -float(cross_entropy(logits, true).mean()))
         say(f"{method}: {scores[method][0]} of {len(true)} validation images, loss {-scores[method][1]:.4f}")
     best = max(scores, key=lambda m: scores[m])
-    answers = logits_of(work / f"{best}.onnx", "int8", dataset, split.test).argmax(1)
-    value = wilson(int((answers == dataset.y[split.test]).sum()), len(split.test))
-    test = {"what": where, "images": len(split.test), "accuracy": round(value.estimate, 4),
-            "interval_95": [round(value.low, 4), round(value.high, 4)], "engine": "onnxruntime int8"}  # fmt: skip
+    test = test_figure(work / f"{best}.onnx", dataset, split)
     write(best, args.out, test=test)
     for file in work.iterdir():
         file.unlink()
