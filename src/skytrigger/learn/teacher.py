@@ -85,7 +85,8 @@ def _engine(file: Path) -> tuple[Callable[[Tensor], Tensor], ModelCard]:
     torch = require("torch", why="distillation")
     model = read_model(file)
     card = model.card
-    session = open_session(model, "onnxruntime", card.precision, BATCH)
+    # one thread: a second one would spin on the core that the student's training needs
+    session = open_session(model, "onnxruntime", card.precision, BATCH, threads=1)
     mean, std = (np.array(v, np.float32)[:, None, None] for v in (card.mean, card.std))
 
     def network(images: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class Effort:
 # Cost on two cores with 812 tiles of 13 bands: about 3 minutes, 30 minutes, 3 hours; with 16,200 of RGB the same.
 EFFORTS = {
     "quick": Effort(4, 3, ((3, 1),), 8, 1, 2, (0.5,), 60, 20_000, 0.9, 64),
-    "normal": Effort(18, 10, ((6, 5), (15, 3)), 50, 2, 10, (0.75, 0.5), 4000, 300_000, 3.0),
+    "normal": Effort(18, 10, ((6, 5), (15, 3)), 50, 2, 10, (0.75, 0.5), 4000, 200_000, 3.0),
     "thorough": Effort(24, 16, ((8, 8), (25, 4)), 150, 3, 25, (0.75, 0.5), 12_000, 1_500_000, 6.0, 400, 4),
 }
 
