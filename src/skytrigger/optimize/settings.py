@@ -18,8 +18,8 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 class Effort:
     """Cost of a search. Epochs are over the training part.
 
-    The last training has at least `least_steps` batches and sees at most `most_images` images; shorter trainings have
-    their share of both.
+    The last training has `least_steps` batches at the least, but no more than `most_images` images; shorter trainings
+    have their share of both.
 
     Attributes
     ----------

@@ -53,7 +53,7 @@ class Trainer:
         return Recipe(
             model="student",
             options=options,
-            epochs=max(least, min(epochs, most)),
+            epochs=min(max(epochs, least), most),
             batch_size=batch,
             learning_rate=4e-3 * (TUNE_RATE if tuning else 1.0),
             optimiser="adamw",
