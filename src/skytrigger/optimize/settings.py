@@ -51,7 +51,7 @@ class Effort:
     sensitive_layers: int = 2
 
 
-# Cost on two cores with 812 tiles of 13 bands: about 3 minutes, 30 minutes, 3 hours; with 16,200 of RGB the same.
+# Cost on two cores with 812 tiles of 13 bands: about 3 minutes, 30 minutes, 3 hours.
 EFFORTS = {
     "quick": Effort(4, 3, ((3, 1),), 8, 1, 2, (0.5,), 60, 20_000, 0.9, 64),
     "normal": Effort(18, 10, ((6, 5), (15, 3)), 50, 2, 10, (0.75, 0.5), 4000, 200_000, 3.0),
