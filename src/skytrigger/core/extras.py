@@ -17,7 +17,7 @@ EXTRA_OF = {
     "tensorrt_rtx_bindings": "tensorrt-rtx",
     "pynvml": "gpu",
     "numba_cuda": "gpu",
-    "cupy": "gpu",
+    "cuda": "gpu",
     "numba": "hep",
     "h5py": "hep",
     "sklearn": "hep",

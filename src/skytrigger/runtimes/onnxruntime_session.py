@@ -6,11 +6,13 @@ import hashlib
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
+from skytrigger.runtimes.input_type import with_input_type
 from skytrigger.runtimes.model_file import INPUT, ModelFile
 from skytrigger.runtimes.session import EngineFacts, Request, Session
 
@@ -40,13 +42,14 @@ class OnnxRuntimeSession(Session):
         # idle workers must not burn the cores that another stream or the caller needs
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if request.streams == 1 else "0")
         start = time.perf_counter()
+        given = with_input_type(model, request.input_type)
         with tempfile.TemporaryDirectory() as folder:
             optimised = Path(folder) / "optimised.onnx"
             if kind == "cpu":
                 options.optimized_model_filepath = str(optimised)
-            self._session = ort.InferenceSession(model.content, options, providers=[provider])
+            self._session = ort.InferenceSession(given, options, providers=[provider])
             build_s = time.perf_counter() - start
-            content = optimised.read_bytes() if optimised.is_file() else model.content
+            content = optimised.read_bytes() if optimised.is_file() else given
         used = self._session.get_providers()[0]
         if used != provider:
             raise UnavailableError(f"onnxruntime fell back to {used}", expected=provider)
@@ -59,7 +62,7 @@ class OnnxRuntimeSession(Session):
             build_s=build_s,
         )
 
-    def _infer(self, tiles: NDArray[np.float32], stream: int) -> NDArray[np.float32]:
+    def _infer(self, tiles: NDArray[Any], stream: int) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = self._session.run(None, {INPUT: tiles})[0]
         return logits
 

@@ -7,17 +7,19 @@ import os
 from pathlib import Path
 
 from skytrigger.core.errors import InputError, UnavailableError
+from skytrigger.runtimes.input_type import check_input_type
 from skytrigger.runtimes.model_file import ModelFile, read_model
 from skytrigger.runtimes.session import Request, Session
 
-# name -> (module, class); modules are imported when asked for
+# name -> (module, what makes a session); modules are imported when asked for
 RUNTIMES = {
-    "torch": ("torch_session", "TorchSession"),
-    "torch-compiled": ("torch_session", "CompiledTorchSession"),
+    "torch": ("torch_session", "torch_session"),
+    "torch-compiled": ("torch_session", "torch_session"),
     "onnxruntime": ("onnxruntime_session", "OnnxRuntimeSession"),
     "openvino": ("openvino_session", "OpenVinoSession"),
     "tensorrt": ("tensorrt_session", "TensorRtSession"),
     "tensorrt_rtx": ("tensorrt_session", "TensorRtSession"),
+    "hopper": ("hopper.session", "HopperSession"),
 }
 AUTOCAST = {"bf16", "tf32"}  # precisions an engine makes from a float32 file; all others come from the file
 
@@ -30,6 +32,7 @@ def open_session(
     threads: int | None = None,
     streams: int = 1,
     device: str = "cpu",
+    input_type: str = "float32",
 ) -> Session:
     """Open a model file on an engine; nothing falls back silently.
 
@@ -39,6 +42,8 @@ def open_session(
         CPU threads of one stream's work; by default every core of this process's mask.
     streams
         Batches that run side by side.
+    input_type
+        Of the tiles that `run` takes: float32, or what the data is stored in (see `runtimes.input_type`).
 
     Raises
     ------
@@ -57,6 +62,7 @@ def open_session(
         raise InputError(f"batch size = {batch_size}", expected="1 to 65536")
     if not 1 <= streams <= 64:
         raise InputError(f"streams = {streams}", expected="1 to 64")
+    check_input_type(input_type)
     model = model_file if isinstance(model_file, ModelFile) else read_model(model_file)
     module_name, class_name = RUNTIMES[runtime]
     module = importlib.import_module(f"skytrigger.runtimes.{module_name}")
@@ -70,7 +76,7 @@ def open_session(
             remedy=f"skytrigger export RUN --precision {source}",
         )
     session: Session = getattr(module, class_name)(
-        model, Request(runtime, precision, batch_size, threads, streams, device)
+        model, Request(runtime, precision, batch_size, threads, streams, device, input_type)
     )
     if session.engine.precision_run != precision:
         session.close()

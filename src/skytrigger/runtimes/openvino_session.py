@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import require
+from skytrigger.runtimes.input_type import with_input_type
 from skytrigger.runtimes.model_file import INPUT, ModelFile
 from skytrigger.runtimes.session import EngineFacts, Request, Session
 
@@ -33,7 +34,7 @@ class OpenVinoSession(Session):
                 f"OpenVINO {ov.__version__} sees no device {device} here", expected=", ".join(core.available_devices)
             )
         start = time.perf_counter()
-        graph = core.read_model(model.content)
+        graph = core.read_model(with_input_type(model, request.input_type))
         graph.reshape({INPUT: [request.batch_size, *self._shape]})
         hint = {"bf16": ov.Type.bf16, "fp16": ov.Type.f16}.get(request.precision, ov.Type.f32)
         config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": request.streams}
@@ -54,7 +55,7 @@ class OpenVinoSession(Session):
             build_s=build_s,
         )
 
-    def _infer(self, tiles: NDArray[np.float32], stream: int) -> NDArray[np.float32]:
+    def _infer(self, tiles: NDArray[Any], stream: int) -> NDArray[np.float32]:
         # shared input; the output is copied because the next call overwrites it
         results = self._requests[stream].infer({INPUT: tiles}, share_inputs=True)
         return np.array(results[0], dtype=np.float32)

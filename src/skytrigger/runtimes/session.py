@@ -25,6 +25,7 @@ class Request:
     threads: int
     streams: int
     device: str
+    input_type: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class EngineFacts:
 
 
 class Session(ABC):
-    """A model on an engine: `run` takes (n, c, h, w) float32 in the data's units, any n >= 1.
+    """A model on an engine: `run` takes (n, c, h, w) in the data's units and the type asked for, any n >= 1.
 
     Engines compiled for a fixed batch get the last, partial batch padded and cropped, never dropped.
     With several streams the batches of one call run side by side.
@@ -78,10 +79,12 @@ class Session(ABC):
             raise InputError(
                 f"tiles of shape {tiles.shape}", expected=f"(n, {', '.join(map(str, self._shape))}), n at least 1"
             )
-        if tiles.dtype != np.float32:
-            raise InputError(f"tiles of dtype {tiles.dtype}", expected="float32, in the data's own units")
+        if tiles.dtype != self.request.input_type:
+            raise InputError(
+                f"tiles of dtype {tiles.dtype}", expected=f"{self.request.input_type}, in the data's own units"
+            )
 
-    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, tiles: NDArray[Any]) -> NDArray[np.float32]:
         """Logits (n, classes) float32."""
         self.check(tiles)
         size = self.request.batch_size
@@ -100,15 +103,15 @@ class Session(ABC):
         done = [future.result() for future in lanes]
         return np.concatenate([done[i % streams][i // streams] for i in range(len(parts))])
 
-    def _part(self, part: NDArray[np.float32], stream: int) -> NDArray[np.float32]:
+    def _part(self, part: NDArray[Any], stream: int) -> NDArray[np.float32]:
         missing = self.request.batch_size - len(part)
         if not (missing and self.fixed_batch):
             return self._infer(part, stream)
-        padded = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.float32)])
+        padded = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)])
         return self._infer(padded, stream)[: len(part)]
 
     @abstractmethod
-    def _infer(self, tiles: NDArray[np.float32], stream: int) -> NDArray[np.float32]:
+    def _infer(self, tiles: NDArray[Any], stream: int) -> NDArray[np.float32]:
         """One batch on one stream."""
 
     def synchronize(self) -> None:  # noqa: B027 - most engines return when the result is there

@@ -34,6 +34,8 @@ class TensorRtSession(Session):
     """An engine with one lane (context, stream, buffers, graphs) per stream; any batch up to `batch_size`."""
 
     def __init__(self, model: ModelFile, request: Request) -> None:
+        if request.input_type != "float32":
+            raise UnavailableError(f"runtime {request.runtime} takes no {request.input_type} tiles", expected="float32")
         torch, device, gpu, capability = find_gpu(request)
         super().__init__(model, request)
         self._torch, self._device = torch, device

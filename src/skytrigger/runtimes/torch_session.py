@@ -2,70 +2,133 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import require
+from skytrigger.runtimes.cuda_lanes import CudaSession
+from skytrigger.runtimes.input_type import as_float, as_tensor
 from skytrigger.runtimes.model_file import ModelFile
 from skytrigger.runtimes.session import EngineFacts, Request, Session
 
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+_arithmetic_lock = threading.Lock()
+
+
+def torch_session(model: ModelFile, request: Request) -> Session:
+    """The session class for the request's device and runtime."""
+    compiled = request.runtime == "torch-compiled"
+    if request.device.startswith("cuda"):
+        return CudaTorchSession(model, request, compiled)
+    return FixedTorchSession(model, request, True) if compiled else TorchSession(model, request, False)
 
 
 class TorchSession(Session):
-    """Eager execution, channels-last (a third faster than contiguous on these convolutions)."""
+    """On the CPU: channels-last (a third faster than contiguous on these convolutions)."""
 
-    compiled = False
-
-    def __init__(self, model: ModelFile, request: Request) -> None:
+    def __init__(self, model: ModelFile, request: Request, compiled: bool) -> None:
         torch = require("torch", why=f"runtime {request.runtime}")
         super().__init__(model, request)
-        from skytrigger.runtimes.onnx_graph import module_of
-
-        if request.device.startswith("cuda") and not torch.cuda.is_available():
-            raise UnavailableError(f"device {request.device!r}: torch sees no CUDA GPU here")
         self._torch = torch
-        self._device = torch.device(request.device)
         start = time.perf_counter()
         torch.set_num_threads(request.threads)
-        module = module_of(model.graph()).eval().to(self._device)
-        if request.precision == "bf16" and self._device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+        if request.precision == "tf32":
+            raise UnavailableError("a CPU has no tf32 products", remedy="--precision fp32")
+        if request.precision == "bf16" and not torch.cpu._is_avx512_bf16_supported():
             raise UnavailableError("this CPU has no bfloat16 products", remedy="--precision fp32")
-        self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.compiled:
-            if self._device.type == "cpu" and not (shutil.which("c++") or shutil.which("g++")):
-                raise UnavailableError("torch.compile needs a C++ compiler", remedy="apt-get install g++")
-            self._module = torch.compile(self._module, dynamic=False)
-            self._infer(np.zeros((request.batch_size, *self._shape), np.float32), 0)
-        self.engine = EngineFacts(
-            version=torch.__version__,
-            provider=f"{self._device.type} {'compiled' if self.compiled else 'eager'}",
-            precision_run=request.precision,
-            engine_hash=model.sha256,
-            engine_bytes=len(model.content),
-            build_s=time.perf_counter() - start,
-        )
+        if compiled and not (shutil.which("c++") or shutil.which("g++")):
+            raise UnavailableError("torch.compile needs a C++ compiler", remedy="apt-get install g++")
+        self._forward = _module(torch, model, request, compiled)
+        if compiled:
+            self._infer(np.zeros((request.batch_size, *self._shape), request.input_type), 0)
+        self.engine = _facts(torch, model, request, compiled, start)
 
-    def _infer(self, tiles: NDArray[np.float32], stream: int) -> NDArray[np.float32]:
+    def _infer(self, tiles: NDArray[Any], stream: int) -> NDArray[np.float32]:
         torch = self._torch
         bf16 = self.request.precision == "bf16"
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
-            images = torch.from_numpy(tiles).to(self._device)
-            logits: NDArray[np.float32] = self._module(images).float().cpu().numpy()
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits: NDArray[np.float32] = self._forward(as_tensor(torch, tiles)).float().numpy()
         return logits
 
-    def synchronize(self) -> None:
-        """Wait for the GPU."""
-        if self._device.type == "cuda":
-            self._torch.cuda.synchronize(self._device)
 
-
-class CompiledTorchSession(TorchSession):
+class FixedTorchSession(TorchSession):
     """`torch.compile` for the exact batch."""
 
-    compiled = True
     fixed_batch = True
+
+
+class CudaTorchSession(CudaSession):
+    """On a GPU: eager calls as users write them, or compiled and replayed as CUDA graphs. No fp32 is quietly tf32."""
+
+    def __init__(self, model: ModelFile, request: Request, compiled: bool) -> None:
+        super().__init__(model, request)
+        self.graphs = self.fixed_batch = compiled
+        torch, start = self._torch, time.perf_counter()
+        if request.precision == "bf16" and torch.cuda.get_device_capability(self._device) < (8, 0):
+            raise UnavailableError("this GPU has no bfloat16 products", remedy="--precision fp16")
+        module = _module(torch, model, request, compiled, self._device)
+        precision = request.precision
+
+        def forward(images: Any) -> Any:
+            autocast = torch.autocast("cuda", torch.bfloat16, enabled=precision == "bf16")
+            with torch.inference_mode(), autocast, _products(torch, precision):
+                return module(images).float()
+
+        self._open_lanes(lambda number: forward)
+        self.engine = _facts(torch, model, request, compiled, start)
+
+
+def _module(torch: Any, model: ModelFile, request: Request, compiled: bool, device: Any = "cpu") -> Any:
+    """The graph as a function of tiles in the request's input type."""
+    from skytrigger.runtimes.onnx_graph import module_of
+
+    module = module_of(model.graph()).eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    kind = request.input_type
+
+    def forward(tiles: Any) -> Any:
+        return module(tiles if kind == "float32" else as_float(torch, tiles, kind))
+
+    return torch.compile(forward, dynamic=False) if compiled else forward
+
+
+@contextlib.contextmanager
+def _products(torch: Any, precision: str) -> Iterator[None]:
+    """float32 or tf32 as asked for: by torch's default, float32 convolutions round their factors to tf32."""
+    if precision not in ("fp32", "tf32"):
+        yield
+        return
+    backends, tf32 = torch.backends, precision == "tf32"
+    with _arithmetic_lock:  # torch keeps this for the whole process
+        if hasattr(backends.cudnn, "conv"):  # 2.9 on; the two ways must not be mixed
+            places, name = (backends.cudnn.conv, backends.cuda.matmul), "fp32_precision"
+            wanted: Any = "tf32" if tf32 else "ieee"
+        else:
+            places, name, wanted = (backends.cudnn, backends.cuda.matmul), "allow_tf32", tf32
+        before = [getattr(place, name) for place in places]
+        for place in places:
+            setattr(place, name, wanted)
+        try:
+            yield
+        finally:
+            for place, value in zip(places, before, strict=True):
+                setattr(place, name, value)
+
+
+def _facts(torch: Any, model: ModelFile, request: Request, compiled: bool, start: float) -> EngineFacts:
+    kind = request.device.split(":")[0]
+    return EngineFacts(
+        version=torch.__version__,
+        provider=f"{kind} {'compiled' if compiled else 'eager'}",
+        precision_run=request.precision,
+        engine_hash=model.sha256,
+        engine_bytes=len(model.content),
+        build_s=time.perf_counter() - start,
+    )

@@ -32,9 +32,8 @@ class Worker:
         self.items = job["batch_size"] * job["streams"]
         self.inputs = _inputs(job, self.session.model.card, self.items)
         self.call = rotating(self.session.run, self.inputs)
-        # events tell of torch's own stream only; the other runtimes issue their work elsewhere
-        on_stream = job["device"].startswith("cuda") and job["runtime"].startswith("torch")
-        self.device_clock = CudaClock() if on_stream else None
+        stream = getattr(self.session, "stream", None)  # of a session on a GPU that tells which
+        self.device_clock = CudaClock(stream) if stream is not None and job["streams"] == 1 else None
         self.flush = CacheFlush() if job.get("flush") else None
         made_s = time.perf_counter()
         self.call()

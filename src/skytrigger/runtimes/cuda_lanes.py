@@ -1,0 +1,152 @@
+"""Sessions of PyTorch code on a CUDA GPU: a stream each lane, buffers at fixed addresses, CUDA graphs.
+
+Pageable tiles are copied as they are (the driver stages them); tiles in page-locked memory (`page_locked`) are read by
+the GPU itself while other lanes compute.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skytrigger.core.errors import UnavailableError
+from skytrigger.core.extras import require
+from skytrigger.runtimes.input_type import as_tensor
+from skytrigger.runtimes.model_file import ModelFile
+from skytrigger.runtimes.session import Request, Session
+
+Forward = Callable[[Any], Any]  # device tiles in the session's input type -> device logits float32
+MAX_GRAPHS = 16
+WARM_CALLS = 3
+_capture_lock = threading.Lock()  # capture synchronises the device: never two at a time
+
+
+def page_locked(tiles: NDArray[Any]) -> NDArray[Any]:
+    """A copy in page-locked memory, from which a GPU copies at the full speed of its link and without the CPU.
+
+    Raises
+    ------
+    UnavailableError
+        No CUDA GPU.
+    """
+    torch = require("torch", why="page-locked memory")
+    if not torch.cuda.is_available():
+        raise UnavailableError("page-locked memory needs a CUDA GPU, and torch sees none here")
+    raw = torch.empty(tiles.nbytes, dtype=torch.uint8, pin_memory=True).numpy()
+    locked: NDArray[Any] = raw.view(tiles.dtype).reshape(tiles.shape)
+    locked[...] = tiles
+    return locked
+
+
+class CudaSession(Session):
+    """A session whose work is torch's to queue; subclasses say how a batch on the device becomes logits."""
+
+    graphs = False
+
+    def __init__(self, model: ModelFile, request: Request) -> None:
+        torch = require("torch", why=f"runtime {request.runtime}")
+        if not torch.cuda.is_available():
+            raise UnavailableError(f"device {request.device!r}: torch sees no CUDA GPU here")
+        super().__init__(model, request)
+        self._torch, self._device = torch, torch.device(request.device)
+        self._lanes: list[Lane] = []
+
+    def _open_lanes(self, forward_of: Callable[[int], Forward]) -> None:
+        """One lane a stream, each warmed (and captured) for the batch size asked for."""
+        for number in range(self.request.streams):
+            lane = Lane(self, forward_of(number))
+            self._lanes.append(lane)
+            with self._torch.cuda.stream(lane.stream):
+                lane.prepare(self.request.batch_size)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Those of every session, and whether batches are replayed graphs."""
+        return {**super().facts, "cuda_graphs": all(lane.replays for lane in self._lanes)}
+
+    @property
+    def stream(self) -> Any:
+        """The first lane's stream, for a device clock."""
+        return self._lanes[0].stream
+
+    def _infer(self, tiles: NDArray[Any], stream: int) -> NDArray[np.float32]:
+        lane = self._lanes[stream]
+        with self._torch.cuda.stream(lane.stream):  # also makes its device this thread's
+            lane.upload(tiles)
+            return lane.download(lane.enqueue(len(tiles)))
+
+    def enqueue(self, count: int, stream: int = 0) -> None:
+        """Start the work on the `count` tiles that the last `run` left on the device: no transfers, no waiting.
+
+        What a device-resident figure measures; follow it by `synchronize`.
+        """
+        lane = self._lanes[stream]
+        with self._torch.cuda.stream(lane.stream):
+            lane.enqueue(count)
+
+    def synchronize(self) -> None:
+        """Wait for all lanes."""
+        for lane in self._lanes:
+            lane.stream.synchronize()
+
+    def close(self) -> None:
+        """Free graphs and buffers."""
+        super().close()
+        self.synchronize()
+        self._lanes = []
+
+
+class Lane:
+    """One stream. Methods are called with it current; logits of a call are overwritten by the next."""
+
+    def __init__(self, session: CudaSession, forward: Forward) -> None:
+        torch, request = session._torch, session.request
+        self._torch, self._forward, self._graphs = torch, forward, session.graphs
+        self.stream = torch.cuda.Stream(session._device)
+        kind = getattr(torch, {"uint16": "int16"}.get(request.input_type, request.input_type))
+        shape = (request.batch_size, *session._shape)
+        classes = len(session.card.classes)
+        self._tiles = torch.zeros(shape, dtype=kind, device=session._device)
+        # page-locked: the copy runs on the stream, without a bounce through the driver's own buffer
+        self._logits_host = torch.empty((request.batch_size, classes), dtype=torch.float32, pin_memory=True)
+        torch.cuda.synchronize(session._device)  # the buffers were made on another stream
+        self.replays: dict[int, tuple[Any, Any]] = {}
+
+    def upload(self, tiles: NDArray[Any]) -> None:
+        """Tiles into the fixed device buffer, which graphs read."""
+        self._tiles[: len(tiles)].copy_(as_tensor(self._torch, tiles), non_blocking=True)
+
+    def download(self, logits: Any) -> NDArray[np.float32]:
+        """Wait for the stream and copy the logits out."""
+        host = self._logits_host[: len(logits)]
+        host.copy_(logits, non_blocking=True)
+        self.stream.synchronize()
+        found: NDArray[np.float32] = host.numpy().copy()
+        return found
+
+    def enqueue(self, count: int) -> Any:
+        """Start the work on the first `count` tiles; gives the logits' place on the device."""
+        if self._graphs and count not in self.replays and len(self.replays) < MAX_GRAPHS:
+            self.prepare(count)
+        if count not in self.replays:
+            return self._forward(self._tiles[:count])
+        graph, logits = self.replays[count]
+        graph.replay()
+        return logits
+
+    def prepare(self, count: int) -> None:
+        """Run a few times, so that all is allocated and compiled, then capture where graphs are wanted."""
+        tiles = self._tiles[:count]
+        for _ in range(WARM_CALLS):
+            self._forward(tiles)
+        self.stream.synchronize()
+        if not self._graphs:
+            return
+        graph = self._torch.cuda.CUDAGraph()
+        with _capture_lock, self._torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+            logits = self._forward(tiles)
+        self.replays[count] = (graph, logits)

@@ -1,0 +1,106 @@
+"""Float16 on Hopper GPUs: our own fused convolutions, torch's dense products, replayed as CUDA graphs."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from skytrigger.core.errors import UnavailableError
+from skytrigger.runtimes.cuda_lanes import CudaSession, Forward
+from skytrigger.runtimes.hopper.kernels import Kernel, compile_all
+from skytrigger.runtimes.hopper.plan import plan_of
+from skytrigger.runtimes.model_file import ModelFile
+from skytrigger.runtimes.session import EngineFacts, Request
+
+PRECISIONS = ("fp16",)
+PART = 256  # images that go through all layers before the next: what lies between layers stays in the cache
+
+
+class HopperSession(CudaSession):
+    """Stacks of 3x3 convolutions with ReLU and pooling, then dense layers; what else a graph holds is refused."""
+
+    graphs = True
+
+    def __init__(self, model: ModelFile, request: Request) -> None:
+        if not request.device.startswith("cuda"):
+            raise UnavailableError(
+                f"runtime hopper runs on GPUs only, not on {request.device!r}", remedy="--device cuda"
+            )
+        plan = plan_of(model)
+        super().__init__(model, request)
+        torch, start = self._torch, time.perf_counter()
+        if torch.cuda.get_device_capability(self._device) != (9, 0):
+            name = torch.cuda.get_device_name(self._device)
+            raise UnavailableError(f"runtime hopper needs a Hopper GPU, this is {name}", remedy="--runtime tensorrt")
+        shapes = [c.shape for c in plan.convolutions]
+        cubins = compile_all([(shape, request.input_type) for shape in shapes])
+        torch.zeros(1, device=self._device)  # a context that modules can be loaded into
+        properties = torch.cuda.get_device_properties(self._device)
+        with torch.cuda.device(self._device):
+            pairs = zip(shapes, cubins, strict=True)
+            self._kernels = [Kernel(s, cubin, properties.multi_processor_count) for s, cubin in pairs]
+
+        def placed(array: Any, kind: type = np.float16) -> Any:
+            return torch.from_numpy(np.ascontiguousarray(array, kind)).to(self._device)
+
+        self._mean, self._scale = placed(plan.mean, np.float32), placed(plan.scale, np.float32)
+        self._weights = [(placed(c.shape.arranged(c.weight)), placed(c.bias, np.float32)) for c in plan.convolutions]
+        self._dense = [(placed(d.weight), placed(d.bias), d.relu) for d in plan.dense]
+        self._open_lanes(lambda number: self._forward())
+        content = b"".join(cubins)
+        self.engine = EngineFacts(
+            version=torch.__version__,
+            provider=f"{properties.name} (wgmma)",
+            precision_run="fp16",
+            engine_hash=hashlib.sha256(content).hexdigest(),
+            engine_bytes=len(content),
+            build_s=time.perf_counter() - start,
+        )
+
+    def _forward(self) -> Forward:
+        """A lane's way from tiles to logits, with memory of its own between the layers."""
+        torch, kernels = self._torch, self._kernels
+        part = min(PART, self.request.batch_size)
+        first, last = kernels[0].shape, int(np.prod(kernels[-1].shape.output))
+        sizes = [first.padded_in * first.height * first.width, *(int(np.prod(k.shape.output)) for k in kernels[:-1])]
+
+        def room(images: int, size: int) -> Any:
+            return torch.empty((images, size), dtype=torch.float16, device=self._device)
+
+        between, features = [room(part, size) for size in sizes], room(self.request.batch_size, last)
+        tile_bytes = int(np.prod(self._shape)) * np.dtype(self.request.input_type).itemsize
+        norm = (self._mean.data_ptr(), self._scale.data_ptr())
+
+        def convolve(tiles: Any, start: int, count: int) -> None:
+            stream = torch.cuda.current_stream(self._device).cuda_stream
+            places = [b.data_ptr() for b in between] + [features.data_ptr() + start * last * 2]
+            kernels[0].pack(tiles.data_ptr() + start * tile_bytes, *norm, places[0], count, stream)
+            for kernel, (weight, bias), (source, out) in zip(kernels, self._weights, pairwise(places), strict=True):
+                kernel.convolve(source, weight.data_ptr(), bias.data_ptr(), out, count, stream)
+
+        def forward(tiles: Any) -> Any:
+            with torch.inference_mode():
+                for start in range(0, len(tiles), part):
+                    convolve(tiles, start, min(part, len(tiles) - start))
+                return self._products(features[: len(tiles)])
+
+        return forward
+
+    def _products(self, values: Any) -> Any:
+        torch = self._torch
+        for weight, bias, relu in self._dense:
+            values = torch.nn.functional.linear(values, weight, bias)
+            if relu:
+                values = torch.relu_(values)
+        return values.float()
+
+    def close(self) -> None:
+        """Free graphs, buffers and kernels."""
+        super().close()
+        for kernel in self._kernels:
+            kernel.close()
+        self._kernels = []
