@@ -34,8 +34,11 @@ from skytrigger.runtimes.cuda_lanes import page_locked
 from skytrigger.runtimes.model_file import ModelFile, read_model
 from skytrigger.runtimes.open import open_session
 
-BATCHES = (1, 8, 64, 256, 1024, 8192)
-COMPILED = {"fp32": (1, 64, 1024), "tf32": (1024,), "bf16": (1024,), "fp16": (1, 64, 1024, 8192)}
+BATCHES = (1024, 8192, 64, 1, 256, 8)
+COMPILED = {
+    "basic": {"fp32": (1, 64, 1024), "tf32": (1024,), "bf16": (1024,), "fp16": (1, 64, 1024, 8192)},
+    "winner": {"fp32": (1024,), "fp16": (1, 64, 1024, 8192)},
+}  # compiling takes far longer than measuring
 IMAGES = 8192  # of a visit with transfers
 VISIT_S = 0.03
 
@@ -64,12 +67,11 @@ def main() -> None:
     files = {("basic", "fp32"): args.basic[0], ("basic", "fp16"): args.basic[1]}
     files |= {("winner", "fp32"): args.winner[0], ("winner", "fp16"): args.winner[1]}
     models = {key: read_model(file) for key, file in files.items()}
-    torch.backends.cudnn.benchmark = True
     study = Study(models, args.out / "networks.jsonl")
     study.ceilings()
+    study.transfers((1024,), args.rounds)
     for batch in args.batches:
         study.resident(batch, args.rounds, not args.no_compiled, args.energy_seconds if batch == 1024 else 0.0)
-    study.transfers((1024,), args.rounds)
 
 
 class Study:
@@ -115,25 +117,28 @@ class Study:
         engines = [Engine(n, "torch", p, batch) for n in ("basic", "winner") for p in ("fp32", "tf32", "bf16", "fp16")]
         engines += [
             Engine(n, "torch-compiled", p, batch)
-            for n in ("basic", "winner") for p, sizes in COMPILED.items() if compiled and batch in sizes
+            for n, precisions in COMPILED.items()
+            for p, sizes in precisions.items()
+            if compiled and batch in sizes
         ]  # fmt: skip
-        engines.append(Engine("basic", "hopper", "fp16", batch))
+        engines += [Engine("basic", "hopper", "fp16", batch, kind) for kind in ("float32", "uint16")]
         sessions = {e: s for e in engines if (s := self.opened(e, lanes)) is not None}
         calls: dict[tuple[Engine, int], tuple[Callable[[], None], int]] = {}
         for engine, session in sessions.items():
-            tiles = self.tiles(session.model.card and session.model, batch * lanes, engine.input_type)
+            tiles = self.tiles(session.model, batch * lanes, engine.input_type)
             session.run(tiles)
             for streams in (s for s in (1, 2, 4, 8) if s <= lanes):
                 call = _resident(session, batch, streams)
                 calls[engine, streams] = call, _repeats(call)
-        for turn, (engine, streams) in self.visits(rounds, list(calls)):
+        taken: dict[tuple[Engine, int], list[float]] = {}
+        for engine, streams in self.visits(rounds, list(calls)):
             call, repeats = calls[engine, streams]
             seconds = _timed(call, repeats)
-            self.keep(
-                engine, streams, "device-resident", seconds, batch * streams, turn, sessions[engine], repeats=repeats
-            )
+            taken.setdefault((engine, streams), []).append(seconds)
             if batch >= 4096:
                 torch.cuda.empty_cache()
+        for (engine, streams), seconds_of in taken.items():
+            self.keep(engine, streams, "device-resident", seconds_of, batch * streams, sessions[engine])
         for engine, session in sessions.items():
             if energy_s and (engine.runtime == "hopper" or engine.precision in ("fp32", "fp16")):
                 self.energy(engine, session, batch, energy_s)
@@ -141,18 +146,18 @@ class Study:
         sessions.clear()
         torch.cuda.empty_cache()
 
-    def visits(self, rounds: int, cells: list[Any]) -> list[tuple[int, Any]]:
+    def visits(self, rounds: int, cells: list[Any]) -> list[Any]:
         """Every cell once a round, in a new order each round."""
-        return [(turn, cells[i]) for turn in range(rounds) for i in self.rng.permutation(len(cells))]
+        return [cells[i] for _ in range(rounds) for i in self.rng.permutation(len(cells))]
 
-    def keep(self, engine: Engine, streams: int, scenario: str, seconds: float, items: int, turn: int, session: Any,
+    def keep(self, engine: Engine, streams: int, scenario: str, seconds: list[float], items: int, session: Any,
              **extra: Any) -> None:  # fmt: skip
-        """One visit as a record."""
+        """One cell as a record, a value a round: those of one place in the rounds are compared."""
         what = {**vars(engine), "threads": 1, "streams": streams, "device": "cuda", "scenario": scenario}
         what |= {"data_hash": None, "model_hash": session.model.sha256, "engine_hash": session.engine.engine_hash}
-        extra |= {"round": turn, "provider": session.engine.provider, "version": session.engine.version}
+        extra |= {"provider": session.engine.provider, "version": session.engine.version}
         where = {k: v for k, v in self.where.items() if k in ("gpus", "cpu", "os", "python", "packages")}
-        append(self.out, Record("throughput", what, where, {"call": Samples("s", (seconds,), items)}, extra=extra))
+        append(self.out, Record("throughput", what, where, {"call": Samples("s", tuple(seconds), items)}, extra=extra))
 
     def energy(self, engine: Engine, session: Any, batch: int, seconds: float) -> None:
         """The board's joules over a stretch of device-resident work, idle power included."""
@@ -169,9 +174,8 @@ class Study:
             entry = {"joules": taken.joules, "seconds": taken.seconds, "images": calls * batch, "flags": taken.flags,
                      "watts": taken.watts_mean, "utilisation": taken.utilisation, "celsius": taken.temperature_c,
                      "scope": meter.facts.scope, "source": meter.facts.source}  # fmt: skip
-            self.keep(
-                engine, 1, "device-resident energy", taken.seconds / max(1, calls), batch, 0, session, energy=entry
-            )
+            each = taken.seconds / max(1, calls)
+            self.keep(engine, 1, "device-resident energy", [each], batch, session, energy=entry)
             say(f"{engine.network} {engine.runtime} {engine.precision}: {taken.watts_mean} W")
 
     def transfers(self, batches: tuple[int, ...], rounds: int) -> None:
@@ -186,14 +190,15 @@ class Study:
                 pageable = self.tiles(sessions[1].model, IMAGES, engine.input_type)
                 images = {"pageable": pageable, "page-locked": page_locked(pageable)}
                 cells = list(itertools.product(images, sessions))
-                for turn, (memory, streams) in self.visits(rounds, cells):
-                    session = sessions[streams]
-                    if turn == 0:
-                        session.run(images[memory])
+                for memory, streams in cells:
+                    sessions[streams].run(images[memory])
+                taken: dict[tuple[str, int], list[float]] = {}
+                for memory, streams in self.visits(rounds, cells):
                     start = time.perf_counter()
-                    session.run(images[memory])
-                    seconds = time.perf_counter() - start
-                    self.keep(engine, streams, "transfers", seconds, IMAGES, turn, session, memory=memory)
+                    sessions[streams].run(images[memory])
+                    taken.setdefault((memory, streams), []).append(time.perf_counter() - start)
+                for (memory, streams), seconds in taken.items():
+                    self.keep(engine, streams, "transfers", seconds, IMAGES, sessions[streams], memory=memory)
                 for session in sessions.values():
                     session.close()
 

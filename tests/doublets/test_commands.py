@@ -118,6 +118,10 @@ def test_throughput_measures_every_cell_and_goes_on(run, tmp_path, capsys):
         (["train", "--model", "basic", "--out", "x"], "no network called 'basic'"),
         (["throughput", "--batch-size", "1,two", "--out", "x"], "--batch-size '1,two'"),
         (["throughput", "--images", "0", "--out", "x"], "images = 0"),
+        (["throughput", "--memory", "page-locked", "--out", "x"], "memory 'page-locked' on device 'cpu'"),
+        (["throughput", "--transfers", "with,without", "--out", "x"], "transfers 'without' on device 'cpu'"),
+        (["throughput", "--device", "cuda", "--transfers", "some", "--out", "x"], "transfers 'some'"),
+        (["throughput", "--input-type", "uint8", "--data", "synthetic:100", "--out", "x"], "for data in float16"),
     ],
 )
 def test_wrong_requests_exit_with_2_and_one_line(words, message, capsys, tmp_path, monkeypatch):

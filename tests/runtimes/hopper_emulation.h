@@ -103,10 +103,11 @@ struct Thread {
     State state;
     std::vector<Copy> open;                 // not committed
     std::vector<std::vector<Copy>> groups;  // oldest first
-    std::vector<Product> products, late;  // late: only where that error is planted
+    std::vector<Product> products;
+    std::vector<std::vector<Product>> committed;
     size_t issued;
     bool fenced;
-    float given;
+    unsigned given;
 };
 
 struct Unit {
@@ -127,7 +128,7 @@ struct Block {
     std::vector<char> stacks = std::vector<char>((size_t)THREADS_MOST * STACK);
     std::vector<int> ready;
     std::vector<Product> issued[THREADS_MOST / WARPGROUP];  // by a warpgroup: the first thread says, the others follow
-    float taken[THREADS_MOST];
+    unsigned taken[THREADS_MOST];
     std::vector<uint16_t> memory;
     std::vector<Unit> units;
     Range images{}, weights{};
@@ -208,7 +209,8 @@ inline void copy_now(const Copy& copy) {
 inline void entry() {
     block.kernel();
     Thread& own = self();
-    if (!own.products.empty()) fail("ends with %d products that nobody waited for", (int)own.products.size());
+    if (!own.products.empty() || !own.committed.empty())
+        fail("ends with products that nobody waited for");
     own.state = GONE;
     leave();
 }
@@ -271,7 +273,7 @@ inline bool run(int threads, unsigned shared_bytes, void (*kernel)()) {
     for (int t = 0; t < threads; t++) {
         Thread& thread = block.all[t];
         thread.state = READY, thread.issued = 0, thread.fenced = false;
-        thread.open.clear(), thread.groups.clear(), thread.products.clear(), thread.late.clear();
+        thread.open.clear(), thread.groups.clear(), thread.products.clear(), thread.committed.clear();
         getcontext(&thread.context);
         thread.context.uc_stack.ss_sp = &block.stacks[(size_t)t * STACK];
         thread.context.uc_stack.ss_size = STACK;
@@ -348,6 +350,7 @@ inline bool launch(unsigned grid_x, unsigned grid_y, int threads, unsigned share
 
 // ---- the kernel's words
 
+#define __shared__ static  // one block at a time
 static char shared[1];  // only its address is asked for
 
 inline unsigned shared_address(const void* pointer) {
@@ -406,15 +409,26 @@ inline void products_begin() {
     emulation::self().fenced = true;
 }
 
-inline void products_done() {
+inline void products_committed() {
     using namespace emulation;
     perhaps_another();
-    std::vector<Product>& own = self().products;
+    self().committed.push_back(std::move(self().products));
+    self().products.clear();
+}
+
+template <int LEFT> inline void products_done() {
+    using namespace emulation;
+    perhaps_another();
+    std::vector<std::vector<Product>>& groups = self().committed;
 #ifdef PLANT_PRODUCTS_LATE
-    own.swap(self().late);
+    constexpr size_t left = LEFT + 1;
+#else
+    constexpr size_t left = LEFT;
 #endif
-    for (const Product& product : own) multiply(product);
-    own.clear();
+    while (groups.size() > left) {
+        for (const Product& product : groups.front()) multiply(product);
+        groups.erase(groups.begin());
+    }
     self().fenced = false;
 }
 
@@ -441,7 +455,7 @@ inline void __syncthreads() {
     leave();
 }
 
-inline float other_column(float value) {  // __shfl_xor_sync(all, value, 4)
+inline unsigned from_other_column(unsigned value) {  // __shfl_xor_sync(all, value, 4)
     using namespace emulation;
 #ifdef PLANT_NO_SHUFFLE
     return value;
@@ -460,6 +474,12 @@ inline unsigned two_halves(float low, float high) {
     return emulation::half_of(low) | (unsigned)emulation::half_of(high) << 16;
 }
 inline float half_to_float(unsigned short bits) { return emulation::float_of(bits); }
+inline float larger(float a, float b) { return a > b || a != a ? a : b; }
+inline unsigned larger_halves(unsigned a, unsigned b) {
+    using emulation::float_of;
+    const float low = larger(float_of((unsigned short)a), float_of((unsigned short)b));
+    return two_halves(low, larger(float_of((unsigned short)(a >> 16)), float_of((unsigned short)(b >> 16))));
+}
 
 #include KERNEL
 

@@ -117,7 +117,7 @@ def close(found: np.ndarray, wanted: np.ndarray) -> bool:
         (Shape(13, 16, 24, 40), 5, 4, 16),
         (Shape(256, 256, 8, 8), 5, 1, 32),
         (Shape(576, 16, 8, 8), 4, 1, 16),
-        (Shape(800, 16, 8, 8), 3, 1, 8),
+        (Shape(512, 16, 8, 8), 3, 1, 16),
     ],
     ids=str,
 )  # fmt: skip

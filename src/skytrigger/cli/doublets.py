@@ -58,11 +58,30 @@ def _configure_throughput(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
     parser.add_argument("--images", type=int, default=30_000, help="images a visit works through (default 30000)")
     parser.add_argument("--batch-size", default="1,16,64,256,1000,6000,30000")
-    parser.add_argument("--streams", default="1,2,4,5,8", help="sessions with a thread (or CUDA stream) each")
+    parser.add_argument(
+        "--streams", default="1,2,4,5,8", help="sessions, each with a thread (and on a GPU a CUDA stream)"
+    )
     parser.add_argument("--precision", default="fp32,fp16,int8", help="of a run folder, which is exported in each")
     parser.add_argument("--runtime", default="onnxruntime", help="NAME[,NAME]")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seconds", type=float, default=3.0, help="a visit ends after so many (default 3)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--transfers",
+        metavar="with,without",
+        help="with: images from the host, logits back; without: images on the GPU (default: both; on a CPU with)",
+    )
+    parser.add_argument(
+        "--memory",
+        metavar="pageable,page-locked",
+        help="of the images on the host (default: both; on a CPU pageable)",
+    )
+    parser.add_argument(
+        "--input-type",
+        metavar="TYPE",
+        help="float32 or float16, as doublets are stored (default: float16 on a GPU where the runtime takes it)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, help="a visit starts no batch after so many (default 3; 30 on a GPU: all images)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="visits of each cell, in random order (default 3)")
     parser.add_argument("--out", required=True, help="folder for records.jsonl, throughput.md and throughput.png")
 
@@ -126,7 +145,8 @@ def _throughput(args: argparse.Namespace) -> Outcome:
     from skytrigger.hep.doublets.evaluation import card_of, packaged, part_for
     from skytrigger.hep.doublets.figures import throughput_png
     from skytrigger.hep.doublets.model_files import model_files
-    from skytrigger.hep.doublets.throughput import Plan, throughput
+    from skytrigger.hep.doublets.throughput import throughput
+    from skytrigger.hep.doublets.throughput_plan import Plan
     from skytrigger.hep.doublets.throughput_table import markdown, table
     from skytrigger.learn.evaluate import align
     from skytrigger.measure.host import cores_in_mask, host_label
@@ -139,6 +159,9 @@ def _throughput(args: argparse.Namespace) -> Outcome:
         seconds=args.seconds,
         rounds=args.rounds,
         device=args.device,
+        transfers=_words(args.transfers),
+        memory=_words(args.memory),
+        input_type=args.input_type,
     )
     out, model = Path(args.out), args.model or packaged()
     card = card_of(model)
@@ -158,6 +181,10 @@ def _throughput(args: argparse.Namespace) -> Outcome:
     write_text(out / "throughput.md", text)
     throughput_png(records, out / "throughput.png")
     return Outcome({"rows": [r.to_json() for r in rows], "refused": refused, "out": str(out)}, text)
+
+
+def _words(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(word.strip() for word in text.split(","))
 
 
 def _numbers(text: str, option: str) -> tuple[int, ...]:

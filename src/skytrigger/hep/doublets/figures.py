@@ -44,27 +44,56 @@ def roc_png(found: dict[str, Any], out: str | Path) -> None:
 
 
 def throughput_png(records: Sequence[Record], out: str | Path) -> None:
-    """Images per second over the batch size, a line per number of streams; below, each against one stream."""
+    """Images per second over the batch size, a line per number of streams; below, each against one stream.
+
+    A column per network, runtime and precision; a pair of rows per way to the device.
+    """
     from matplotlib.figure import Figure
 
     rows = table(records)
-    kinds = sorted({(r.network, r.runtime, r.precision) for r in rows})
-    figure = Figure(figsize=(4.6 * len(kinds), 7), layout="constrained")
-    panels = figure.subplots(2, len(kinds), squeeze=False, sharex="col")
+    kinds = sorted({_kind(r) for r in rows})
+    ways = sorted({(r.transfers, r.memory) for r in rows}, key=list(WAYS).index)
+    height = 7.0 if len(ways) == 1 else 5.0 * len(ways)
+    figure = Figure(figsize=(max(4.6 * len(kinds), 5.5), height), layout="constrained")
+    panels = figure.subplots(2 * len(ways), len(kinds), squeeze=False, sharex="col", sharey="row")
+    colours = {streams: f"C{number}" for number, streams in enumerate(sorted({r.streams for r in rows}))}
     for column, kind in enumerate(kinds):
-        mine = [r for r in rows if (r.network, r.runtime, r.precision) == kind]
-        _rates(panels[0, column], panels[1, column], mine)
-        panels[0, column].set_title(" ".join(kind), fontsize=9)
-    panels[0, 0].set_ylabel("images per second")
-    panels[1, 0].set_ylabel("against one stream")
-    panels[0, 0].legend(fontsize=8, title="streams")
+        network, runtime, precision, device, input_type = kind
+        title = f"{network} {runtime} {precision}"
+        if (device, input_type) != ("cpu", "float32"):
+            title += f" on {device}, {input_type} tiles"
+        panels[0, column].set_title(title, fontsize=9)
+        for number, way in enumerate(ways):
+            mine = [r for r in rows if _kind(r) == kind and (r.transfers, r.memory) == way]
+            _rates(panels[2 * number, column], panels[2 * number + 1, column], mine, colours)
+        panels[-1, column].set_xlabel("batch size")
+    for number, way in enumerate(ways):
+        label = "" if len(ways) == 1 else WAYS[way] + "\n"
+        panels[2 * number, 0].set_ylabel(f"{label}images per second")
+        panels[2 * number + 1, 0].set_ylabel(f"{label}against one stream")
+    entries = {
+        text: handle for axes in panels.flat for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    words = sorted(entries, key=int)
+    panels[0, 0].legend([entries[w] for w in words], words, fontsize=8, title="streams")
     figure.suptitle(f"{host_label(records[0].where)}: medians and extremes of the rounds", fontsize=10)
     with atomic_path(out) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 
 
-def _rates(upper: Any, lower: Any, rows: Sequence[Row]) -> None:
-    for number, streams in enumerate(sorted({r.streams for r in rows})):
+WAYS = {
+    ("with", "pageable"): "from pageable memory",
+    ("with", "page-locked"): "from page-locked memory",
+    ("without", "device"): "without transfers",
+}
+
+
+def _kind(row: Row) -> tuple[str, ...]:
+    return row.network, row.runtime, row.precision, row.device, row.input_type
+
+
+def _rates(upper: Any, lower: Any, rows: Sequence[Row], colours: dict[int, str]) -> None:
+    for streams in sorted({r.streams for r in rows}):
         mine = sorted((r for r in rows if r.streams == streams), key=lambda r: r.batch_size)
         batch = [r.batch_size for r in mine]
         for axes, triples in ((upper, [r.images_per_s for r in mine]), (lower, [r.gain for r in mine])):
@@ -73,8 +102,7 @@ def _rates(upper: Any, lower: Any, rows: Sequence[Row]) -> None:
                 continue
             x, values = [b for b, _ in known], np.array([t for _, t in known])
             spread = [values[:, 1] - values[:, 0], values[:, 2] - values[:, 1]]
-            axes.errorbar(x, values[:, 1], yerr=spread, fmt="o-", color=f"C{number}", label=str(streams), capsize=2)
+            axes.errorbar(x, values[:, 1], yerr=spread, fmt="o-", color=colours[streams], label=str(streams), capsize=2)
     upper.set_xscale("log")
     upper.set_yscale("log")
     lower.axhline(1, color="grey", linestyle=":")
-    lower.set_xlabel("batch size")

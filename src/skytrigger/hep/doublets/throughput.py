@@ -1,19 +1,20 @@
-"""Do more streams help? Images per second of a filter over batch sizes, streams and precisions.
+"""Do more streams help? Images per second of a filter over batch sizes, streams, precisions and ways to the device.
 
-A stream is a session of its own with a thread of its own that takes the next batch as soon as it is
-done with the last (on a GPU: with a CUDA stream of its own). Every cell is visited once a round, in a
-new random order each round, so that slow stretches of the machine fall on all cells alike; streams
-are compared with one stream within the round.
+A stream is a session of its own with a thread of its own that takes the next batch as soon as it is done with the last
+(on a GPU: with a CUDA stream of its own). Sessions of one runtime, precision and batch size are a group: its cells
+(streams, transfers, memory) are visited in a new random order each round while its sessions are open, so that a slow
+stretch of the machine falls on all of them alike, and streams are compared with one stream within the round. On a CPU
+all groups are visited once a round, in random order. On a GPU, where opening a session means compiling, a group's
+rounds follow each other and then the next group comes: there a slow stretch falls on one group, and comparisons between
+batch sizes, precisions and runtimes are less protected than those between streams.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,62 +22,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.dataset import Dataset
-from skytrigger.core.errors import InputError, UnavailableError
-from skytrigger.core.extras import require
+from skytrigger.core.errors import UnavailableError
 from skytrigger.core.seeds import generator
 from skytrigger.hep.doublets.metrics import curve, scores
+from skytrigger.hep.doublets.throughput_plan import BEFORE, RESIDENT, Cell, Plan
+from skytrigger.hep.doublets.throughput_visit import QUANTILES, Images, Sessions, run_streams, thinned
 from skytrigger.measure.conditions import Watch
 from skytrigger.measure.host import cores_in_mask, host_facts
 from skytrigger.measure.records import Record, Samples, append, read
 from skytrigger.measure.scenarios import no_collection
 from skytrigger.runtimes.model_file import ModelFile, read_model
 from skytrigger.runtimes.open import open_session
-from skytrigger.runtimes.session import Session
 
-BATCHES = (1, 16, 64, 256, 1000, 6000, 30_000)
-STREAMS = (1, 2, 4, 5, 8)
-IMAGES = 30_000
-KEPT_CALLS = 500  # per-batch times kept in a record; at batch 1 there are 30,000
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One combination. `threads` are of one stream: the cores shared among the streams, at least one."""
-
-    runtime: str
-    precision: str
-    batch_size: int
-    streams: int
-    threads: int
-    device: str = "cpu"
+KEY = (
+    "model_hash", "data_hash", "runtime", "precision", "batch_size", "threads", "streams", "device", "images",
+    "transfers", "memory", "input_type",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to measure: `images` per visit, or as many whole batches as start within `seconds`."""
+class Offer:
+    """What a runtime makes of a model file here: its AUC, the type it takes, and whether it can leave images there."""
 
-    runtimes: tuple[str, ...] = ("onnxruntime",)
-    batches: tuple[int, ...] = BATCHES
-    streams: tuple[int, ...] = STREAMS
-    images: int = IMAGES
-    seconds: float = 3.0
-    rounds: int = 3
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        numbers = {"images": self.images, "rounds": self.rounds, "seconds": self.seconds}
-        numbers |= {"batch size": min(self.batches, default=0), "streams": min(self.streams, default=0)}
-        for name, value in numbers.items():
-            if not value > 0:
-                raise InputError(f"{name} = {value}", expected="more than 0")
-
-    def cells(self, precision: str, cores: int) -> list[Cell]:
-        """All combinations in which every stream has a batch."""
-        return [
-            Cell(runtime, precision, batch, streams, max(1, cores // streams), self.device)
-            for runtime, batch, streams in itertools.product(self.runtimes, self.batches, self.streams)
-            if batch <= self.images and streams <= max(1, self.images // batch)
-        ]
+    auc: float
+    input_type: str
+    resident: bool
 
 
 def throughput(
@@ -98,7 +68,7 @@ def throughput(
     dataset
         Images (repeated or cut to the plan's number).
     judged
-        Rows that the AUC is of; default: all.
+        Rows that the AUC is of; default: all. The AUC is found once for each runtime and precision.
 
     Returns
     -------
@@ -107,56 +77,103 @@ def throughput(
         not offer, why.
     """
     path = Path(out) / "records.jsonl"
-    done = {(tuple(r.what[k] for k in KEY), r.extra["round"]) for r in _existing(path)}
-    images = _images(dataset, plan.images)
+    before = _existing(path)
+    done = {(_key(r.what), r.extra["round"]) for r in before}
     models = {precision: read_model(file) for precision, file in files.items()}
-    where, refused, aucs = host_facts(), {}, {}
-    cells = []
-    for precision, model in models.items():
-        for runtime in plan.runtimes:
-            try:
-                aucs[runtime, precision] = _auc(model, runtime, precision, plan.device, dataset, judged)
-            except UnavailableError as error:
-                refused[f"{runtime} {precision}"] = error.problem
-        offered = [c for c in plan.cells(precision, cores_in_mask()) if (c.runtime, precision) in aucs]
-        cells += offered
-    for turn in range(plan.rounds):
-        for number in generator(seed, "throughput", turn).permutation(len(cells)):
-            cell = cells[number]
-            model = models[cell.precision]
-            what = _what(cell, model, dataset, plan.images)
-            if (tuple(what[k] for k in KEY), turn) not in done:
-                accuracy = aucs[cell.runtime, cell.precision]
-                reference = aucs.get((cell.runtime, "fp32"))
-                extra = {"round": turn, "auc": accuracy, "data": dataset.source}
-                extra["auc_change"] = None if reference is None else accuracy - reference
-                append(path, _visit(cell, model, images, plan.seconds, what, where, extra))
-            advance(1, f"{cell.precision} batch {cell.batch_size} x {cell.streams} streams")
+    offers, refused = _offers(models, dataset, plan, judged)
+    groups: dict[tuple[str, str, int], list[Cell]] = {}
+    for precision in models:
+        for cell in plan.cells(precision, cores_in_mask()):
+            offer = offers.get((cell.runtime, precision))
+            if offer is None or (cell.transfers == "without" and not offer.resident):
+                continue
+            cell = replace(cell, input_type=offer.input_type)
+            groups.setdefault((cell.runtime, precision, cell.batch_size), []).append(cell)
+    images, where, names = Images(dataset, plan.images), host_facts(), sorted(groups)
+    passes = [list(range(plan.rounds))] if plan.on_gpu else [[turn] for turn in range(plan.rounds)]
+    with _settled():
+        for turns in passes:
+            for number in generator(seed, "throughput", "groups", turns[0]).permutation(len(names)):
+                name = names[number]
+                runtime, precision, _ = name
+                order = list(_in_order(groups[name], turns, generator(seed, "throughput", *name, turns[0])))
+                with Sessions(models[precision]) as sessions:
+                    for turn, cell in order:
+                        what = _what(cell, models[precision], dataset, plan.images)
+                        if (_key(what), turn) not in done:
+                            auc = offers[runtime, precision].auc
+                            reference = _reference(offers, runtime, before, what)
+                            extra = {"round": turn, "auc": auc, "data": dataset.source}
+                            extra["auc_change"] = None if reference is None else auc - reference
+                            append(path, _visit(cell, sessions, images, plan.limit_s, what, where, extra))
+                        advance(1, f"{precision} batch {cell.batch_size} x {cell.streams} streams")
     return _existing(path), refused
-
-
-KEY = ("model_hash", "data_hash", "runtime", "precision", "batch_size", "threads", "streams", "device", "images")
 
 
 def _existing(path: Path) -> list[Record]:
     return read(path) if path.is_file() else []
 
 
-def _images(dataset: Dataset, count: int) -> NDArray[np.float32]:
-    index = np.arange(count) % len(dataset)
-    return np.ascontiguousarray(dataset.x[index], dtype=np.float32)
+def _key(what: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple({**BEFORE, **what}[name] for name in KEY)
 
 
-def _auc(
-    model: ModelFile, runtime: str, precision: str, device: str, dataset: Dataset, judged: NDArray[np.int64] | None
-) -> float:
+def _in_order(cells: Sequence[Cell], turns: Sequence[int], random: np.random.Generator) -> Iterator[tuple[int, Cell]]:
+    """(round, cell), shuffled within each round."""
+    for turn in turns:
+        for place in random.permutation(len(cells)):
+            yield turn, cells[place]
+
+
+def _offers(
+    models: dict[str, ModelFile], dataset: Dataset, plan: Plan, judged: NDArray[np.int64] | None
+) -> tuple[dict[tuple[str, str], Offer], dict[str, str]]:
+    """What each runtime makes of each precision, and why some cannot be had."""
+    offers: dict[tuple[str, str], Offer] = {}
+    refused: dict[str, str] = {}
+    for precision, model in models.items():
+        for runtime in plan.runtimes:
+            for input_type in plan.input_types(dataset.x.dtype.name):
+                try:
+                    offer = _offer(model, runtime, precision, plan.device, input_type, dataset, judged)
+                except UnavailableError as error:
+                    refused[f"{runtime} {precision}"] = error.problem  # the last type's
+                    continue
+                offers[runtime, precision] = offer
+                refused.pop(f"{runtime} {precision}", None)
+                if ("without", RESIDENT) in plan.ways() and not offer.resident:
+                    why = "the runtime always transfers what it is given"
+                    refused[f"{runtime} {precision} without transfers"] = why
+                break
+    return offers, refused
+
+
+def _offer(
+    model: ModelFile,
+    runtime: str,
+    precision: str,
+    device: str,
+    input_type: str,
+    dataset: Dataset,
+    judged: NDArray[np.int64] | None,
+) -> Offer:
     index = np.arange(len(dataset)) if judged is None else judged
-    session = open_session(model, runtime, precision, min(1000, len(index)), device=device)
+    session = open_session(model, runtime, precision, min(1000, len(index)), device=device, input_type=input_type)
     try:
-        logits = session.run(dataset.x[index].astype(np.float32))
+        logits = session.run(np.ascontiguousarray(dataset.x[index], dtype=input_type))
+        return Offer(curve(scores(logits), dataset.y[index]).auc, input_type, hasattr(session, "enqueue"))
     finally:
         session.close()
-    return curve(scores(logits), dataset.y[index]).auc
+
+
+def _reference(
+    offers: dict[tuple[str, str], Offer], runtime: str, before: Sequence[Record], what: dict[str, Any]
+) -> float | None:
+    """AUC in float32: the runtime's own, else another's of this call, else one of the records on the same data."""
+    aucs = [offers[name].auc for name in sorted(offers, key=lambda n: n[0] != runtime) if name[1] == "fp32"]
+    same = {"network": what["network"], "data_hash": what["data_hash"], "precision": "fp32"}
+    aucs += [r.extra["auc"] for r in before if same.items() <= r.what.items()]
+    return aucs[0] if aucs else None
 
 
 def _what(cell: Cell, model: ModelFile, dataset: Dataset, images: int) -> dict[str, Any]:
@@ -169,9 +186,9 @@ def _what(cell: Cell, model: ModelFile, dataset: Dataset, images: int) -> dict[s
         "streams": cell.streams,
         "device": cell.device,
         "scenario": "streams",
-        # the images lie in ordinary memory and the logits come back to it: on a GPU both transfers are inside
-        "transfers": "with",
-        "memory": "pageable",
+        "transfers": cell.transfers,
+        "memory": cell.memory,
+        "input_type": cell.input_type,
         "data_hash": dataset.content_hash,
         "model_hash": model.sha256,
         "engine_hash": None,
@@ -181,97 +198,35 @@ def _what(cell: Cell, model: ModelFile, dataset: Dataset, images: int) -> dict[s
 
 def _visit(
     cell: Cell,
-    model: ModelFile,
-    images: NDArray[np.float32],
+    opened: Sessions,
+    images: Images,
     seconds: float,
     what: dict[str, Any],
     where: dict[str, Any],
     extra: dict[str, Any],
 ) -> Record:
-    with _sessions(cell, model) as sessions:
-        first = images[: cell.batch_size]
-        for session in sessions:
-            session.run(first)
-            session.run(first)
-        with no_collection():
-            watch = Watch.begin()
-            calls, done, wall_s = _run(sessions, images, cell, seconds)
-            conditions = watch.taken()
-        facts = sessions[0].facts
-    kept = calls if len(calls) <= KEPT_CALLS else calls[np.linspace(0, len(calls) - 1, KEPT_CALLS).astype(int)]
-    samples = {
-        "call": Samples("s", tuple(kept.tolist()), cell.batch_size),
-        "whole": Samples("s", (wall_s,), done),
-    }
-    extra = {**extra, "calls": len(calls), "engine": {k: facts[k] for k in ("version", "provider", "engine_hash")}}
+    tiles = images.of(cell.input_type, cell.memory)
+    sessions = opened.take(cell, tiles)
+    with no_collection():
+        for session in sessions:  # warm, and a whole batch lies on the device
+            session.run(tiles[: cell.batch_size])
+            session.synchronize()
+        watch = Watch.begin()
+        times, done, wall_s = run_streams(sessions, tiles, cell, seconds)
+        conditions = watch.taken()
+    facts = sessions[0].facts
+    samples = {"call": Samples("s", thinned(times), cell.batch_size), "whole": Samples("s", (wall_s,), done)}
+    engine = {name: facts[name] for name in ("version", "provider", "engine_hash")}
+    extra = {**extra, "calls": len(times), "kept": "quantiles" if len(times) > QUANTILES else "all", "engine": engine}
     return Record("streams", what, where, samples, conditions=conditions, extra=extra)
 
 
 @contextlib.contextmanager
-def _sessions(cell: Cell, model: ModelFile) -> Iterator[list[Session]]:
-    opened: list[Session] = []
+def _settled() -> Iterator[None]:
+    """What exists by now is no garbage: each visit's collection passes it over (a tenth of a second with torch)."""
+    gc.collect()
+    gc.freeze()
     try:
-        while len(opened) < cell.streams:
-            one = open_session(
-                model, cell.runtime, cell.precision, cell.batch_size, threads=cell.threads, device=cell.device
-            )
-            opened.append(one)
-        yield opened
+        yield
     finally:
-        for session in opened:
-            session.close()
-
-
-def _run(
-    sessions: list[Session], images: NDArray[np.float32], cell: Cell, seconds: float
-) -> tuple[NDArray[np.float64], int, float]:
-    """(seconds of each batch, images done, wall seconds) of one pass over `images`, cut off after `seconds`."""
-    starts = iter(range(0, len(images), cell.batch_size))
-    lock, ready = threading.Lock(), threading.Barrier(len(sessions) + 1)
-    times: list[list[tuple[float, int]]] = [[] for _ in sessions]
-    failures: list[BaseException] = []
-    begin = 0.0
-
-    def work(number: int) -> None:
-        session, mine = sessions[number], times[number]
-        try:
-            with _own_stream(cell.device):
-                ready.wait()
-                while True:
-                    with lock:
-                        start = next(starts, None)
-                    if start is None:
-                        return
-                    part = images[start : start + cell.batch_size]
-                    before = time.perf_counter()
-                    if mine and before - begin > seconds:
-                        return
-                    session.run(part)
-                    session.synchronize()
-                    mine.append((time.perf_counter() - before, len(part)))
-        except BaseException as error:
-            failures.append(error)
-            ready.abort()
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(sessions))]
-    for thread in threads:
-        thread.start()
-    begin = time.perf_counter()
-    with contextlib.suppress(threading.BrokenBarrierError):
-        ready.wait()
-    for thread in threads:
-        thread.join()
-    wall_s = time.perf_counter() - begin
-    if failures:
-        raise failures[0]
-    done = [entry for mine in times for entry in mine]
-    return np.array([s for s, _ in done]), sum(n for _, n in done), wall_s
-
-
-def _own_stream(device: str) -> contextlib.AbstractContextManager[Any]:
-    """A CUDA stream for this thread, where there is CUDA."""
-    if not device.startswith("cuda"):
-        return contextlib.nullcontext()
-    cuda = require("torch", why="CUDA streams").cuda
-    stream: contextlib.AbstractContextManager[Any] = cuda.stream(cuda.Stream(device))
-    return stream
+        gc.unfreeze()

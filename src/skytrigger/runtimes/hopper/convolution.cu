@@ -30,9 +30,9 @@ template <int COUNT> DEVICE void settled(float (&sums)[COUNT]) {
     for (int i = 0; i < COUNT; i++) asm volatile("" : "+f"(sums[i])::"memory");
 }
 DEVICE void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-DEVICE void products_done() {
-    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+DEVICE void products_committed() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int LEFT> DEVICE void products_done() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
 }
 
 #define TAIL "p, 1, 1, 0, 0;}"
@@ -40,10 +40,6 @@ DEVICE void products_done() {
 #define R(i) "+f"(d[i])
 #define R8(i) R(i), R(i + 1), R(i + 2), R(i + 3), R(i + 4), R(i + 5), R(i + 6), R(i + 7)
 
-DEVICE void product(float (&d)[4], unsigned long long a, unsigned long long b, int add) {
-    asm volatile(HEAD("6") "m64n8k16.f32.f16.f16 {%0,%1,%2,%3}, %4, %5, " TAIL
-                 : R(0), R(1), R(2), R(3) : "l"(a), "l"(b), "r"(add));
-}
 DEVICE void product(float (&d)[8], unsigned long long a, unsigned long long b, int add) {
     asm volatile(HEAD("10") "m64n16k16.f32.f16.f16 {%0,%1,%2,%3,%4,%5,%6,%7}, %8, %9, " TAIL
                  : R8(0) : "l"(a), "l"(b), "r"(add));
@@ -70,13 +66,24 @@ DEVICE float half_to_float(unsigned short bits) {
     asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
     return value;
 }
-DEVICE float other_column(float value) { return __shfl_xor_sync(0xffffffffu, value, 4); }
+DEVICE unsigned larger_halves(unsigned a, unsigned b) {  // NaN stays NaN, as in PyTorch
+    unsigned both;
+    asm("max.NaN.f16x2 %0, %1, %2;" : "=r"(both) : "r"(a), "r"(b));
+    return both;
+}
+DEVICE float larger(float a, float b) {
+    float value;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(value) : "f"(a), "f"(b));
+    return value;
+}
+DEVICE unsigned from_other_column(unsigned value) { return __shfl_xor_sync(0xffffffffu, value, 4); }
 extern __shared__ __align__(128) char shared[];
 #endif
 
 constexpr int THREADS = 256, CHUNK = 16, CHUNKS = CIN / CHUNK;
 constexpr int ROW = TILE_W + 2, AREA = (TILE_H + 2) * ROW, PIXELS = IMAGES * AREA;  // of a tile, with its border
 constexpr int PLANE = PIXELS * 16, STAGE = PLANE * (CHUNK / 8), WEIGHTS = 9 * CIN * N * 2;  // bytes
+constexpr int AHEAD = STAGES - 2;  // one buffer is read, one may still be
 constexpr int SQUARES = 2;  // of 8 x 8 pixels, each warpgroup
 constexpr int PIECES = (PIXELS * (CHUNK / 8) + THREADS - 1) / THREADS;  // of 16 bytes, each thread
 constexpr int ACROSS = WIDTH / TILE_W, DOWN = HEIGHT / TILE_H;
@@ -89,79 +96,103 @@ struct Tile {
         : image(number / (ACROSS * DOWN) * IMAGES), row(number / ACROSS % DOWN * TILE_H), column(number % ACROSS * TILE_W) {}
 };
 
-DEVICE void load(unsigned to, const unsigned short* images, int count, Tile tile, int chunk) {
+// The 16-byte pieces of a tile that this thread copies; what does not depend on the tile is worked out once.
+struct Pieces {
+    int to[PIECES], from[PIECES], image[PIECES], row[PIECES], column[PIECES];
+    DEVICE Pieces() {
 #pragma unroll
-    for (int piece = 0; piece < PIECES; piece++) {
-        const int i = threadIdx.x + piece * THREADS;
-        const int group = i / PIXELS, pixel = i % PIXELS;
-        const int image = tile.image + pixel / AREA;
-        const int row = tile.row + pixel % AREA / ROW - 1, column = tile.column + pixel % AREA % ROW - 1;
-        const bool inside = image < count && (unsigned)row < HEIGHT && (unsigned)column < WIDTH;
-        const long long at = (((long long)image * (CIN / 8) + chunk * (CHUNK / 8) + group) * HEIGHT + row) * WIDTH + column;
-        if (PIXELS * (CHUNK / 8) % THREADS == 0 || i < PIXELS * (CHUNK / 8))
-            copy16(to + group * PLANE + pixel * 16, inside ? images + at * 8 : images, inside);
+        for (int p = 0; p < PIECES; p++) {
+            const int i = threadIdx.x + p * THREADS, group = i / PIXELS, pixel = i % PIXELS;
+            image[p] = pixel / AREA, row[p] = pixel % AREA / ROW - 1, column[p] = pixel % AREA % ROW - 1;
+            from[p] = ((image[p] * (CIN / 8) + group) * HEIGHT + row[p]) * WIDTH + column[p];
+            to[p] = i < PIXELS * (CHUNK / 8) ? group * PLANE + pixel * 16 : -1;
+        }
     }
-}
+    DEVICE void load(unsigned stage, const unsigned short* images, int count, Tile tile, int chunk) const {
+        const long long plane = (long long)tile.image * (CIN / 8) + chunk * (CHUNK / 8);
+        const unsigned short* first = images + ((plane * HEIGHT + tile.row) * WIDTH + tile.column) * 8;
+#pragma unroll
+        for (int p = 0; p < PIECES; p++) {
+            const bool inside = (tile.image + image[p] < count) & ((unsigned)(tile.row + row[p]) < HEIGHT) &
+                                ((unsigned)(tile.column + column[p]) < WIDTH);
+            if (p < PIECES - 1 || to[p] >= 0) copy16(stage + to[p], inside ? first + from[p] * 8 : images, inside);
+        }
+    }
+};
 
 DEVICE unsigned long long descriptor(unsigned address, int across_k, int across_rows) {
     return (unsigned long long)((address & 0x3ffff) >> 4) | (unsigned long long)(across_k >> 4) << 16 |
            (unsigned long long)(across_rows >> 4) << 32;
 }
 
-// NaN stays NaN, as in PyTorch
-DEVICE float positive(float value) { return value < 0.0f ? 0.0f : value; }
-DEVICE float larger(float a, float b) { return a > b || a != a ? a : b; }
-
 // Thread of a warpgroup's square: column (lane / 4) of rows 2 * warp and 2 * warp + 1, channels 8 j + 2 (lane % 4) + 0, 1.
 DEVICE void store(unsigned short* out, const float* bias, const float (&sums)[N / 2], int image, int row, int column) {
-    const int lane = threadIdx.x % 32, first = blockIdx.y * N;
+    const int pair = threadIdx.x % 4, first = blockIdx.y * N;
+    unsigned upper[N / 8], lower[N / 8];  // two channels each; after pooling of rows `upper` alone
 #pragma unroll
     for (int j = 0; j < N / 8; j++) {
-        const int channel = first + 8 * j + 2 * (lane % 4);
-        const float b0 = bias[channel], b1 = bias[channel + 1];
-        const float *s = sums + 4 * j;
+        const float b0 = bias[8 * j + 2 * pair], b1 = bias[8 * j + 2 * pair + 1];
+        const float* s = sums + 4 * j;
 #if POOL == 0
-        const int group = channel / 8;
-        const long long at = (((long long)image * (COUT / 8) + group) * HEIGHT + row) * WIDTH + column;
-        unsigned* to = (unsigned*)(out + at * 8 + 2 * (lane % 4));
-        to[0] = two_halves(positive(s[0] + b0), positive(s[1] + b1));
-        to[WIDTH * 4] = two_halves(positive(s[2] + b0), positive(s[3] + b1));
-#elif POOL == 1
-        const int group = channel / 8;
-        const float even = larger(s[0], s[2]), odd = larger(s[1], s[3]);
-        const unsigned both = two_halves(positive(larger(even, other_column(even)) + b0),
-                                         positive(larger(odd, other_column(odd)) + b1));
-        const long long at = (((long long)image * (COUT / 8) + group) * (HEIGHT / 2) + row / 2) * (WIDTH / 2) + column / 2;
-        if (column % 2 == 0) *(unsigned*)(out + at * 8 + 2 * (lane % 4)) = both;
+        upper[j] = two_halves(larger(s[0] + b0, 0.0f), larger(s[1] + b1, 0.0f));
+        lower[j] = two_halves(larger(s[2] + b0, 0.0f), larger(s[3] + b1, 0.0f));
 #else
-        const float one = larger(larger(s[0], s[2]) + b0, larger(s[1], s[3]) + b1);
-        const int half = channel / 2;
-        const long long at = (((long long)image * (COUT / 16) + half / 8) * (HEIGHT / 2) + row / 2) * WIDTH + column;
-        out[at * 8 + half % 8] = (unsigned short)two_halves(positive(one), 0.0f);
+        upper[j] = two_halves(larger(larger(s[0], s[2]) + b0, 0.0f), larger(larger(s[1], s[3]) + b1, 0.0f));
 #endif
     }
+#if POOL == 0
+    const long long at = (((long long)image * (COUT / 8) + first / 8) * HEIGHT + row) * WIDTH + column;
+    unsigned* to = (unsigned*)out + at * 4 + pair;
+#pragma unroll
+    for (int j = 0; j < N / 8; j++) {
+        to[j * HEIGHT * WIDTH * 4] = upper[j];
+        to[j * HEIGHT * WIDTH * 4 + WIDTH * 4] = lower[j];
+    }
+#elif POOL == 1
+    // neighbours in a row swap: the even column ends up with channels of j, the odd one with those of j + 1
+    constexpr int AREA_OUT = (HEIGHT / 2) * (WIDTH / 2);
+    const int odd = column % 2;
+    const long long at = (((long long)image * (COUT / 8) + first / 8 + odd) * (HEIGHT / 2) + row / 2) * (WIDTH / 2) + column / 2;
+    unsigned* to = (unsigned*)out + at * 4 + pair;
+#pragma unroll
+    for (int j = 0; j < N / 8; j += 2) {
+        const unsigned got = from_other_column(odd ? upper[j] : upper[j + 1]);
+        to[j * AREA_OUT * 4] = larger_halves(odd ? upper[j + 1] : upper[j], got);
+    }
+#else
+    const long long at = (((long long)image * (COUT / 16) + first / 16) * (HEIGHT / 2) + row / 2) * WIDTH + column;
+#pragma unroll
+    for (int j = 0; j < N / 8; j++) {  // of the two channels the larger one
+        const unsigned turned = upper[j] << 16 | upper[j] >> 16;
+        const long long group = j / 2 * (HEIGHT / 2) * WIDTH;
+        out[(at + group) * 8 + j % 2 * 4 + pair] = (unsigned short)larger_halves(upper[j], turned);
+    }
+#endif
 }
 
 // weights: [COUT / N][tap][CIN / 8][N][8] float16; grid: (blocks that share the tiles, COUT / N)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 convolution(const unsigned short* images, const unsigned short* weights, const float* bias, unsigned short* out, int count) {
     const unsigned held = shared_address(shared), ring = held + WEIGHTS;
-    const int group = threadIdx.x / 128;
+    __shared__ float own_bias[N];
+    if (threadIdx.x < N) own_bias[threadIdx.x] = bias[blockIdx.y * N + threadIdx.x];
+    const int group = threadIdx.x / 128;  // warpgroup
     const int tiles = (count + IMAGES - 1) / IMAGES * (ACROSS * DOWN);
     const int own = ((int)blockIdx.x < tiles) ? (tiles - blockIdx.x + gridDim.x - 1) / gridDim.x : 0;
     const int steps = own * CHUNKS;
     for (int i = threadIdx.x; i < WEIGHTS / 16; i += THREADS)
         copy16(held + i * 16, weights + (long long)blockIdx.y * (WEIGHTS / 2) + i * 8, true);
 
+    const Pieces pieces;
     int ahead_tile = blockIdx.x, ahead_chunk = 0, ahead = 0, ahead_stage = 0;
     auto load_next = [&]() {
-        if (ahead < steps) load(ring + ahead_stage * STAGE, images, count, Tile(ahead_tile), ahead_chunk);
+        if (ahead < steps) pieces.load(ring + ahead_stage * STAGE, images, count, Tile(ahead_tile), ahead_chunk);
         copies_committed();
         ahead++;
         if (++ahead_stage == STAGES) ahead_stage = 0;
         if (++ahead_chunk == CHUNKS) ahead_chunk = 0, ahead_tile += gridDim.x;
     };
-    for (int stage = 0; stage < STAGES - 1; stage++) load_next();
+    for (int stage = 0; stage < AHEAD; stage++) load_next();
 
     unsigned corner[SQUARES];  // bytes from the ring buffer's start to the square's first window
     int image_of[SQUARES], row_of[SQUARES], column_of[SQUARES];
@@ -176,34 +207,35 @@ convolution(const unsigned short* images, const unsigned short* weights, const f
     }
 
     float sums[SQUARES][N / 2];
-    int chunk = 0, stage = 0, number = blockIdx.x;
-    for (int step = 0; step < steps; step++) {
-        copies_done<STAGES - 2>();
-        __syncthreads();  // all copies of this step are seen, and nobody reads the buffer that is filled next
-        const unsigned pixels = ring + stage * STAGE;
-        products_begin();
+    int stage = 0;
+    for (int number = blockIdx.x; number < tiles; number += gridDim.x) {
+#pragma unroll(CHUNKS <= 8 ? CHUNKS : 1)
+        for (int chunk = 0; chunk < CHUNKS; chunk++) {
+            copies_done<AHEAD - 1>();
+            __syncthreads();  // all copies of this step are seen, and nobody reads the buffer that is filled next
+            const unsigned pixels = ring + stage * STAGE;
+            products_begin();
 #pragma unroll
-        for (int tap = 0; tap < 9; tap++) {
-            const unsigned long long b = descriptor(held + (tap * (CIN / 8) + chunk * (CHUNK / 8)) * N * 16, N * 16, 128);
+            for (int tap = 0; tap < 9; tap++) {
+                const unsigned columns = held + (tap * (CIN / 8) + chunk * (CHUNK / 8)) * N * 16;
 #pragma unroll
-            for (int s = 0; s < SQUARES; s++) {
-                const unsigned at = pixels + corner[s] + (tap / 3 * ROW + tap % 3) * 16;
-                product(sums[s], descriptor(at, PLANE, ROW * 16), b, chunk + tap > 0);
+                for (int s = 0; s < SQUARES; s++) {
+                    const unsigned rows = pixels + corner[s] + (tap / 3 * ROW + tap % 3) * 16;
+                    product(sums[s], descriptor(rows, PLANE, ROW * 16), descriptor(columns, N * 16, 128), chunk + tap > 0);
+                }
             }
+            products_committed();
+            load_next();  // beside the products
+            products_done<1>();
+            if (++stage == STAGES) stage = 0;
         }
-        load_next();  // its arithmetic and copies go on beside the products
-        products_done();
+        products_done<0>();
+        const Tile tile(number);
 #pragma unroll
-        for (int s = 0; s < SQUARES; s++) settled(sums[s]);
-        if (++stage == STAGES) stage = 0;
-        if (++chunk == CHUNKS) {
-            chunk = 0;
-            const Tile tile(number);
-            number += gridDim.x;
-#pragma unroll
-            for (int s = 0; s < SQUARES; s++)
-                if (tile.image + image_of[s] < count)  // the same for a whole warpgroup
-                    store(out, bias, sums[s], tile.image + image_of[s], tile.row + row_of[s], tile.column + column_of[s]);
+        for (int s = 0; s < SQUARES; s++) {
+            settled(sums[s]);
+            if (tile.image + image_of[s] < count)  // the same for a whole warpgroup
+                store(out, own_bias, sums[s], tile.image + image_of[s], tile.row + row_of[s], tile.column + column_of[s]);
         }
     }
 }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from skytrigger.core.errors import SkytriggerError
+from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.core.extras import require
 from skytrigger.runtimes.hopper.shapes import SOURCE, THREADS, Shape
 
 ARCHITECTURE = "sm_90a"
+NVRTC = "pip install nvidia-cuda-nvrtc"
 PACK_BLOCKS = 8  # of a multiprocessor
 
 
@@ -59,10 +61,14 @@ def compile_all(shapes: list[tuple[Shape, str]]) -> list[bytes]:
         return list(pool.map(lambda s: compiled(*s), shapes))
 
 
+@functools.cache
 def compiled(shape: Shape, kind: str) -> bytes:
     """Machine code; needs no GPU."""
     nvrtc = require("cuda.bindings.nvrtc", why="runtime hopper")
-    program = _checked(nvrtc, nvrtc.nvrtcCreateProgram(SOURCE.read_bytes(), b"convolution.cu", 0, [], []))
+    try:
+        program = _checked(nvrtc, nvrtc.nvrtcCreateProgram(SOURCE.read_bytes(), b"convolution.cu", 0, [], []))
+    except RuntimeError as error:  # the bindings are there, the compiler is not
+        raise UnavailableError(f"NVIDIA's compiler (NVRTC) does not load: {error}", remedy=NVRTC) from error
     options = [f"--gpu-architecture={ARCHITECTURE}", "--std=c++17", *shape.defines(kind)]
     answer = nvrtc.nvrtcCompileProgram(program, len(options), [o.encode() for o in options])
     if int(answer[0]):

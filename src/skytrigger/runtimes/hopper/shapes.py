@@ -12,8 +12,9 @@ from skytrigger.core.errors import UnavailableError
 
 SOURCE = Path(__file__).with_name("convolution.cu")
 THREADS = 256
-SHARED_BYTES = 232_448  # that one block may have; a multiprocessor has 1,024 more, and as many go to each block
+SHARED_BYTES = 232_448 - 256  # that one block may have, but for the biases; each block costs 1,024 more
 TILES = ((16, 16, 1), (8, 16, 2), (16, 8, 2), (8, 8, 4))  # rows, columns, images: 256 pixels each
+LEAST_STAGES = 4  # buffers of pixels: one is read, one may still be, two are on their way
 POOLS = {None: 0, "image": 1, "channels": 2}
 KINDS = {"float32": 0, "float16": 1, "uint16": 2, "uint8": 3}
 
@@ -51,9 +52,9 @@ class Shape:
 
     @property
     def columns(self) -> int:
-        """Output channels of a block: as many as leave room for three buffers of pixels; 0 where none do."""
-        for columns in (64, 32, 16, 8):
-            fits = self.weight_bytes(columns) + 3 * self.stage_bytes <= SHARED_BYTES
+        """Output channels of a block: as many as leave room for four buffers of pixels; 0 where none do."""
+        for columns in (64, 32, 16):
+            fits = self.weight_bytes(columns) + LEAST_STAGES * self.stage_bytes <= SHARED_BYTES
             if self.channels_out % columns == 0 and fits:
                 return columns
         return 0
@@ -71,14 +72,14 @@ class Shape:
     @property
     def blocks(self) -> int:
         """Blocks that a multiprocessor holds at once: as many as memory allows, and three at most."""
-        least = self.weight_bytes(self.columns) + 3 * self.stage_bytes + 1024
+        least = self.weight_bytes(self.columns) + LEAST_STAGES * self.stage_bytes + 1024
         return max(1, min(3 if self.columns <= 32 else 2, (SHARED_BYTES + 1024) // least))
 
     @property
     def stages(self) -> int:
         """Buffers of pixels."""
         room = (SHARED_BYTES + 1024) // self.blocks - 1024 - self.weight_bytes(self.columns)
-        return min(4, room // self.stage_bytes)
+        return min(5, room // self.stage_bytes)
 
     @property
     def shared_bytes(self) -> int:
