@@ -67,6 +67,7 @@ def main() -> None:
     files = {("basic", "fp32"): args.basic[0], ("basic", "fp16"): args.basic[1]}
     files |= {("winner", "fp32"): args.winner[0], ("winner", "fp16"): args.winner[1]}
     models = {key: read_model(file) for key, file in files.items()}
+    torch.backends.cudnn.benchmark = True  # this thread alone queues the device-resident work
     study = Study(models, args.out / "networks.jsonl")
     study.ceilings()
     study.transfers((1024,), args.rounds)

@@ -141,12 +141,20 @@ class Lane:
     def prepare(self, count: int) -> None:
         """Run a few times, so that all is allocated and compiled, then capture where graphs are wanted."""
         tiles = self._tiles[:count]
-        for _ in range(WARM_CALLS):
-            self._forward(tiles)
-        self.stream.synchronize()
-        if not self._graphs:
-            return
+        # a graph keeps the algorithms that cuDNN finds fastest now; eager calls keep to its heuristics: it would search
+        # again in every thread
+        before, self._torch.backends.cudnn.benchmark = self._torch.backends.cudnn.benchmark, self._graphs
+        try:
+            for _ in range(WARM_CALLS):
+                self._forward(tiles)
+            self.stream.synchronize()
+            if self._graphs:
+                self._capture(tiles)
+        finally:
+            self._torch.backends.cudnn.benchmark = before
+
+    def _capture(self, tiles: Any) -> None:
         graph = self._torch.cuda.CUDAGraph()
         with _capture_lock, self._torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             logits = self._forward(tiles)
-        self.replays[count] = (graph, logits)
+        self.replays[len(tiles)] = (graph, logits)

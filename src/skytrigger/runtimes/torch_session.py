@@ -74,7 +74,6 @@ class CudaTorchSession(CudaSession):
         torch, start = self._torch, time.perf_counter()
         if request.precision == "bf16" and torch.cuda.get_device_capability(self._device) < (8, 0):
             raise UnavailableError("this GPU has no bfloat16 products", remedy="--precision fp16")
-        torch.backends.cudnn.benchmark = True  # shapes are few and fixed: the fastest algorithm, found when opened
         module = _module(torch, model, request, compiled, self._device)
         precision = request.precision
 

@@ -46,37 +46,40 @@ def roc_png(found: dict[str, Any], out: str | Path) -> None:
 def throughput_png(records: Sequence[Record], out: str | Path) -> None:
     """Images per second over the batch size, a line per number of streams; below, each against one stream.
 
-    A column per network, runtime and precision; a pair of rows per way to the device.
+    A column per network, runtime and precision; where there are several ways to the device a column per way, and a
+    pair of rows per network, runtime and precision.
     """
     from matplotlib.figure import Figure
 
     rows = table(records)
     kinds = sorted({_kind(r) for r in rows})
     ways = sorted({(r.transfers, r.memory) for r in rows}, key=list(WAYS).index)
-    height = 7.0 if len(ways) == 1 else 5.0 * len(ways)
-    figure = Figure(figsize=(max(4.6 * len(kinds), 5.5), height), layout="constrained")
-    panels = figure.subplots(2 * len(ways), len(kinds), squeeze=False, sharex="col", sharey="row")
+    turned = len(ways) > 1
+    pairs, columns = (len(kinds), len(ways)) if turned else (1, len(kinds))
+    figure = Figure(figsize=(max(4.6 * columns, 5.5), 2.5 + 4.5 * pairs), layout="constrained")
+    panels = figure.subplots(2 * pairs, columns, squeeze=False, sharex="col", sharey="row")
     colours = {streams: f"C{number}" for number, streams in enumerate(sorted({r.streams for r in rows}))}
-    for column, kind in enumerate(kinds):
+    for i, kind in enumerate(kinds):
         network, runtime, precision, device, input_type = kind
         title = f"{network} {runtime} {precision}"
         if (device, input_type) != ("cpu", "float32"):
             title += f" on {device}, {input_type} tiles"
-        panels[0, column].set_title(title, fontsize=9)
-        for number, way in enumerate(ways):
+        for j, way in enumerate(ways):
+            pair, column = (i, j) if turned else (0, i)
             mine = [r for r in rows if _kind(r) == kind and (r.transfers, r.memory) == way]
-            _rates(panels[2 * number, column], panels[2 * number + 1, column], mine, colours)
-        panels[-1, column].set_xlabel("batch size")
-    for number, way in enumerate(ways):
-        label = "" if len(ways) == 1 else WAYS[way] + "\n"
-        panels[2 * number, 0].set_ylabel(f"{label}images per second")
-        panels[2 * number + 1, 0].set_ylabel(f"{label}against one stream")
+            panels[2 * pair, column].set_title(f"{title}\n{WAYS[way]}" if turned else title, fontsize=9)
+            _rates(panels[2 * pair, column], panels[2 * pair + 1, column], mine, colours)
+            panels[-1, column].set_xlabel("batch size")
+    for pair in range(pairs):
+        panels[2 * pair, 0].set_ylabel("images per second")
+        panels[2 * pair + 1, 0].set_ylabel("against one stream")
     entries = {
         text: handle for axes in panels.flat for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     words = sorted(entries, key=int)
     panels[0, 0].legend([entries[w] for w in words], words, fontsize=8, title="streams")
-    figure.suptitle(f"{host_label(records[0].where)}: medians and extremes of the rounds", fontsize=10)
+    line = "\n" if columns == 1 else ": "
+    figure.suptitle(f"{host_label(records[0].where)}{line}medians and extremes of the rounds", fontsize=10)
     with atomic_path(out) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 

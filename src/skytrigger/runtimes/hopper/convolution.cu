@@ -113,7 +113,7 @@ struct Pieces {
         const unsigned short* first = images + ((plane * HEIGHT + tile.row) * WIDTH + tile.column) * 8;
 #pragma unroll
         for (int p = 0; p < PIECES; p++) {
-            const bool inside = (tile.image + image[p] < count) & ((unsigned)(tile.row + row[p]) < HEIGHT) &
+            const bool inside = (IMAGES == 1 || tile.image + image[p] < count) & ((unsigned)(tile.row + row[p]) < HEIGHT) &
                                 ((unsigned)(tile.column + column[p]) < WIDTH);
             if (p < PIECES - 1 || to[p] >= 0) copy16(stage + to[p], inside ? first + from[p] * 8 : images, inside);
         }
