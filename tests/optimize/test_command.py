@@ -146,7 +146,12 @@ def test_a_filter_is_judged_by_auc(doublet_filter: Path, tmp_path: Path, monkeyp
     assert given[0]["verdict"] == "holds"
     assert abs(given[0]["change"]["estimate"]) < 1e-3  # ONNX Runtime against the framework
     assert found["test"]["auc"]["winner"]["n"] == len(problem.split.test)
-    assert "AUC" in (write_page(tmp_path / "out")[0]).read_text().replace("auc", "AUC")
+    page = write_page(tmp_path / "out")[0]
+    text = page.read_text()
+    assert "AUC" in text.replace("auc", "AUC")
+    page.unlink()
+    assert main(["report", str(tmp_path / "out")]) == 0
+    assert page.read_text() == text
 
 
 def test_a_noisy_filter_is_below_the_floor(doublets: Dataset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from skytrigger.cli.outcome import Outcome
 
@@ -13,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "folders",
         nargs="+",
         metavar="DIR",
-        help="a study's folder, or one with records*.jsonl; several are set together",
+        help="a study's or a search's folder, or one with records*.jsonl; several are set together",
     )
     parser.add_argument("--out", help="folder for the report (default: the first DIR)")
 
@@ -21,6 +22,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Write the report."""
     from skytrigger.report.build import build_reports
+    from skytrigger.report.optimize_page import write_page
 
+    if len(args.folders) == 1 and args.out is None and (Path(args.folders[0]) / "optimize.json").is_file():
+        pages = [str(p) for p in write_page(args.folders[0])]
+        return Outcome({"files": pages}, "\n".join(pages))
     files = [str(p) for p in build_reports(args.folders, args.out or args.folders[0])]
     return Outcome({"files": files}, "\n".join(files))

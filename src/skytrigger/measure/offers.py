@@ -50,6 +50,7 @@ def _torch(isa: list[str]) -> list[Offer]:
         for index in range(torch.cuda.device_count()):
             bf16 = torch.cuda.get_device_capability(index) >= (8, 0)
             kinds = [_precision("fp32", True), _precision("fp16", True), _precision("bf16", bf16)]
+            kinds.append(_precision("tf32", bf16))
             devices.append({"device": f"cuda:{index}", "name": torch.cuda.get_device_name(index), "precisions": kinds})
     return devices
 
@@ -130,6 +131,12 @@ def _tensorrt_rtx(isa: list[str]) -> list[Offer]:
         raise NotHereError(str(error), f"{error.remedy}; {ahead}") from error
 
 
+def _hopper(isa: list[str]) -> list[Offer]:
+    import cuda.bindings.nvrtc  # noqa: F401
+
+    return _on_cuda([_precision("fp16", True)], lambda capability: capability != (9, 0))
+
+
 def _numba(isa: list[str]) -> list[Offer]:
     import numba
 
@@ -137,7 +144,7 @@ def _numba(isa: list[str]) -> list[Offer]:
 
 
 # name -> module, where they differ
-MODULE_OF = {"tensorrt_rtx": "tensorrt_rtx_bindings"}
+MODULE_OF = {"tensorrt_rtx": "tensorrt_rtx_bindings", "hopper": "cuda"}
 # name -> (distributions that bring it, how to ask it)
 RUNTIMES: dict[str, tuple[tuple[str, ...], Callable[[list[str]], list[Offer]]]] = {
     "torch": (("torch",), _torch),
@@ -145,6 +152,7 @@ RUNTIMES: dict[str, tuple[tuple[str, ...], Callable[[list[str]], list[Offer]]]] 
     "openvino": (("openvino",), _openvino),
     "tensorrt": (("tensorrt", "tensorrt-cu13", "tensorrt-cu12"), _tensorrt),
     "tensorrt_rtx": (("tensorrt-rtx-cu13-bindings",), _tensorrt_rtx),
+    "hopper": (("cuda-bindings",), _hopper),
     "numba": (("numba",), _numba),
 }
 

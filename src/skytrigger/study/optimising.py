@@ -76,7 +76,7 @@ def _key(what: Any, model_hash: str) -> tuple[Any, ...]:
 
 
 def paired_ratio(first: Record, second: Record) -> dict[str, Any]:
-    """`optimize.engines.Ratio`: time of `second` over `first`, both of one run."""
+    """`optimize.engines.Ratio`: time of `second` over `first`, both of one run, and what `first` is of the two."""
     cell = compare_times([first], [second])["cells"][0]
-    verdict = {"better": "faster", "worse": "slower"}.get(cell["verdict"], cell["verdict"])
+    verdict = {"better": "slower", "worse": "faster"}.get(cell["verdict"], cell["verdict"])
     return {"times": cell["ratio"], "verdict": verdict, "paired": cell["paired"], "reasons": cell["reasons"]}
