@@ -220,6 +220,15 @@ def test_real_tiles_from_a_file(tmp_path: Path, model: Path) -> None:
     assert bench([Job(str(model), batch_size=4)], options).records[0].what["data_hash"] == "d"
 
 
+def test_tiles_as_they_are_stored(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["bench", str(model), "--out", str(tmp_path), "--threads", "1", "--no-roofline", "--seconds", "0.1"]
+    assert main([*base, "--input-type", "float32,uint16", "--stored", "uint16", "--batch-size", "4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["input_type"] for row in found["rows"]] == ["float32", "uint16"]
+    assert {r.what["stored"] for r in read(tmp_path) if r.kind == "throughput"} == {"uint16"}
+    assert main([*base, "--input-type", "int3"]) == 2
+
+
 def test_device_events_are_recorded_beside_wall_time() -> None:
     """The worker's visit with a device clock in place of CUDA's: one event pair around each timed call."""
     from types import SimpleNamespace

@@ -14,7 +14,7 @@ from skytrigger.core.dataset import Split
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.optimize import settings as settings_module
 from skytrigger.optimize.candidates import Candidate
-from skytrigger.optimize.engines import layouts
+from skytrigger.optimize.engines import input_types, layouts, stored_as
 from skytrigger.optimize.optimise import optimise
 from skytrigger.optimize.search import Timed, decide_teaching, shortlist, survivors
 from skytrigger.optimize.settings import Effort, Problem, Settings
@@ -228,6 +228,13 @@ def test_layouts_share_the_cores_and_the_batch() -> None:
     assert layouts(asked(threads=(1, 2), streams=(1, 2), batch_sizes=(64,))) == [(64, 1, 1), (32, 1, 2), (64, 2, 1)]
     assert layouts(asked(threads=(2,), streams=(3,), batch_sizes=(64,))) == [(64, 2, 1)]
     assert layouts(asked(threads=(1,), streams=(2,), batch_sizes=(8, 3))) == [(8, 1, 1), (3, 1, 1)]
+
+
+def test_stored_tiles_are_one_more_input_type(problem: Problem) -> None:
+    assert input_types(asked(), problem.dataset) == ["float32"]
+    assert stored_as(asked(), problem.dataset) is None
+    assert input_types(asked(stored=True), problem.dataset) == ["float32", problem.dataset.x.dtype.name]
+    assert stored_as(asked(stored=True), problem.dataset) == problem.dataset.x.dtype.name
 
 
 def test_a_step_is_done_once(tmp_path: Path) -> None:

@@ -194,3 +194,24 @@ def test_parity_fails_where_it_must(made) -> None:
 def test_precision_is_read_from_the_graph(made) -> None:
     assert precision_of(made().path.read_bytes()) == "fp32"
     assert precision_of(made(precision="fp16").path.read_bytes()) == "fp16"
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", "openvino", "torch-compiled"])
+@pytest.mark.parametrize("kind", ["uint16", "uint8", "float16"])
+def test_tiles_as_they_are_stored(made, runtime: str, kind: str) -> None:
+    model = made()
+    tiles = (model.tiles / (16 if kind == "uint8" else 1)).astype(kind)
+    if kind == "uint16":
+        tiles[0, 0, 0, 0] = 65_535  # no sign
+    reference = open_session(model.path, runtime, batch_size=4, threads=1)
+    session = open_session(model.path, runtime, batch_size=4, threads=1, input_type=kind)
+    assert session.facts["input_type"] == kind
+    found = session.run(tiles)
+    assert parity(reference.run(tiles.astype(np.float32)), found)["relative_error_max"] < 1e-5
+    with pytest.raises(InputError, match="dtype float32"):
+        session.run(model.tiles)
+
+
+def test_unknown_input_type(made) -> None:
+    with pytest.raises(InputError, match="input type 'int4'"):
+        open_session(made().path, input_type="int4")

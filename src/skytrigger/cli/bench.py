@@ -29,6 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deadline-ms", type=float, help="for frame-rate; default: the length of a frame")
     parser.add_argument("--flush", action="store_true", help="empty the caches before each timed call")
     parser.add_argument("--tiles", help=".npy with real tiles (n, c, h, w); default: drawn with the model's statistics")
+    parser.add_argument("--input-type", default="float32", help="NAME[,NAME] of float32, float16, uint16, uint8")
+    parser.add_argument("--stored", metavar="TYPE", help="type of the tiles in memory; casts are on the clock")
     parser.add_argument(
         "--energy-seconds", type=float, default=0.0, help="power window per cell: at least 5, better 30"
     )
@@ -46,10 +48,13 @@ def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.eo.packaged import model_path
     from skytrigger.measure.host import cores_in_mask, host_label
     from skytrigger.measure.tables import markdown, to_csv
+    from skytrigger.runtimes.input_type import check_input_type
     from skytrigger.runtimes.model_file import read_model
     from skytrigger.runtimes.open import AUTOCAST, RUNTIMES
     from skytrigger.study.bench import Job, Options, bench
 
+    for kind in (*args.input_type.split(","), *([args.stored] if args.stored else [])):
+        check_input_type(kind)
     runtimes = args.runtime.split(",")
     for name in runtimes:
         if name not in RUNTIMES:
@@ -63,7 +68,8 @@ def run(args: argparse.Namespace) -> Outcome:
                     for threads in _numbers(args.threads, "--threads") if args.threads else [cores_in_mask()]:
                         source = "fp32" if precision in AUTOCAST else precision
                         if source == own:  # an fp16 file among fp32 ones is measured as what it is
-                            jobs.append(Job(file, runtime, precision, size, threads, args.streams, args.device))
+                            cell = (file, runtime, precision, size, threads, args.streams, args.device)
+                            jobs += [Job(*cell, kind) for kind in args.input_type.split(",")]
     if not jobs:
         raise InputError(f"no model file holds precision {args.precision}", remedy="skytrigger export --precision ...")
     options = Options(
@@ -72,6 +78,7 @@ def run(args: argparse.Namespace) -> Outcome:
         control=not args.no_control,
         flush=args.flush,
         tiles=args.tiles,
+        stored=args.stored,
         frame_rate_hz=args.rate,
         deadline_s=args.deadline_ms / 1e3 if args.deadline_ms else None,
         ceilings=not args.no_roofline,

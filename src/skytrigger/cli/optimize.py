@@ -35,6 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", help="1,2: threads of a stream to try (default: 1 and all cores)")
     parser.add_argument("--streams", help="1,2: batches side by side to try (default: 1 and all cores)")
     parser.add_argument(
+        "--stored", action="store_true",
+        help="time from tiles as the data stores them: engines that take them so, and casts for the others",
+    )  # fmt: skip
+    parser.add_argument(
         "--bands-candidates", nargs="+", metavar="auto|none|rgb|B02,...", default=["auto"],
         help="channel subsets to try beside all of the network's (default: ranked on the training part)",
     )  # fmt: skip
@@ -102,7 +106,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         batch_sizes=tuple(dict.fromkeys(_numbers(args.batch_size, "--batch-size"))),
         streams=_numbers(args.streams, "--streams") or tuple(sorted({1, max(threads)})), runtimes=names,
         precisions=tuple(args.precision.split(",")), device=args.device, bands=_bands(args), seed=args.seed,
-        augment=not _is_filter(args), energy_seconds=args.energy_seconds,
+        stored=args.stored, augment=not _is_filter(args), energy_seconds=args.energy_seconds,
     )  # fmt: skip
 
 

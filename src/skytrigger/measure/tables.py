@@ -12,7 +12,7 @@ from skytrigger.measure.records import Record
 from skytrigger.measure.stats import Interval
 from skytrigger.measure.summary import energy_summary, roofline_of, time_summary
 
-KEYS = ("network", "runtime", "precision", "batch_size", "threads", "streams", "device", "scenario")
+KEYS = ("network", "runtime", "precision", "batch_size", "threads", "streams", "device", "input_type", "scenario")
 HEAD = (
     "network", "runtime", "precision", "batch", "threads", "what", "ms/image (95 % interval)", "images/s",
     "of ceiling", "tail", "energy", "n",
@@ -83,7 +83,9 @@ def markdown(records: Sequence[Record]) -> str:
         energy = row["energy"]
         if "joules_per_item_gross" in row:
             energy = f"{row['joules_per_item_gross'] * 1e3:.3g} mJ/image ({energy}, {row['energy_source']})"
-        cells = [row["network"], row["runtime"], row["precision"], row["batch_size"], f"{row['threads']}{streams}"]
+        kind = row["input_type"] or "float32"
+        precision = row["precision"] if kind == "float32" else f"{row['precision']}, {kind} tiles"
+        cells = [row["network"], row["runtime"], precision, row["batch_size"], f"{row['threads']}{streams}"]
         cells += [
             what,
             _with_interval(row, "ms_per_item"),

@@ -34,13 +34,15 @@ class Engine:
     threads: int = 1
     streams: int = 1
     device: str = "cpu"
+    input_type: str = "float32"
 
     @property
     def label(self) -> str:
         """What it is, without the model."""
+        tiles = "" if self.input_type == "float32" else f", {self.input_type} tiles"
         streams = f" x{self.streams}" if self.streams > 1 else ""
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"{self.runtime} {self.precision}, {threads}{streams}"
+        return f"{self.runtime} {self.precision}, {threads}{streams}{tiles}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Made:
 class Measure(Protocol):
     """Times engines side by side in counterbalanced blocks, each in a process of its own.
 
-    Returns the record of each engine that ran, and why the others did not.
+    Tiles lie in memory as `stored`, where that is not None, and are cast on the clock for engines that take another
+    type. Returns the record of each engine that ran, and why the others did not.
     """
 
     def __call__(
@@ -68,6 +71,7 @@ class Measure(Protocol):
         energy_seconds: float,
         dataset: Dataset,
         rows: Any,
+        stored: str | None,
     ) -> tuple[dict[Engine, Record], dict[Engine, str]]: ...
 
 
@@ -89,6 +93,16 @@ def layouts(settings: Settings) -> list[tuple[int, int, int]]:
         fit = [(t, s) for t, s in pairs if t * s <= most and images % s == 0] or [(most, 1)]
         found += [(images // s, t, s) for t, s in fit]
     return found
+
+
+def stored_as(settings: Settings, dataset: Dataset) -> str | None:
+    """The type in which tiles lie in memory when engines are timed; None: as each takes them."""
+    return dataset.x.dtype.name if settings.stored else None
+
+
+def input_types(settings: Settings, dataset: Dataset) -> list[str]:
+    """Types of tiles that engines may take."""
+    return list(dict.fromkeys(["float32", stored_as(settings, dataset) or "float32"]))
 
 
 def precisions_of(made: Made, settings: Settings) -> list[str]:

@@ -33,6 +33,7 @@ from skytrigger.runtimes.kernels import executed_kernels
 from skytrigger.runtimes.model_file import read_model
 
 SCHEMA = 1
+LAYOUT = ("threads", "streams", "batch_size", "input_type")
 
 
 def optimise(
@@ -271,8 +272,8 @@ def engine_rows(
         for engine in engines:
             record = final.get(engine) or coarse[engine]
             where = "final" if engine in final else "coarse"
-            rows.append({**own, "threads": engine.threads, "streams": engine.streams,
-                         "batch_size": engine.batch_size, "timed": where, **time_facts(record)})  # fmt: skip
+            layout = {k: v for k, v in asdict(engine).items() if k in LAYOUT}
+            rows.append({**own, **layout, "timed": where, **time_facts(record)})
         if not engines:
             rows.append({**own, "timed": None})
     return rows

@@ -22,7 +22,7 @@ from skytrigger.measure.pareto import on_front
 from skytrigger.measure.summary import time_summary
 from skytrigger.optimize.bands import subsets
 from skytrigger.optimize.candidates import Candidate, counted, family, spread
-from skytrigger.optimize.engines import Engine, Judge, Measure
+from skytrigger.optimize.engines import Engine, Judge, Measure, stored_as
 from skytrigger.optimize.training import Trainer
 from skytrigger.runtimes.model_file import read_model
 
@@ -97,7 +97,7 @@ def time_untrained(trainer: Trainer, pool: Sequence[Candidate], measure: Measure
             )
         records, refused = measure(
             list(engines.values()), seconds=settings.cost.seconds / 3, control=False, energy_seconds=0.0,
-            dataset=problem.dataset, rows=problem.split.val,
+            dataset=problem.dataset, rows=problem.split.val, stored=stored_as(settings, problem.dataset),
         )  # fmt: skip
         found = {}
         for name, engine in engines.items():

@@ -74,6 +74,8 @@ class Settings:
         batch size is that of the coarse comparisons between networks.
     bands
         Band subsets to try beside all channels; None: ranked automatically; (): none.
+    stored
+        Time from tiles as the data stores them: engines may take them so, and for the others the cast is on the clock.
     augment
         Flips, quarter turns, gains and offsets of channels, and mixed images are fit to learn from.
     """
@@ -88,6 +90,7 @@ class Settings:
     precisions: tuple[str, ...] = ("fp32", "int8")
     device: str = "cpu"
     bands: tuple[tuple[str, ...], ...] | None = None
+    stored: bool = False
     augment: bool = True
     seed: int = 0
     energy_seconds: float = 0.0

@@ -10,7 +10,18 @@ from typing import Any
 from skytrigger.core.files import append_line, write_text
 from skytrigger.measure.records import Record, from_dict
 from skytrigger.measure.summary import energy_summary, time_summary
-from skytrigger.optimize.engines import Engine, Judge, Made, Measure, as_json, from_json, layouts, precisions_of
+from skytrigger.optimize.engines import (
+    Engine,
+    Judge,
+    Made,
+    Measure,
+    as_json,
+    from_json,
+    input_types,
+    layouts,
+    precisions_of,
+    stored_as,
+)
 from skytrigger.optimize.floor import OPEN
 from skytrigger.optimize.training import Trainer
 
@@ -46,6 +57,7 @@ def timed(
         records, refused = measure(
             engines, seconds=seconds, control=final, energy_seconds=settings.energy_seconds if final else 0.0,
             dataset=trainer.problem.dataset, rows=trainer.problem.split.val,
+            stored=stored_as(settings, trainer.problem.dataset),
         )  # fmt: skip
         lines = [{"engine": as_json(e, root), "record": r.to_json()} for e, r in records.items()]
         return {"records": lines, "refused": [{"engine": as_json(e, root), "why": w} for e, w in refused.items()]}
@@ -72,8 +84,8 @@ def fastest(
     """
     settings, root = trainer.settings, trainer.store.folder
     engines = [
-        Engine(str(root / a["file"]), a["runtime"], a["precision"], *layout, settings.device)
-        for a in accepted for layout in layouts(settings)
+        Engine(str(root / a["file"]), a["runtime"], a["precision"], *layout, settings.device, kind)
+        for a in accepted for layout in layouts(settings) for kind in input_types(settings, trainer.problem.dataset)
     ]  # fmt: skip
     coarse = timed(trainer, measure, "coarse", engines, seconds=settings.cost.seconds / 3, final=False)
     order = sorted(coarse, key=lambda e: ms_of(coarse[e]))

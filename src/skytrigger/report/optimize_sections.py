@@ -22,10 +22,12 @@ VERDICT_TONES = {"holds": "good", "below": "bad"}
 
 
 def engine_words(row: dict[str, Any], layout: dict[str, Any]) -> str:
-    """Runtime, precision, threads, streams and the batch of each."""
+    """Runtime, precision, threads, streams and the batch of each, and the tiles' type where it is not float32."""
+    kind = layout.get("input_type", "float32")
+    tiles = "" if kind == "float32" else f", {kind} tiles"
     return (
         f"{row['runtime']} {row['precision']}, threads {layout['threads']}, streams {layout['streams']}, "
-        f"batch {layout['batch_size']}"
+        f"batch {layout['batch_size']}{tiles}"
     )
 
 

@@ -45,7 +45,9 @@ class Timing:
         """Runtime and precision, with the number of streams where there are several."""
         what = self.record.what
         streams = f" x{what['streams']}" if (what.get("streams") or 1) > 1 else ""
-        return f"{what.get('runtime')} {what.get('precision')}{streams}"
+        kind = what.get("input_type") or "float32"
+        tiles = "" if kind == "float32" else f", {kind} tiles"
+        return f"{what.get('runtime')} {what.get('precision')}{streams}{tiles}"
 
     @property
     def tone(self) -> str:

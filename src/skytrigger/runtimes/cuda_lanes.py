@@ -110,7 +110,7 @@ class Lane:
         kind = getattr(torch, {"uint16": "int16"}.get(request.input_type, request.input_type))
         shape = (request.batch_size, *session._shape)
         classes = len(session.card.classes)
-        self._tiles = torch.zeros(shape, dtype=kind, device=session._device)
+        self._tiles = torch.empty(shape, dtype=kind, device=session._device).zero_()
         # page-locked: the copy runs on the stream, without a bounce through the driver's own buffer
         self._logits_host = torch.empty((request.batch_size, classes), dtype=torch.float32, pin_memory=True)
         torch.cuda.synchronize(session._device)  # the buffers were made on another stream

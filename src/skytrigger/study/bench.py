@@ -125,7 +125,7 @@ def _group(jobs: Sequence[Job], options: Options, found: Bench, advance: Advance
 
 
 def _opened(job: Job, options: Options, found: Bench) -> WorkerProcess | None:
-    asked = {**asdict(job), "tiles": options.tiles, "flush": options.flush}
+    asked = {**asdict(job), "tiles": options.tiles, "stored": options.stored, "flush": options.flush}
     try:
         return WorkerProcess(asked)
     except UnavailableError as error:

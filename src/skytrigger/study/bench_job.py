@@ -26,6 +26,7 @@ class Job:
     threads: int = 1
     streams: int = 1
     device: str = "cpu"
+    input_type: str = "float32"
 
     @property
     def label(self) -> str:
@@ -34,7 +35,8 @@ class Job:
         batch = f"batch {self.batch_size}, {self.threads} threads"
         path = Path(self.model)
         name = path.parent.name if path.stem == "model" and path.parent.name else path.stem
-        return f"{name} {self.runtime} {self.precision} {batch}{streams} {self.device}"
+        tiles = "" if self.input_type == "float32" else f" {self.input_type} tiles"
+        return f"{name} {self.runtime} {self.precision} {batch}{streams} {self.device}{tiles}"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class Options:
         Empty the caches before each timed call.
     tiles
         A .npy of tiles (n, c, h, w); without it tiles are drawn with the model's own statistics.
+    stored
+        Type in which tiles lie in memory; what an engine does not take as it is, is cast on the clock. None: tiles lie
+        there as the engine takes them.
     data_hash
         Of the dataset that `tiles` came from.
     frame_rates_hz, deadline_s
@@ -78,6 +83,7 @@ class Options:
     together: int = 8
     flush: bool = False
     tiles: str | None = None
+    stored: str | None = None
     data_hash: str | None = None
     frame_rate_hz: float = 10.0
     deadline_s: float | None = None

@@ -40,7 +40,8 @@ def what_of(job: Job, worker: WorkerProcess, scenario: str, options: Options) ->
     facts = worker.ready["facts"]
     return {
         "network": facts["model"], "scenario": scenario, "data_hash": options.data_hash,
-        **{k: v for k, v in facts.items() if k != "model"}, "flushed": options.flush,
+        **{k: v for k, v in facts.items() if k != "model"}, "stored": options.stored,
+        "flushed": options.flush,
     }  # fmt: skip
 
 

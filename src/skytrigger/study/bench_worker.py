@@ -26,12 +26,13 @@ class Worker:
 
         self.job = job
         imported_s = time.perf_counter()
-        asked = {k: job[k] for k in ("runtime", "precision", "batch_size", "threads", "streams", "device")}
+        names = ("runtime", "precision", "batch_size", "threads", "streams", "device", "input_type")
+        asked = {k: job[k] for k in names}
         self.session = open_session(job["model"], **asked)
         opened_s = time.perf_counter()
         self.items = job["batch_size"] * job["streams"]
         self.inputs = _inputs(job, self.session.model.card, self.items)
-        self.call = rotating(self.session.run, self.inputs)
+        self.call = rotating(self._run, self.inputs)
         stream = getattr(self.session, "stream", None)  # of a session on a GPU that tells which
         self.device_clock = CudaClock(stream) if stream is not None and job["streams"] == 1 else None
         self.flush = CacheFlush() if job.get("flush") else None
@@ -40,6 +41,9 @@ class Worker:
         self.session.synchronize()
         first_s = time.perf_counter() - made_s
         self.cold = {"import_s": imported_s - BEGIN_S, "open_s": opened_s - imported_s, "first_s": first_s}
+
+    def _run(self, tiles: Any) -> Any:
+        return self.session.run(tiles.astype(self.job["input_type"], copy=False))
 
     def ready(self) -> dict[str, Any]:
         """What the session really is, and how long a cold start took."""
@@ -118,7 +122,8 @@ class Worker:
         from skytrigger.measure.streams import concurrent
         from skytrigger.runtimes.open import open_session
 
-        asked = {k: self.job[k] for k in ("runtime", "precision", "batch_size", "threads", "device")}
+        names = ("runtime", "precision", "batch_size", "threads", "device", "input_type")
+        asked = {k: self.job[k] for k in names}
         sessions = [open_session(self.job["model"], **asked) for _ in range(self.job["streams"])]
         inputs = [batch[: self.job["batch_size"]] for batch in self.inputs]
         calls = [rotating(session.run, inputs) for session in sessions]
@@ -143,15 +148,18 @@ def _inputs(job: dict[str, Any], card: Any, items: int) -> list[Any]:
     """Several different batches (64 MiB in all at most), from `tiles` (.npy) or drawn from the model's statistics."""
     import numpy as np
 
+    kind = job.get("stored") or job["input_type"]
     shape = (items, len(card.channels), *card.size)
     count = max(1, min(int(job.get("inputs", 4)), (64 << 20) // (4 * int(np.prod(shape)))))
     if job.get("tiles"):
         tiles = np.load(job["tiles"], mmap_mode="r", allow_pickle=False)
         rows = np.arange(count * items) % len(tiles)
-        return [np.ascontiguousarray(tiles[part], dtype=np.float32) for part in rows.reshape(count, items)]
+        return [np.ascontiguousarray(tiles[part], dtype=kind) for part in rows.reshape(count, items)]
     rng = np.random.default_rng(0)
     mean, std = (np.asarray(v, np.float32)[None, :, None, None] for v in (card.mean, card.std))
-    return [np.maximum(0, np.rint(mean + std * rng.standard_normal(shape, np.float32))) for _ in range(count)]
+    top = np.iinfo(kind).max if np.dtype(kind).kind == "u" else np.inf
+    drawn = (np.rint(mean + std * rng.standard_normal(shape, np.float32)) for _ in range(count))
+    return [np.clip(tiles, 0, top).astype(kind) for tiles in drawn]
 
 
 def _answer(out: TextIO, value: dict[str, Any]) -> None:

@@ -16,7 +16,18 @@ from skytrigger.measure.records import Record
 from skytrigger.measure.stats import median_interval
 
 LEVEL = 0.95
-KEYS = ("kind", "scenario", "network", "runtime", "precision", "batch_size", "threads", "streams", "device")
+KEYS = (
+    "kind",
+    "scenario",
+    "network",
+    "runtime",
+    "precision",
+    "batch_size",
+    "threads",
+    "streams",
+    "device",
+    "input_type",
+)
 TIMED = ("latency", "throughput")
 # Two runs at different times share no noise, and nothing in them tells how the machine drifted in between. Fixed
 # beforehand: such a difference must exceed 10 %, more where the slower run was held up (steal, throttling, stalls).
@@ -70,6 +81,8 @@ def match(a: Sequence[Record], b: Sequence[Record]) -> list[tuple[Record, Record
     """Cells that belong together: equal in every key that A and B do not differ in as a whole."""
 
     def value(record: Record, key: str) -> Any:
+        if key == "input_type":  # records from before it was kept took float32
+            return record.what.get(key) or "float32"
         return record.kind if key == "kind" else record.what.get(key)
 
     if len(a) == len(b) == 1:

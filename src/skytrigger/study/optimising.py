@@ -35,6 +35,7 @@ class BenchMeasure:
         energy_seconds: float,
         dataset: Dataset,
         rows: Any,
+        stored: str | None,
     ) -> tuple[dict[Engine, Record], dict[Engine, str]]:
         from skytrigger.runtimes.model_file import read_model
 
@@ -48,12 +49,13 @@ class BenchMeasure:
             shared = len(set(channels.values())) == 1
             if shared:
                 some = dataset.select(next(iter(channels.values())))
-                np.save(tiles, some.x[np.resize(rows, TILES)].astype(np.float32))
+                np.save(tiles, some.x[np.resize(rows, TILES)].astype(stored or np.float32))
             options = Options(
                 seconds=seconds,
                 control=control,
                 energy_seconds=energy_seconds,
                 tiles=str(tiles) if shared else None,
+                stored=stored,
                 data_hash=dataset.content_hash if shared else None,
             )
             found = bench(list(jobs), options, lambda cost, note: self.advance(0.2 * cost, note))
@@ -72,7 +74,8 @@ class BenchMeasure:
 
 
 def _key(what: Any, model_hash: str) -> tuple[Any, ...]:
-    return (model_hash, *(what[k] for k in ("runtime", "precision", "batch_size", "threads", "streams", "device")))
+    names = ("runtime", "precision", "batch_size", "threads", "streams", "device", "input_type")
+    return (model_hash, *(what[k] for k in names))
 
 
 def paired_ratio(first: Record, second: Record) -> dict[str, Any]:
