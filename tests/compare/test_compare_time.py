@@ -166,7 +166,7 @@ def test_scenarios_of_one_cell(model: Path) -> None:
 
 def test_a_dying_process_is_reported(model: Path) -> None:
     job = {"model": str(model), "runtime": "onnxruntime", "precision": "fp32", "batch_size": 1, "threads": 1,
-           "streams": 1, "device": "cpu", "tiles": None, "flush": True}  # fmt: skip
+           "streams": 1, "device": "cpu", "input_type": "float32", "tiles": None, "flush": True}  # fmt: skip
     with WorkerProcess(job) as worker:
         assert worker.ask("slot", calls=3, offline=False, lead_in=1, limit_s=5)["seconds"]
         with pytest.raises(SkytriggerError, match="KeyError"):

@@ -43,7 +43,7 @@ def run(plan: Plan, tiles: torch.Tensor) -> torch.Tensor:
     n, c, h, w = x.shape
     x = x.reshape(n, c // 8, 8, h, w).permute(0, 1, 3, 4, 2).reshape(n, -1)
     for dense in plan.dense:
-        x = f.linear(x, torch.from_numpy(dense.weight).float(), torch.from_numpy(dense.bias))
+        x = f.linear(x, torch.tensor(dense.weight).float(), torch.tensor(dense.bias))
         x = f.relu(x) if dense.relu else x
     return x
 
