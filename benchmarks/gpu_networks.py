@@ -1,6 +1,7 @@
-"""Networks on one GPU: batch 1 to 8,192, 1 to 8 streams, every precision, device-resident and with transfers.
+r"""Networks on one GPU: batch 1 to 8,192, 1 to 8 streams, every precision, device-resident and with transfers.
 
-    python benchmarks/gpu_networks.py --basic basic.onnx basic_fp16.onnx --winner best.onnx --out results/gpu
+    python benchmarks/gpu_networks.py --out results/gpu \
+        --basic basic.onnx basic_fp16.onnx --winner best.onnx best_fp16.onnx
 
 `basic` and the winner of `skytrigger optimize` on PyTorch (eager, and compiled with CUDA graphs) and, in float16, on
 `hopper`. All engines of one batch size are open at once and visited in a new random order in each round, so that

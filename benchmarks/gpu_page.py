@@ -36,8 +36,9 @@ def name(what: dict[str, Any]) -> str:
 
 def resident_table(records: list[Record]) -> list[str]:
     """Device-resident times, one and two streams, with ratios and joules."""
-    lines = ["| network | engine | batch | us/image, 1 stream | 2 streams | times PyTorch eager fp32 | mJ/image | W |",
-             "|---|---|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
+    lines = ["| network | engine | batch | us/image, 1 stream | 2 streams | times PyTorch eager fp32 "
+             "| mJ/image |",
+             "|---|---|--:|--:|--:|--:|---|"]  # fmt: skip
     cells = {_key(r): r for r in records if r.what["scenario"] == "device-resident"}
     joules = {_key(r): r.extra["energy"] for r in records if r.what["scenario"] == "device-resident energy"}
     alone = [k for k in cells if k[-1] == 1]
@@ -46,8 +47,8 @@ def resident_table(records: list[Record]) -> list[str]:
         own, two = us(cells[key]), cells.get((*key[:-1], 2))
         energy = joules.get(key)
         figures = [spread(own), "" if two is None else spread(us(two)), spread(eager / own)]
-        figures += ["", ""] if energy is None else [f"{1e3 * energy['joules'] / energy['images']:.3g}",
-                                                    f"{energy['watts']:.0f}"]  # fmt: skip
+        doubt = "" if energy is None or not energy["flags"] else " (" + "; ".join(energy["flags"]) + ")"
+        figures.append("" if energy is None else f"{1e3 * energy['joules'] / energy['images']:.2g}{doubt}")
         lines.append(f"| {key[0]} | {name(cells[key].what)} | {key[1]} | " + " | ".join(figures) + " |")
     return lines
 
@@ -123,7 +124,7 @@ def main() -> None:
     text += [f"Ceilings measured in the same run: {rates} TFLOP/s (8192 x 8192 x 8192), copy "
              f"{ceilings.bytes_per_s / 1e12:.2f} TB/s.", ""]  # fmt: skip
     records = [r for r in records if r.kind != "ceilings"]
-    text += ["Tiles on the GPU (medians and extremes of five rounds):", "", *resident_table(records), ""]
+    text += ["Tiles on the GPU (medians and extremes of the rounds):", "", *resident_table(records), ""]
     text += ["`basic` from the host's memory and back, batch 1,024, us/image:", "", *transfer_table(records)]
     write_text(folder / "tables.md", "\n".join(text) + "\n")
     picture(records, folder / "networks.png")

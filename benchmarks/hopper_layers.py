@@ -1,8 +1,9 @@
 """Time of each step of `basic` on the runtime `hopper`, and of the whole in parts of several sizes.
 
-    python benchmarks/hopper_layers.py basic_fp16.onnx > results/gpu/layers.txt
+    python benchmarks/hopper_layers.py basic_fp16.onnx
 
-Kernels are timed by events, 20 calls in a row on random images; multiply-adds of the padded channels do not count.
+Kernels are timed by the wall clock, 20 calls in a row on random images; multiply-adds of the padded channels do not
+count. The first part of ``results/gpu/layers.txt`` is its output.
 """
 
 from __future__ import annotations

@@ -226,7 +226,17 @@ def test_tiles_as_they_are_stored(tmp_path: Path, model: Path, capsys: pytest.Ca
     found = json.loads(capsys.readouterr().out)
     assert [row["input_type"] for row in found["rows"]] == ["float32", "uint16"]
     assert {r.what["stored"] for r in read(tmp_path) if r.kind == "throughput"} == {"uint16"}
-    assert main([*base, "--input-type", "int3"]) == 2
+    tiles = tmp_path / "tiles.npy"
+    np.save(tiles, np.full((4, 3, 16, 16), 300, np.uint16))
+    wrong = (["--input-type", "int3"], ["--input-type", "uint8", "--stored", "uint16"],
+             ["--input-type", "uint8", "--tiles", str(tiles), "--batch-size", "4"],
+             ["--stored", "uint16", "--scenario", "stages"])  # fmt: skip
+    for options in wrong:
+        assert main([*base, *options]) == 2
+        assert capsys.readouterr().err.count("error") <= 1
+    single = ["--input-type", "uint16", "--threads", "1"]
+    for scenario in ("stages", "streams"):
+        assert main([*base, *single, "--scenario", scenario]) == 0
 
 
 def test_device_events_are_recorded_beside_wall_time() -> None:

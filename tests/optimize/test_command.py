@@ -152,6 +152,7 @@ def test_a_filter_is_judged_by_auc(doublet_filter: Path, tmp_path: Path, monkeyp
     page.unlink()
     assert main(["report", str(tmp_path / "out")]) == 0
     assert page.read_text() == text
+    assert main(["report", str(tmp_path / "out"), "--out", str(tmp_path / "elsewhere")]) == 2
 
 
 def test_a_noisy_filter_is_below_the_floor(doublets: Dataset) -> None:

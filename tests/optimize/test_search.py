@@ -14,8 +14,8 @@ from skytrigger.core.dataset import Split
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.optimize import settings as settings_module
 from skytrigger.optimize.candidates import Candidate
-from skytrigger.optimize.engines import input_types, layouts, stored_as
-from skytrigger.optimize.optimise import optimise
+from skytrigger.optimize.engines import Engine, as_json, from_json, input_types, layouts, stored_as
+from skytrigger.optimize.optimise import identity, optimise
 from skytrigger.optimize.search import Timed, decide_teaching, shortlist, survivors
 from skytrigger.optimize.settings import Effort, Problem, Settings
 from skytrigger.optimize.store import Store
@@ -233,6 +233,10 @@ def test_layouts_share_the_cores_and_the_batch() -> None:
 def test_stored_tiles_are_one_more_input_type(problem: Problem) -> None:
     assert input_types(asked(), problem.dataset) == ["float32"]
     assert stored_as(asked(), problem.dataset) is None
+    assert "stored" not in identity(problem, asked())  # folders of before the choice go on
+    engine = Engine(str(problem.run / "m.onnx"), "torch", "fp32")
+    assert "input_type" not in as_json(engine, problem.run)
+    assert from_json(as_json(engine, problem.run), problem.run) == engine
     assert input_types(asked(stored=True), problem.dataset) == ["float32", problem.dataset.x.dtype.name]
     assert stored_as(asked(stored=True), problem.dataset) == problem.dataset.x.dtype.name
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from runtimes import simulated_gpu
-from skytrigger.runtimes.cuda_lanes import CudaSession, page_locked
+from skytrigger.core.errors import UnavailableError
+from skytrigger.runtimes.cuda_lanes import CudaSession, gpu_of, page_locked
 from skytrigger.runtimes.input_type import as_float
 from skytrigger.runtimes.model_file import ModelFile
 from skytrigger.runtimes.open import open_session
@@ -61,6 +62,14 @@ def test_batches_go_to_lanes_in_turn(gpu: Any, streams: int, kind: str) -> None:
     session.close()
 
 
+def test_gpus_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert gpu_of("cuda:0").index == 0
+    for name in ("cuda:7", "cudax"):
+        with pytest.raises(UnavailableError, match=name):
+            gpu_of(name)
+
+
 def test_page_locked_is_a_copy(gpu: Any) -> None:
     locked = page_locked(gpu.tiles)
     np.testing.assert_array_equal(locked, gpu.tiles)
@@ -71,8 +80,6 @@ def test_page_locked_is_a_copy(gpu: Any) -> None:
 def test_without_a_gpu(made) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    from skytrigger.core.errors import UnavailableError
-
     with pytest.raises(UnavailableError, match="no CUDA GPU"):
         open_session(made().path, "torch", batch_size=2, device="cuda")
     with pytest.raises(UnavailableError, match="needs a CUDA GPU"):

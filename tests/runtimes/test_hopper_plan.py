@@ -80,6 +80,23 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
         plan_of(model)
 
 
+def test_channels_between_convolutions_fill_sixteen(tmp_path: Path) -> None:
+    """48 filters pooled over channels are 24, which the next convolution would read as 32."""
+
+    class Pool(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+
+    def convolution(source: int, filters: int) -> list[torch.nn.Module]:
+        return [torch.nn.Conv2d(source, filters, 3, padding=1), torch.nn.ReLU()]
+
+    layers = [*convolution(2, 48), Pool(), *convolution(24, 16), torch.nn.Flatten(), torch.nn.Linear(16 * 128, 3)]
+    model, _ = exported(tmp_path, torch.nn.Sequential(*layers), 2, 16)
+    with pytest.raises(UnavailableError) as caught:
+        plan_of(model)
+    assert "16 channels" in str(caught.value)
+
+
 def test_it_runs_on_gpus_only(tmp_path: Path) -> None:
     exported(tmp_path, build("basic", 2, (32, 32), 3), 2, 32)
     with pytest.raises(UnavailableError, match="GPUs only"):

@@ -212,6 +212,12 @@ def test_tiles_as_they_are_stored(made, runtime: str, kind: str) -> None:
         session.run(model.tiles)
 
 
+@pytest.mark.parametrize("device", ["gpu", "npu", "mps", "cud"])
+def test_torch_knows_its_devices(made, device: str) -> None:
+    with pytest.raises(UnavailableError, match="no device"):
+        open_session(made().path, "torch", device=device)
+
+
 def test_unknown_input_type(made) -> None:
     with pytest.raises(InputError, match="input type 'int4'"):
         open_session(made().path, input_type="int4")

@@ -69,15 +69,16 @@ def predictions_of_run(
 
 
 def predictions_of_call(
-    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    run: Callable[[NDArray[Any]], NDArray[np.float32]],
     card: ModelCard,
     dataset: Dataset,
     index: NDArray[np.int64],
     batch_size: int = BATCH,
+    kind: str = "float32",
 ) -> Predictions:
-    """Predictions of anything that maps tiles (n, c, h, w) float32 in raw units to logits."""
+    """Predictions of anything that maps tiles (n, c, h, w) of the type `kind` in raw units to logits."""
     dataset = align(dataset, card)
-    parts = [run(dataset.x[index[i : i + batch_size]].astype(np.float32)) for i in range(0, len(index), batch_size)]
+    parts = [run(dataset.x[index[i : i + batch_size]].astype(kind)) for i in range(0, len(index), batch_size)]
     return _checked(dataset, index, np.concatenate(parts))
 
 

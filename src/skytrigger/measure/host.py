@@ -21,7 +21,7 @@ ISA_FLAGS = (
 )  # fmt: skip
 PACKAGES = (
     "skytrigger", "numpy", "scipy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt",
-    "tensorrt-rtx", "numba", "numba-cuda", "cupy", "scikit-learn", "h5py", "pyarrow", "tifffile", "matplotlib",
+    "tensorrt-rtx", "numba", "numba-cuda", "cuda-bindings", "scikit-learn", "h5py", "pyarrow", "tifffile", "matplotlib",
     "nvidia-ml-py", "dask", "rasterio",
 )  # fmt: skip
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_PROC_BIND", "KMP_AFFINITY")

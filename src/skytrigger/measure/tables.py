@@ -12,7 +12,18 @@ from skytrigger.measure.records import Record
 from skytrigger.measure.stats import Interval
 from skytrigger.measure.summary import energy_summary, roofline_of, time_summary
 
-KEYS = ("network", "runtime", "precision", "batch_size", "threads", "streams", "device", "input_type", "scenario")
+KEYS = (
+    "network",
+    "runtime",
+    "precision",
+    "batch_size",
+    "threads",
+    "streams",
+    "device",
+    "input_type",
+    "stored",
+    "scenario",
+)
 HEAD = (
     "network", "runtime", "precision", "batch", "threads", "what", "ms/image (95 % interval)", "images/s",
     "of ceiling", "tail", "energy", "n",
@@ -85,6 +96,7 @@ def markdown(records: Sequence[Record]) -> str:
             energy = f"{row['joules_per_item_gross'] * 1e3:.3g} mJ/image ({energy}, {row['energy_source']})"
         kind = row["input_type"] or "float32"
         precision = row["precision"] if kind == "float32" else f"{row['precision']}, {kind} tiles"
+        precision += f", from {row['stored']}" if row["stored"] else ""
         cells = [row["network"], row["runtime"], precision, row["batch_size"], f"{row['threads']}{streams}"]
         cells += [
             what,

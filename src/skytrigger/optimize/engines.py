@@ -76,7 +76,7 @@ class Measure(Protocol):
 
 
 class Ratio(Protocol):
-    """Paired time of `second` over `first`, of one run: ``ratio`` (an interval), ``verdict``, ``reasons``."""
+    """Paired time of `second` over `first`, of one run: ``times`` (an interval), ``verdict``, ``reasons``."""
 
     def __call__(self, first: Record, second: Record) -> dict[str, Any]: ...
 
@@ -113,7 +113,9 @@ def precisions_of(made: Made, settings: Settings) -> list[str]:
     return asked
 
 
-def logits_of(file: Path, runtime: str, precision: str, problem: Problem, part: str, device: str = "cpu") -> Logits:
+def logits_of(
+    file: Path, runtime: str, precision: str, problem: Problem, part: str, device: str = "cpu", kind: str = "float32"
+) -> Logits:
     """A model file's answers on a part of the split, by the engine itself.
 
     Raises
@@ -122,10 +124,10 @@ def logits_of(file: Path, runtime: str, precision: str, problem: Problem, part: 
         This machine or runtime cannot run it in that precision.
     """
     model = read_model(file)
-    session = open_session(model, runtime, precision, JUDGED_BATCH, threads=1, device=device)
+    session = open_session(model, runtime, precision, JUDGED_BATCH, threads=1, device=device, input_type=kind)
     try:
         index = problem.split.part(part)
-        return predictions_of_call(session.run, model.card, problem.dataset, index, JUDGED_BATCH).logits
+        return predictions_of_call(session.run, model.card, problem.dataset, index, JUDGED_BATCH, kind).logits
     finally:
         session.close()
 
@@ -174,7 +176,10 @@ class Judge:
 
 def as_json(engine: Engine, root: Path) -> dict[str, Any]:
     """An engine with its model's path relative to the search's folder."""
-    return {**asdict(engine), "model": str(Path(engine.model).relative_to(root))}
+    raw = {**asdict(engine), "model": str(Path(engine.model).relative_to(root))}
+    if engine.input_type == "float32":  # steps of before there was a choice are found again
+        del raw["input_type"]
+    return raw
 
 
 def from_json(raw: Mapping[str, Any], root: Path) -> Engine:

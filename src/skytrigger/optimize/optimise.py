@@ -125,8 +125,11 @@ def identity(problem: Problem, settings: Settings) -> dict[str, Any]:
     """All that decides what a search finds; a folder holds one search."""
     run = RunFolder(problem.run)
     split = problem.split
+    asked = settings.to_json()
+    if not settings.stored:  # folders from before there was a choice go on
+        del asked["stored"]
     return {
-        **settings.to_json(),
+        **asked,
         "metric": problem.metric.name,
         "given": sha256_file(run.weights),
         "teachers": [weights_hash(t) for t in problem.teachers],
@@ -229,7 +232,8 @@ def confirm(
     def look() -> dict[str, Any]:
         rows = problem.split.test
         true = problem.dataset.y[rows]
-        mine = logits_of(Path(winner.model), winner.runtime, winner.precision, problem, "test", settings.device)
+        where = (settings.device, winner.input_type)
+        mine = logits_of(Path(winner.model), winner.runtime, winner.precision, problem, "test", *where)
         theirs = logits_of(given.file, "onnxruntime", "fp32", problem, "test")
         verdict = judge_floor(problem.metric, theirs, mine, true, rows, settings.margin)
         values = {

@@ -151,6 +151,10 @@ def choice_section(found: dict[str, Any]) -> Section:
         Prose(f"Validation: {winner['sentence']}.", _tone(winner["verdict"])),
         Prose(f"Test, read once: {found['test']['sentence']}.", _tone(found["test"]["verdict"])),
     ]  # fmt: skip
+    if settings.get("stored"):
+        blocks.append(
+            Prose("Times begin at tiles as the data stores them: what an engine does not take so is cast first.")
+        )
     if winner["name"] == "given":
         blocks.append(
             Prose("No smaller network held the floor faster: the given network stays, on its fastest engine.")

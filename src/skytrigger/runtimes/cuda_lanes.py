@@ -22,7 +22,8 @@ from skytrigger.runtimes.session import Request, Session
 Forward = Callable[[Any], Any]  # device tiles in the session's input type -> device logits float32
 MAX_GRAPHS = 16
 WARM_CALLS = 3
-_capture_lock = threading.Lock()  # capture synchronises the device: never two at a time
+# capture forbids others to synchronise the device, and cuDNN's settings are the whole process's: never two at a time
+capture_lock = threading.RLock()
 
 
 def page_locked(tiles: NDArray[Any]) -> NDArray[Any]:
@@ -42,6 +43,24 @@ def page_locked(tiles: NDArray[Any]) -> NDArray[Any]:
     return locked
 
 
+def gpu_of(name: str) -> Any:
+    """The torch device called `name`.
+
+    Raises
+    ------
+    UnavailableError
+        No such GPU.
+    """
+    torch = require("torch", why="CUDA")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UnavailableError(f"no device called {name!r}", expected="cuda or cuda:N") from error
+    if device.index is not None and device.index >= torch.cuda.device_count():
+        raise UnavailableError(f"device {name!r}: this machine has {torch.cuda.device_count()} GPU(s)")
+    return device
+
+
 class CudaSession(Session):
     """A session whose work is torch's to queue; subclasses say how a batch on the device becomes logits."""
 
@@ -52,7 +71,7 @@ class CudaSession(Session):
         if not torch.cuda.is_available():
             raise UnavailableError(f"device {request.device!r}: torch sees no CUDA GPU here")
         super().__init__(model, request)
-        self._torch, self._device = torch, torch.device(request.device)
+        self._torch, self._device = torch, gpu_of(request.device)
         self._lanes: list[Lane] = []
 
     def _open_lanes(self, forward_of: Callable[[int], Forward]) -> None:
@@ -66,7 +85,7 @@ class CudaSession(Session):
     @property
     def facts(self) -> dict[str, Any]:
         """Those of every session, and whether batches are replayed graphs."""
-        return {**super().facts, "cuda_graphs": all(lane.replays for lane in self._lanes)}
+        return {**super().facts, "cuda_graphs": self.graphs}
 
     @property
     def stream(self) -> Any:
@@ -113,7 +132,8 @@ class Lane:
         self._tiles = torch.empty(shape, dtype=kind, device=session._device).zero_()
         # page-locked: the copy runs on the stream, without a bounce through the driver's own buffer
         self._logits_host = torch.empty((request.batch_size, classes), dtype=torch.float32, pin_memory=True)
-        torch.cuda.synchronize(session._device)  # the buffers were made on another stream
+        with capture_lock:
+            torch.cuda.synchronize(session._device)  # the buffers were made on another stream
         self.replays: dict[int, tuple[Any, Any]] = {}
 
     def upload(self, tiles: NDArray[Any]) -> None:
@@ -143,18 +163,20 @@ class Lane:
         tiles = self._tiles[:count]
         # a graph keeps the algorithms that cuDNN finds fastest now; eager calls keep to its heuristics: it would search
         # again in every thread
-        before, self._torch.backends.cudnn.benchmark = self._torch.backends.cudnn.benchmark, self._graphs
-        try:
-            for _ in range(WARM_CALLS):
-                self._forward(tiles)
-            self.stream.synchronize()
-            if self._graphs:
-                self._capture(tiles)
-        finally:
-            self._torch.backends.cudnn.benchmark = before
+        cudnn = self._torch.backends.cudnn
+        with capture_lock:
+            before, cudnn.benchmark = cudnn.benchmark, self._graphs
+            try:
+                for _ in range(WARM_CALLS):
+                    self._forward(tiles)
+                self.stream.synchronize()
+                if self._graphs:
+                    self._capture(tiles)
+            finally:
+                cudnn.benchmark = before
 
     def _capture(self, tiles: Any) -> None:
         graph = self._torch.cuda.CUDAGraph()
-        with _capture_lock, self._torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+        with self._torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             logits = self._forward(tiles)
         self.replays[len(tiles)] = (graph, logits)

@@ -7,7 +7,6 @@ would be one more dependency for the same calls; ctypes would restate their erro
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from skytrigger.core.extras import EXTRA_OF, find, install_command, require
 from skytrigger.core.files import write_bytes
 from skytrigger.core.progress import say
 from skytrigger.runtimes import tensorrt_cache as cache
+from skytrigger.runtimes.cuda_lanes import capture_lock
 from skytrigger.runtimes.model_file import INPUT, OUTPUT, ModelFile
 from skytrigger.runtimes.session import EngineFacts, Request, Session
 from skytrigger.runtimes.tensorrt_build import MODULES, PRECISIONS, Target, check_capabilities, library, logger
@@ -27,7 +27,6 @@ from skytrigger.runtimes.tensorrt_layers import layers_of, precision_of_layers, 
 
 __all__ = ["PRECISIONS", "TensorRtSession"]
 MAX_GRAPHS = 16  # shapes captured per stream; a graph holds launch parameters only, but each capture takes time
-_capture_lock = threading.Lock()  # capture synchronises the device: never two at a time
 
 
 class TensorRtSession(Session):
@@ -219,7 +218,7 @@ class _Lane:
             self._not_captured.add(count)
             return
         graph = self._torch.cuda.CUDAGraph()
-        with _capture_lock, self._torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+        with capture_lock, self._torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             self._execute(context, count)
         self._contexts.append(context)
         self.graphs[count] = graph

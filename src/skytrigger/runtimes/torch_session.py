@@ -26,7 +26,10 @@ _arithmetic_lock = threading.Lock()
 def torch_session(model: ModelFile, request: Request) -> Session:
     """The session class for the request's device and runtime."""
     compiled = request.runtime == "torch-compiled"
-    if request.device.startswith("cuda"):
+    kind = request.device.split(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise UnavailableError(f"runtime torch has no device {request.device!r}", expected="cpu, cuda or cuda:N")
+    if kind == "cuda":
         return CudaTorchSession(model, request, compiled)
     return FixedTorchSession(model, request, True) if compiled else TorchSession(model, request, False)
 
@@ -96,7 +99,11 @@ def _module(torch: Any, model: ModelFile, request: Request, compiled: bool, devi
     def forward(tiles: Any) -> Any:
         return module(tiles if kind == "float32" else as_float(torch, tiles, kind))
 
-    return torch.compile(forward, dynamic=False) if compiled else forward
+    if not compiled:
+        return forward
+    # what was compiled is kept with the code object, for eight kinds of input: each session gets one of its own
+    forward.__code__ = forward.__code__.replace()
+    return torch.compile(forward, dynamic=False, fullgraph=True)
 
 
 @contextlib.contextmanager

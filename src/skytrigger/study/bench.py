@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
+import numpy as np
+
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.measure.host import cores_in_mask, host_facts
 from skytrigger.measure.paired import Slot, run_blocks
@@ -36,6 +38,9 @@ def bench(jobs: Sequence[Job], options: Options | None = None, advance: Advance 
     for job in jobs:
         if not 1 <= job.threads <= cores_in_mask():
             raise InputError(f"threads = {job.threads}", expected=f"1 to {cores_in_mask()}, the cores of this mask")
+        if options.stored and not np.can_cast(options.stored, job.input_type, "safe"):
+            raise InputError(f"tiles stored as {options.stored} for an engine that takes {job.input_type}",
+                             expected="a type that holds all values of the stored one")  # fmt: skip
     found = Bench()
     bench_id = uuid.uuid4().hex
     options = replace(options, extra={**options.extra, "bench": bench_id})

@@ -107,6 +107,8 @@ class Options:
         """Raise InputError for what cannot be measured."""
         if self.scenario not in SCENARIOS:
             raise InputError(f"no scenario called {self.scenario!r}", expected=", ".join(SCENARIOS))
+        if self.stored and self.scenario == "stages":
+            raise InputError("stored tiles in the scenario stages", expected="its own stages, the cast is in prepare")
         if not 0 < self.seconds <= 3600:
             raise InputError(f"seconds = {self.seconds}", expected="more than 0, at most 3600")
         if not 1 <= self.least_blocks <= self.max_blocks:

@@ -32,7 +32,7 @@ class Worker:
         opened_s = time.perf_counter()
         self.items = job["batch_size"] * job["streams"]
         self.inputs = _inputs(job, self.session.model.card, self.items)
-        self.call = rotating(self._run, self.inputs)
+        self.call = rotating(_casting(self.session.run, job["input_type"]), self.inputs)
         stream = getattr(self.session, "stream", None)  # of a session on a GPU that tells which
         self.device_clock = CudaClock(stream) if stream is not None and job["streams"] == 1 else None
         self.flush = CacheFlush() if job.get("flush") else None
@@ -41,9 +41,6 @@ class Worker:
         self.session.synchronize()
         first_s = time.perf_counter() - made_s
         self.cold = {"import_s": imported_s - BEGIN_S, "open_s": opened_s - imported_s, "first_s": first_s}
-
-    def _run(self, tiles: Any) -> Any:
-        return self.session.run(tiles.astype(self.job["input_type"], copy=False))
 
     def ready(self) -> dict[str, Any]:
         """What the session really is, and how long a cold start took."""
@@ -126,7 +123,8 @@ class Worker:
         asked = {k: self.job[k] for k in names}
         sessions = [open_session(self.job["model"], **asked) for _ in range(self.job["streams"])]
         inputs = [batch[: self.job["batch_size"]] for batch in self.inputs]
-        calls = [rotating(session.run, inputs) for session in sessions]
+        kind = self.job["input_type"]
+        calls = [rotating(_casting(session.run, kind), inputs) for session in sessions]
         measured = concurrent(calls, items=self.job["batch_size"], duration_s=duration_s)
         for session in sessions:
             session.close()
@@ -139,6 +137,11 @@ class Worker:
         return {"samples": stage_split(self.session, self.inputs, calls)}
 
 
+def _casting(run: Callable[[Any], Any], kind: str) -> Callable[[Any], Any]:
+    """`run` on tiles of another type, the cast inside."""
+    return lambda tiles: run(tiles.astype(kind, copy=False))
+
+
 def _plain(measured: Any) -> dict[str, Any]:
     samples = {name: {"unit": s.unit, "values": s.values, "items": s.items} for name, s in measured.samples.items()}
     return {"samples": samples, "conditions": measured.conditions, "extra": measured.extra, "warmup": measured.warmup}
@@ -148,11 +151,18 @@ def _inputs(job: dict[str, Any], card: Any, items: int) -> list[Any]:
     """Several different batches (64 MiB in all at most), from `tiles` (.npy) or drawn from the model's statistics."""
     import numpy as np
 
+    from skytrigger.core.errors import InputError
+
     kind = job.get("stored") or job["input_type"]
     shape = (items, len(card.channels), *card.size)
     count = max(1, min(int(job.get("inputs", 4)), (64 << 20) // (4 * int(np.prod(shape)))))
     if job.get("tiles"):
         tiles = np.load(job["tiles"], mmap_mode="r", allow_pickle=False)
+        if kind not in ("float32", tiles.dtype.name):
+            with np.errstate(all="ignore"):
+                kept = tiles.astype(kind)
+            if not np.array_equal(kept.astype(np.float64), tiles.astype(np.float64)):
+                raise InputError(f"tiles of {job['tiles']} do not fit the type {kind}", expected="values it holds")
         rows = np.arange(count * items) % len(tiles)
         return [np.ascontiguousarray(tiles[part], dtype=kind) for part in rows.reshape(count, items)]
     rng = np.random.default_rng(0)

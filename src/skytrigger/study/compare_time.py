@@ -27,6 +27,7 @@ KEYS = (
     "streams",
     "device",
     "input_type",
+    "stored",
 )
 TIMED = ("latency", "throughput")
 # Two runs at different times share no noise, and nothing in them tells how the machine drifted in between. Fixed

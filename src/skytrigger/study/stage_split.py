@@ -37,7 +37,7 @@ def stage_split(session: Any, inputs: Sequence[NDArray[np.float32]], calls: int)
             with stages("decode"):
                 raw = [decode(file, name).pixels for file in files]
         with stages("prepare"):
-            batch = np.stack([tile[channels] for tile in raw]).astype(np.float32)
+            batch = np.stack([tile[channels] for tile in raw]).astype(session.facts["input_type"])
         with stages("compute"):
             logits = session.run(batch)
         with stages("post"):

@@ -115,14 +115,20 @@ class _Reader:
         )
 
     def _each(self, node: onnx.NodeProto, channels: int) -> Array:
-        return np.broadcast_to(self._constants[node.input[1]].astype(np.float32).reshape(-1), (channels,)).copy()
+        values = self._constants.get(node.input[1])
+        if values is None or values.size not in (1, channels):
+            self._at -= 1
+            self._refuse("one constant for each channel")
+        return np.broadcast_to(values.astype(np.float32).reshape(-1), (channels,)).copy()
 
     def _weights(self, node: onnx.NodeProto) -> tuple[Array, Array]:
         weight = self._constants.get(node.input[1])
-        if weight is None:
-            self._refuse("constant weights")
-        rows = weight.shape[0] if node.op_type == "Conv" or _attribute(node, "transB", 0) else weight.shape[1]
         named = len(node.input) > 2 and node.input[2]
+        plain = all(_attribute(node, k, v) == v for k, v in (("alpha", 1.0), ("beta", 1.0), ("transA", 0)))
+        if weight is None or (named and node.input[2] not in self._constants) or not plain:
+            self._at -= 1
+            self._refuse("constant weights and biases")
+        rows = weight.shape[0] if node.op_type == "Conv" or _attribute(node, "transB", 0) else weight.shape[1]
         bias = self._constants[node.input[2]].reshape(-1) if named else np.zeros(rows, np.float32)
         return weight, bias.astype(np.float32)
 

@@ -101,6 +101,7 @@ class HopperSession(CudaSession):
     def close(self) -> None:
         """Free graphs, buffers and kernels."""
         super().close()
-        for kernel in self._kernels:
-            kernel.close()
+        with self._torch.cuda.device(self._device):
+            for kernel in self._kernels:
+                kernel.close()
         self._kernels = []
