@@ -40,6 +40,8 @@ def module_of(model: onnx.ModelProto) -> nn.Module:
         else:
             steps.append((operators[node.op_type], attributes, list(node.input), node.output[0]))
 
+    source, result = model.graph.input[0].name, model.graph.output[0].name
+
     class OnnxModule(torch.nn.Module):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             super().__init__()
@@ -53,13 +55,13 @@ def module_of(model: onnx.ModelProto) -> nn.Module:
                     self.register_buffer(f"weight_{number}", torch.from_numpy(array.copy()))
 
         def forward(self, tiles: Any) -> Any:
-            values: dict[str, Any] = {model.graph.input[0].name: tiles, "": None}
+            values: dict[str, Any] = {source: tiles, "": None}
             values |= self.shape_of
             for name, buffer in self.buffer_of.items():
                 values[name] = getattr(self, buffer)
             for apply, attributes, inputs, output in steps:
                 values[output] = apply(attributes, *[values[i] for i in inputs])
-            return values[model.graph.output[0].name]
+            return values[result]
 
     module: nn.Module = OnnxModule()
     return module
