@@ -135,7 +135,7 @@ class Study:
         taken: dict[tuple[Engine, int], list[float]] = {}
         for engine, streams in self.visits(rounds, list(calls)):
             call, repeats = calls[engine, streams]
-            seconds = _timed(call, repeats)
+            seconds = timed(call, repeats)
             taken.setdefault((engine, streams), []).append(seconds)
             if batch >= 4096:
                 torch.cuda.empty_cache()
@@ -169,7 +169,7 @@ class Study:
             meter.start()
             start, calls = time.perf_counter(), 0
             while time.perf_counter() - start < seconds:
-                _timed(call, 9)
+                timed(call, 9)
                 calls += 10  # and the one before the clock
             taken = window_energy(meter.stop(), meter.facts)
             meter.close()
@@ -213,7 +213,7 @@ def _resident(session: Any, batch: int, streams: int) -> Callable[[], None]:
     return call
 
 
-def _timed(call: Callable[[], None], repeats: int) -> float:
+def timed(call: Callable[[], None], repeats: int) -> float:
     """Seconds of one call, of `repeats` queued one behind the other."""
     call()
     torch.cuda.synchronize()
@@ -225,7 +225,7 @@ def _timed(call: Callable[[], None], repeats: int) -> float:
 
 
 def _repeats(call: Callable[[], None]) -> int:
-    return max(3, min(1000, int(VISIT_S / max(1e-6, min(_timed(call, 3) for _ in range(2))))))
+    return max(3, min(1000, int(VISIT_S / max(1e-6, min(timed(call, 3) for _ in range(2))))))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ count. The first part of ``results/gpu/layers.txt`` is its output.
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
+from gpu_networks import timed
 from skytrigger.runtimes.hopper import session as hopper
 from skytrigger.runtimes.model_file import read_model
 from skytrigger.runtimes.open import open_session
@@ -33,7 +32,7 @@ def main() -> None:
         hopper.PART = part
         session = open_session(model, "hopper", "fp16", BATCH, 1, 1, "cuda")
         session.run(tiles)
-        seconds = timed(lambda s=session: s.enqueue(BATCH)) / BATCH
+        seconds = timed(lambda s=session: s.enqueue(BATCH), REPEATS) / BATCH
         print(f"parts of {part}: {seconds * 1e6:.4f} us/image")
         if part == 2048:
             layers(session, part)
@@ -49,34 +48,23 @@ def layers(session: hopper.HopperSession, part: int) -> None:
     values = [torch.randn((part, size), device="cuda").half() for size in sizes]
     tiles = torch.randn((part, first.channels_in, first.height, first.width), device="cuda")
     places = tiles.data_ptr(), session._mean.data_ptr(), session._scale.data_ptr(), values[0].data_ptr()
-    show("pack float32 tiles", timed(lambda: kernels[0].pack(*places, part, stream)) / part)
+    show("pack float32 tiles", timed(lambda: kernels[0].pack(*places, part, stream), REPEATS) / part)
     for kernel, (weight, bias), source, out in zip(kernels, session._weights, values, values[1:], strict=False):
         operations = (
             18 * kernel.shape.channels_in * kernel.shape.channels_out * kernel.shape.height * kernel.shape.width
         )
         pointers = source.data_ptr(), weight.data_ptr(), bias.data_ptr(), out.data_ptr()
-        seconds = timed(lambda k=kernel, p=pointers: k.convolve(*p, part, stream)) / part
+        seconds = timed(lambda k=kernel, p=pointers: k.convolve(*p, part, stream), REPEATS) / part
         s = kernel.shape
         what = f"{s.channels_in} -> {s.channels_out} at {s.height} x {s.width}" + (", pooled" if s.pool else "")
         show(what, seconds, operations)
     features = torch.randn((BATCH, sizes[-1]), device="cuda").half()
-    show("dense layers", timed(lambda: session._products(features)) / BATCH)
+    show("dense layers", timed(lambda: session._products(features), REPEATS) / BATCH)
 
 
 def show(what: str, seconds: float, operations: int = 0) -> None:
     rate = f", {operations / seconds / 1e12:.0f} TFLOP/s" if operations else ""
     print(f"  {what}: {seconds * 1e6:.4f} us/image{rate}")
-
-
-def timed(call: Callable[[], object]) -> float:
-    """Seconds of one of `REPEATS` calls in a row."""
-    call()
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(REPEATS):
-        call()
-    torch.cuda.synchronize()
-    return (time.perf_counter() - start) / REPEATS
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import torch
 
 from runtimes import simulated_gpu
 from skytrigger.core.errors import UnavailableError
+from skytrigger.runtimes import cuda_lanes
 from skytrigger.runtimes.cuda_lanes import CudaSession, gpu_of, page_locked
 from skytrigger.runtimes.input_type import as_float
 from skytrigger.runtimes.model_file import ModelFile
@@ -84,3 +85,18 @@ def test_without_a_gpu(made) -> None:
         open_session(made().path, "torch", batch_size=2, device="cuda")
     with pytest.raises(UnavailableError, match="needs a CUDA GPU"):
         page_locked(made().tiles)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+@pytest.mark.parametrize("kind", ["float32", "uint16"])
+def test_the_eager_session_on_lanes(gpu: Any, monkeypatch: pytest.MonkeyPatch, precision: str, kind: str) -> None:
+    """PyTorch's session with the simulated GPU's streams and the CPU's arithmetic."""
+    monkeypatch.setattr(cuda_lanes, "gpu_of", lambda name: torch.device("cpu"))
+    tiles = gpu.tiles.astype(kind)
+    expected = open_session(gpu.path, "torch", batch_size=4, threads=1).run(tiles.astype(np.float32))
+    before = (torch.backends.cudnn.conv.fp32_precision, torch.backends.cudnn.benchmark)
+    session = open_session(gpu.path, "torch", precision, 4, 1, 2, "cuda", kind)
+    np.testing.assert_allclose(session.run(tiles), expected, rtol=1e-4, atol=1e-4)
+    assert (torch.backends.cudnn.conv.fp32_precision, torch.backends.cudnn.benchmark) == before
+    assert (session.facts["provider"], session.facts["cuda_graphs"]) == ("cuda eager", False)
+    session.close()

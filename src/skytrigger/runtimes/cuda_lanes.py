@@ -61,31 +61,11 @@ def gpu_of(name: str) -> Any:
     return device
 
 
-class CudaSession(Session):
-    """A session whose work is torch's to queue; subclasses say how a batch on the device becomes logits."""
+class LaneSession(Session):
+    """A session of lanes, each with ``stream``, ``upload(tiles)``, ``enqueue(count)`` and ``download(count)``."""
 
-    graphs = False
-
-    def __init__(self, model: ModelFile, request: Request) -> None:
-        torch = require("torch", why=f"runtime {request.runtime}")
-        if not torch.cuda.is_available():
-            raise UnavailableError(f"device {request.device!r}: torch sees no CUDA GPU here")
-        super().__init__(model, request)
-        self._torch, self._device = torch, gpu_of(request.device)
-        self._lanes: list[Lane] = []
-
-    def _open_lanes(self, forward_of: Callable[[int], Forward]) -> None:
-        """One lane a stream, each warmed (and captured) for the batch size asked for."""
-        for number in range(self.request.streams):
-            lane = Lane(self, forward_of(number))
-            self._lanes.append(lane)
-            with self._torch.cuda.stream(lane.stream):
-                lane.prepare(self.request.batch_size)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Those of every session, and whether batches are replayed graphs."""
-        return {**super().facts, "cuda_graphs": self.graphs}
+    _torch: Any
+    _lanes: list[Any]
 
     @property
     def stream(self) -> Any:
@@ -93,10 +73,13 @@ class CudaSession(Session):
         return self._lanes[0].stream
 
     def _infer(self, tiles: NDArray[Any], stream: int) -> NDArray[np.float32]:
+        found: NDArray[np.float32]
         lane = self._lanes[stream]
         with self._torch.cuda.stream(lane.stream):  # also makes its device this thread's
             lane.upload(tiles)
-            return lane.download(lane.enqueue(len(tiles)))
+            lane.enqueue(len(tiles))
+            found = lane.download(len(tiles))
+        return found
 
     def enqueue(self, count: int, stream: int = 0) -> None:
         """Start the work on the `count` tiles that the last `run` left on the device: no transfers, no waiting.
@@ -113,10 +96,37 @@ class CudaSession(Session):
             lane.stream.synchronize()
 
     def close(self) -> None:
-        """Free graphs and buffers."""
+        """Free graphs and buffers, and what they hold."""
         super().close()
         self.synchronize()
         self._lanes = []
+
+
+class CudaSession(LaneSession):
+    """A session whose work is torch's to queue; subclasses say how a batch on the device becomes logits."""
+
+    graphs = False
+
+    def __init__(self, model: ModelFile, request: Request) -> None:
+        torch = require("torch", why=f"runtime {request.runtime}")
+        if not torch.cuda.is_available():
+            raise UnavailableError(f"device {request.device!r}: torch sees no CUDA GPU here")
+        super().__init__(model, request)
+        self._torch, self._device = torch, gpu_of(request.device)
+        self._lanes = []
+
+    def _open_lanes(self, forward_of: Callable[[int], Forward]) -> None:
+        """One lane a stream, each warmed (and captured) for the batch size asked for."""
+        for number in range(self.request.streams):
+            lane = Lane(self, forward_of(number))
+            self._lanes.append(lane)
+            with self._torch.cuda.stream(lane.stream):
+                lane.prepare(self.request.batch_size)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Those of every session, and whether batches are replayed graphs."""
+        return {**super().facts, "cuda_graphs": self.graphs}
 
 
 class Lane:
@@ -135,28 +145,29 @@ class Lane:
         with capture_lock:
             torch.cuda.synchronize(session._device)  # the buffers were made on another stream
         self.replays: dict[int, tuple[Any, Any]] = {}
+        self._logits: Any = None
 
     def upload(self, tiles: NDArray[Any]) -> None:
         """Tiles into the fixed device buffer, which graphs read."""
         self._tiles[: len(tiles)].copy_(as_tensor(self._torch, tiles), non_blocking=True)
 
-    def download(self, logits: Any) -> NDArray[np.float32]:
-        """Wait for the stream and copy the logits out."""
-        host = self._logits_host[: len(logits)]
-        host.copy_(logits, non_blocking=True)
+    def download(self, count: int) -> NDArray[np.float32]:
+        """Wait for the stream and copy the logits of the last `enqueue` out."""
+        host = self._logits_host[:count]
+        host.copy_(self._logits, non_blocking=True)
         self.stream.synchronize()
         found: NDArray[np.float32] = host.numpy().copy()
         return found
 
-    def enqueue(self, count: int) -> Any:
-        """Start the work on the first `count` tiles; gives the logits' place on the device."""
+    def enqueue(self, count: int) -> None:
+        """Start the work on the first `count` tiles."""
         if self._graphs and count not in self.replays and len(self.replays) < MAX_GRAPHS:
             self.prepare(count)
         if count not in self.replays:
-            return self._forward(self._tiles[:count])
-        graph, logits = self.replays[count]
+            self._logits = self._forward(self._tiles[:count])
+            return
+        graph, self._logits = self.replays[count]
         graph.replay()
-        return logits
 
     def prepare(self, count: int) -> None:
         """Run a few times, so that all is allocated and compiled, then capture where graphs are wanted."""

@@ -19,9 +19,9 @@ from skytrigger.core.extras import EXTRA_OF, find, install_command, require
 from skytrigger.core.files import write_bytes
 from skytrigger.core.progress import say
 from skytrigger.runtimes import tensorrt_cache as cache
-from skytrigger.runtimes.cuda_lanes import capture_lock
+from skytrigger.runtimes.cuda_lanes import LaneSession, capture_lock
 from skytrigger.runtimes.model_file import INPUT, OUTPUT, ModelFile
-from skytrigger.runtimes.session import EngineFacts, Request, Session
+from skytrigger.runtimes.session import EngineFacts, Request
 from skytrigger.runtimes.tensorrt_build import MODULES, PRECISIONS, Target, check_capabilities, library, logger
 from skytrigger.runtimes.tensorrt_layers import layers_of, precision_of_layers, summary
 
@@ -29,7 +29,7 @@ __all__ = ["PRECISIONS", "TensorRtSession"]
 MAX_GRAPHS = 16  # shapes captured per stream; a graph holds launch parameters only, but each capture takes time
 
 
-class TensorRtSession(Session):
+class TensorRtSession(LaneSession):
     """An engine with one lane (context, stream, buffers, graphs) per stream; any batch up to `batch_size`."""
 
     def __init__(self, model: ModelFile, request: Request) -> None:
@@ -117,33 +117,6 @@ class TensorRtSession(Session):
 
     def _reason(self) -> str:
         return " ".join(self._log.errors[-1:])[:300] or "no reason given"
-
-    def _infer(self, tiles: NDArray[np.float32], stream: int) -> NDArray[np.float32]:
-        lane = self._lanes[stream]
-        with self._torch.cuda.stream(lane.stream):  # also makes its device this thread's
-            lane.upload(tiles)
-            lane.enqueue(len(tiles))
-            return lane.download(len(tiles))
-
-    def enqueue(self, count: int, stream: int = 0) -> None:
-        """Start the engine on the `count` images that the last `run` left on the device: no transfers, no waiting.
-
-        What a device-resident figure measures; follow it by `synchronize`.
-        """
-        lane = self._lanes[stream]
-        with self._torch.cuda.stream(lane.stream):
-            lane.enqueue(count)
-
-    def synchronize(self) -> None:
-        """Wait for all streams."""
-        for lane in self._lanes:
-            lane.stream.synchronize()
-
-    def close(self) -> None:
-        """Free contexts, graphs and buffers, then the engine."""
-        super().close()
-        self.synchronize()
-        self._lanes = []
 
 
 class _Lane:

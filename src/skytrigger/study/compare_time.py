@@ -14,21 +14,10 @@ from skytrigger.measure.host import host_id
 from skytrigger.measure.paired import Slot, compare_blocks
 from skytrigger.measure.records import Record
 from skytrigger.measure.stats import median_interval
+from skytrigger.measure.tables import KEYS as CELL_KEYS
 
 LEVEL = 0.95
-KEYS = (
-    "kind",
-    "scenario",
-    "network",
-    "runtime",
-    "precision",
-    "batch_size",
-    "threads",
-    "streams",
-    "device",
-    "input_type",
-    "stored",
-)
+KEYS = ("kind", *CELL_KEYS)
 TIMED = ("latency", "throughput")
 # Two runs at different times share no noise, and nothing in them tells how the machine drifted in between. Fixed
 # beforehand: such a difference must exceed 10 %, more where the slower run was held up (steal, throttling, stalls).
