@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from skytrigger.optimize.files import float_files, int8_file
 from skytrigger.optimize.floor import confirm_once
 from skytrigger.optimize.floor import judge as judge_floor
 from skytrigger.optimize.prune import pruned
+from skytrigger.optimize.rows import engine_rows, ratios
 from skytrigger.optimize.search import Timed, finalists
 from skytrigger.optimize.settings import Problem, Settings
 from skytrigger.optimize.store import Store
@@ -33,7 +34,6 @@ from skytrigger.runtimes.kernels import executed_kernels
 from skytrigger.runtimes.model_file import read_model
 
 SCHEMA = 1
-LAYOUT = ("threads", "streams", "batch_size", "input_type")
 
 
 def optimise(
@@ -252,54 +252,3 @@ def copy_candidates(folder: Path, table: Sequence[Made]) -> None:
         out.parent.mkdir(exist_ok=True)
         if not out.is_file():
             shutil.copyfile(made.file, out)
-
-
-def engine_rows(
-    folder: Path,
-    verdicts: Sequence[dict[str, Any]],
-    table: Sequence[Made],
-    given: Made,
-    coarse: dict[Engine, Record],
-    final: dict[Engine, Record],
-) -> list[dict[str, Any]]:
-    """A row for each judged engine and layout: verdict, file, and times where it was timed."""
-    keep = ("multiply_adds", "parameters", "channels", "origin", "method", "float_nodes")
-    made = {str(m.file.relative_to(folder)): m for m in [given, *table]}
-    rows = []
-    for verdict in verdicts:
-        file = folder / verdict["file"]
-        own = {**verdict, "file": f"candidates/{made[verdict['file']].name}_{made[verdict['file']].precision}.onnx",
-               "bytes": file.stat().st_size,
-               **{k: v for k, v in made[verdict["file"]].facts.items() if k in keep}}  # fmt: skip
-        engines = [e for e in {**coarse, **final} if Path(e.model) == file
-                   and (e.runtime, e.precision) == (verdict["runtime"], verdict["precision"])]  # fmt: skip
-        for engine in engines:
-            record = final.get(engine) or coarse[engine]
-            where = "final" if engine in final else "coarse"
-            layout = {k: v for k, v in asdict(engine).items() if k in LAYOUT}
-            rows.append({**own, **layout, "timed": where, **time_facts(record)})
-        if not engines:
-            rows.append({**own, "timed": None})
-    return rows
-
-
-def ratios(
-    ratio: Ratio, final: dict[Engine, Record], alone: dict[Engine, Record], winner: Engine, table: Sequence[Made]
-) -> list[dict[str, Any]]:
-    """How many times faster the winner is than others of the same run."""
-    found = []
-    names = {str(m.file): "the given network" if m.name == "given" else m.name for m in table}
-    groups: list[tuple[str, dict[Engine, Record], Callable[[Engine], bool]]] = [
-        ("final", final, lambda e: e == winner),
-        ("single image", alone, lambda e: e.model == winner.model),
-    ]
-    for what, group, is_winner in groups:
-        mine = next((e for e in group if is_winner(e)), None)
-        if mine is None:
-            continue
-        for other in group:
-            if other == mine:
-                continue
-            against = f"{names[other.model]}: {other.label}"
-            found.append({"run": what, "against": against, **ratio(group[mine], group[other])})
-    return found

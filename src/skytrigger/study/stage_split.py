@@ -21,8 +21,8 @@ def stage_split(session: Any, inputs: Sequence[NDArray[np.float32]], calls: int)
     """Seconds per batch of decode, prepare, compute and post, as series of a record.
 
     Decode reads 13-band GeoTIFF (or JPEG, for ``rgb8``) from memory with the project's own decoder; other kinds of
-    data have no decode stage. Prepare picks the channels, stacks and converts to float32; post takes the most likely
-    class. The copies to and from a GPU lie inside a session's compute stage.
+    data have no decode stage. Prepare picks the channels, stacks and converts to what the engine takes; post takes the
+    most likely class. The copies to and from a GPU lie inside a session's compute stage.
     """
     card = session.model.card
     encode, channels = _encoder(card)
