@@ -1,0 +1,166 @@
+r"""Everything that needs a GPU, as one plan that can be cut off and gone on with.
+
+    python benchmarks/gpu_plan.py --plan                           # what it would do, and how long that takes
+    python benchmarks/gpu_plan.py --minutes 9 --out results/gpu    # what fits into nine minutes, dearest first
+    python benchmarks/gpu_plan.py --simulate --out /tmp/gpu        # every step end to end without a GPU
+
+Each step is a process (group) of its own and is killed at its limit. Its records lie in ``OUT/<card>/<step>/``; while it
+runs, the folder is called ``<step>.partial``, and stays so where it was cut off or failed. A step whose folder is there is not
+done again. ``summary.json`` tells what each came to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from skytrigger.core.files import read_json, write_json
+from skytrigger.core.progress import say
+from skytrigger.measure.host import nvml_gpus
+
+BENCHMARKS = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: `usual_s` is what it takes on an H100, at `limit_s` it is killed; the first of a plan are the dearest."""
+
+    name: str
+    what: str
+    usual_s: float
+    limit_s: float
+
+
+STEPS = (
+    Step("clue", "CLUE's strategies 1 to 4, kernels, copies and whole, labels against the CPU", 75, 150),
+    Step("networks", "basic whole on every engine, 1 to 8 streams, all seven networks; bursts and windows", 120, 200),
+    Step("power", "watts of the framework against the fastest engine, batch 1, 64, 1,024", 150, 220),
+    Step("doublets", "PyTorch in every precision and compiled beside hopper", 75, 130),
+    Step("batch", "inference at 1 to 8,192, training at 16 to 1,024 images", 80, 130),
+    Step("checks", "pytest tests/gpu", 90, 180),
+    Step("training", "the seven networks on RGB tiles, 25 epochs, 3 seeds", 240, 600),
+)
+
+
+def chosen(steps: Sequence[Step], done: set[str], seconds: float, only: Sequence[str] = ()) -> list[Step]:
+    """Steps that are not done and fit into `seconds`, in order of their worth."""
+    found, left = [], seconds
+    for step in steps:
+        if step.name in done or (only and step.name not in only):
+            continue
+        if step.usual_s <= left:
+            found.append(step)
+            left -= step.usual_s
+    return found
+
+
+def finished(folder: Path) -> set[str]:
+    """Names of the steps whose records are there."""
+    return {p.parent.name for p in folder.glob("*/records.jsonl") if not p.parent.name.endswith(".partial")}
+
+
+def run_killed(command: Sequence[str], limit_s: float, environment: dict[str, str]) -> tuple[int | None, float]:
+    """(exit status, or None where the limit killed it; seconds); the whole process group goes at once."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        status: int | None = process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        status = None
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # what the step left behind, too
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return status, time.perf_counter() - start
+
+
+def card(simulate: bool) -> str:
+    """Folder name of this machine's first GPU."""
+    if simulate:
+        return "simulated"
+    gpus = nvml_gpus()
+    if not gpus:
+        raise SystemExit("no NVIDIA GPU here (or nvidia-ml-py is missing); --simulate runs the steps without one")
+    return re.sub(r"[^a-z0-9]+", "-", str(gpus[0]["name"]).lower()).strip("-")
+
+
+def run_plan(steps: Sequence[Step], folder: Path, seconds: float, options: Sequence[str] = ()) -> None:
+    """Run the steps until the time is over; each leaves whole records or a ``.partial`` folder."""
+    begin = time.perf_counter()
+    source = os.pathsep.join([str(BENCHMARKS.parent / "src"), str(BENCHMARKS), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": source, "PYTHONUNBUFFERED": "1"}
+    for step in steps:
+        left = seconds - (time.perf_counter() - begin)
+        if left < min(step.usual_s, 20):
+            note(folder, step, "no time left", 0.0)
+            continue
+        target, partial = folder / step.name, folder / f"{step.name}.partial"
+        if partial.exists():
+            for old in sorted(partial.rglob("*"), reverse=True):
+                old.rmdir() if old.is_dir() else old.unlink()
+        partial.mkdir(parents=True, exist_ok=True)
+        say(f"--- {step.name}: {step.what} (at most {min(step.limit_s, left):.0f} s)")
+        command = [
+            sys.executable,
+            str(BENCHMARKS / "gpu_plan.py"),
+            "--step",
+            step.name,
+            "--out",
+            str(partial),
+            *options,
+        ]
+        status, taken = run_killed(command, min(step.limit_s, left), environment)
+        if status == 0 and (partial / "records.jsonl").is_file():
+            partial.rename(target)
+        note(folder, step, "killed" if status is None else "done" if status == 0 else f"failed ({status})", taken)
+
+
+def note(folder: Path, step: Step, outcome: str, seconds: float) -> None:
+    """Write down what a step came to."""
+    path = folder / "summary.json"
+    summary = read_json(path) if path.is_file() else {}
+    write_json(path, summary | {step.name: {"outcome": outcome, "seconds": round(seconds, 1)}})
+    say(f"--- {step.name}: {outcome} in {seconds:.1f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("results/gpu"))
+    parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--plan", action="store_true", help="print it and do nothing")
+    parser.add_argument(
+        "--simulate", action="store_true", help="without a GPU: tiny sizes, the CPU in the card's place"
+    )
+    parser.add_argument("--only", nargs="+", default=(), choices=[s.name for s in STEPS])
+    parser.add_argument("--data", type=Path, help="folder of RGB archives, as gpu_bring.py leaves them")
+    parser.add_argument("--step", choices=[s.name for s in STEPS], help="run this one here, records into --out itself")
+    args = parser.parse_args()
+    if args.step:
+        if args.simulate:
+            os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
+        importlib.import_module(f"gpu_steps.{args.step}").run(args.out, args.simulate, args.data)
+        return
+    folder = args.out / (card(args.simulate) if not args.plan or args.simulate else "any card")
+    steps = chosen(STEPS, finished(folder), 60 * args.minutes, args.only)
+    for step in STEPS:
+        mark = "run" if step in steps else "done" if step.name in finished(folder) else "left out"
+        say(f"{mark:8s} {step.name:10s} {step.usual_s:4.0f} s (limit {step.limit_s:.0f})  {step.what}")
+    if not args.plan:
+        options = ["--simulate"] * args.simulate + (["--data", str(args.data)] if args.data else [])
+        run_plan(steps, folder, 60 * args.minutes, options)
+        for name, entry in read_json(folder / "summary.json").items():
+            say(f"{name:10s} {entry['outcome']:14s} {entry['seconds']:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

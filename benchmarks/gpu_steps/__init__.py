@@ -1,0 +1,1 @@
+"""Steps of `gpu_plan.py`, a module each with ``run(out, simulate, data)``."""

@@ -1,0 +1,31 @@
+"""Step: the tests that need a GPU."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from skytrigger.core.files import write_text
+from skytrigger.core.progress import say
+from skytrigger.measure.host import host_facts
+from skytrigger.measure.records import Record, append
+
+
+def run(out: Path, simulate: bool, data: Path | None = None) -> None:
+    """The test runner's own words into `out`, and a record of the counts."""
+    out.mkdir(parents=True, exist_ok=True)
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "pytest", "tests/gpu", "-q", "-rs", "-p", "no:cacheprovider"]
+    source = os.pathsep.join([str(root / "src"), os.environ.get("PYTHONPATH", "")])
+    with (out / "log.partial").open("w") as log:  # on disk as it comes: what a killed run said is kept
+        done = subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": source}, stdout=log, stderr=log)
+    text = (out / "log.partial").read_text()
+    write_text(out / "tests.txt", text.replace(str(root), "."))
+    (out / "log.partial").unlink()
+    counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|skipped|error)", text)}
+    extra = {"returned": done.returncode, "counts": counts} | ({"simulated": True} if simulate else {})
+    append(out / "records.jsonl", Record("control", {"network": "tests/gpu"}, host_facts(), {}, extra=extra))
+    say(f"tests/gpu: {counts}")
