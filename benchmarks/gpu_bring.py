@@ -1,10 +1,10 @@
 r"""What a bare machine with a card and no network must be brought, in parts of at most 64 MiB.
 
-    python benchmarks/gpu_bring.py --rgb eurosat_rgb_train.zip eurosat_rgb_val.zip --wheels 'numpy==2.3.5'
+    python benchmarks/gpu_bring.py --wheels numpy==2.3.5 --rgb eurosat_rgb_train.zip eurosat_rgb_val.zip
 
-That machine has Python 3.12, PyTorch, CuPy, nvcc and a Numba that may not accept its NumPy; networks are made there. Parts lie
-in ``build/bring/part1``, ``part2`` ...: wheels and the first RGB tiles, then the others. The last archive is the one that
-validates. With ``--beside`` room is left for what travels along (the checkout).
+That machine has Python 3.12, PyTorch, CuPy, nvcc and a Numba that may not accept its NumPy; networks are made there.
+Parts lie in ``build/bring/part1``, ``part2`` ...: wheels and the first RGB tiles, then the others. The last archive is
+the one that validates. With ``--beside`` room is left for what travels along (the checkout).
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ r"""Everything that needs a GPU, as one plan that can be cut off and gone on wit
     python benchmarks/gpu_plan.py --minutes 9 --out results/gpu    # what fits into nine minutes, dearest first
     python benchmarks/gpu_plan.py --simulate --out /tmp/gpu        # every step end to end without a GPU
 
-Each step is a process (group) of its own and is killed at its limit. Its records lie in ``OUT/<card>/<step>/``; while it
-runs, the folder is called ``<step>.partial``, and stays so where it was cut off or failed. A step whose folder is there is not
-done again. ``summary.json`` tells what each came to.
+Each step is a process (group) of its own and is killed at its limit. Its records lie in ``OUT/<card>/<step>/``; while
+it runs, the folder is called ``<step>.partial``, and stays so where it was cut off or failed. A step whose folder is
+there is not done again. ``summary.json`` tells what each came to.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BENCHMARKS = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Step:
-    """One step: `usual_s` is what it takes on an H100, at `limit_s` it is killed; the first of a plan are the dearest."""
+    """One step: `usual_s` is what it takes on an H100, at `limit_s` it is killed; the dearest come first."""
 
     name: str
     what: str
@@ -151,13 +151,14 @@ def main() -> None:
         importlib.import_module(f"gpu_steps.{args.step}").run(args.out, args.simulate, args.data)
         return
     folder = args.out / (card(args.simulate) if not args.plan or args.simulate else "any card")
-    steps = chosen(STEPS, finished(folder), 60 * args.minutes, args.only)
+    seconds = 60 * args.minutes
+    steps = chosen(STEPS, finished(folder), float("inf") if args.simulate else seconds, args.only)
     for step in STEPS:
         mark = "run" if step in steps else "done" if step.name in finished(folder) else "left out"
         say(f"{mark:8s} {step.name:10s} {step.usual_s:4.0f} s (limit {step.limit_s:.0f})  {step.what}")
     if not args.plan:
         options = ["--simulate"] * args.simulate + (["--data", str(args.data)] if args.data else [])
-        run_plan(steps, folder, 60 * args.minutes, options)
+        run_plan(steps, folder, seconds, options)
         for name, entry in read_json(folder / "summary.json").items():
             say(f"{name:10s} {entry['outcome']:14s} {entry['seconds']:.0f} s")
 

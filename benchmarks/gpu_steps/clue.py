@@ -8,6 +8,7 @@ strategy 3 replayed back to back. Strategy 4 gets many events in one call: event
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -56,7 +57,7 @@ class _Step:
     def events(self) -> list[tuple[str, Hitset, dict[str, float]]]:
         """Rows, the dearest first."""
         if self.simulate:
-            return [("pu200 60", pu200_event(60, 3), HGCAL), ("toy 20 x 3", toy_detector(*toy_layer(20), 3), TOY)]
+            return [("pu200 60", pu200_event(16, 2), HGCAL), ("toy 8 x 2", toy_detector(*toy_layer(8), 2), TOY)]
         found = [(f"pu200 {n}", pu200_event(n), HGCAL) for n in (300_000, 100_000, 1_000_000)]
         return found + [(f"toy {n} x 100", toy_detector(*toy_layer(n)), TOY) for n in (1000, 3000, 10_000)]
 
@@ -112,7 +113,7 @@ class _Step:
 
     def throughput(self) -> None:
         """Strategy 4 (and 3, and the CPU) on many events in one call."""
-        rows = [(3, 40)] if self.simulate else [(64, 30_000), (48, 100_000), (24, 300_000)]
+        rows = [(3, 8)] if self.simulate else [(64, 30_000), (48, 100_000), (24, 300_000)]
         for events, size in rows:
             hits = pu200_events(1, size, 3 if self.simulate else 96)
             copies = {k: np.tile(getattr(hits, k), events) for k in ("x", "y", "layer", "weight")}
@@ -123,7 +124,7 @@ class _Step:
             arms = {f"cuda {s}": {"backend": "cuda", "strategy": s} for s in (4, 3)} | {"cpu": {"threads": cores}}
             for name, how in arms.items():
                 space = Workspace()
-                call = _timed(lambda h=how, s=space: cluster(*columns, **HGCAL, **h, workspace=s))
+                call = _timed(lambda c=columns, h=how, s=space: cluster(*c, **HGCAL, **h, workspace=s))
                 differ = [difference(expected, call()[1]) for _ in range(3)]
                 times = [call()[0] for _ in range(2 if self.simulate else 8)]
                 what = {"network": f"clue {events} events of {size}", "runtime": name.split()[0], "batch_size": events,
@@ -177,7 +178,7 @@ class DeviceClock:
 
         cuda.synchronize()
         total = dict.fromkeys(PHASES, 0.0)
-        for (_, before), (name, after) in zip(self.marks[:-1], self.marks[1:], strict=True):
+        for (_, before), (name, after) in itertools.pairwise(self.marks):
             if name != "begin":
                 total[name] += cuda.event_elapsed_time(before, after) / 1e3
         if self.kept:

@@ -120,7 +120,9 @@ class DefaultTorch:
     def __init__(self, model: ModelFile, device: str) -> None:
         self.model, self.device = model, device
         self.module = module_of(model.graph()).eval().to(device).to(memory_format=torch.channels_last)
-        self.facts = {"version": torch.__version__, "provider": f"{device} eager, default settings",
+        backends = torch.backends
+        settings = f"convolutions {backends.cudnn.conv.fp32_precision}, products {backends.cuda.matmul.fp32_precision}"
+        self.facts = {"version": torch.__version__, "provider": f"{device} eager, default settings ({settings})",
                       "engine_hash": model.sha256}  # fmt: skip
 
     def run(self, tiles: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
     if not simulate:
         found = measure_ceilings(1, "cuda")
         bench.keep("ceilings", {"device": "cuda"}, found.samples, **found.how)
-    batch, rounds = bench.size(1024, 4), bench.size(7, 2)
+    batch, rounds = bench.size(1024, 1), bench.size(7, 2)
     engines = [e for name in ENGINES if (e := bench.open("basic", name, batch, 8 if name == "hopper:fp16" else 1))]
     stored = bench.open("basic", "hopper:fp16", batch, 8, "uint16")
     engines += [stored] if stored else []
@@ -69,7 +69,7 @@ def sustained(bench: Bench, engine: Engine, meter: Any, seconds: float) -> None:
     """A window of work without a pause."""
     energy = window(bench, meter, engine.call(), seconds, engine.batch)
     each = energy["seconds"] / max(1, energy["items"])
-    bench.keep("throughput", engine.what(scenario="window"), {"call": Samples("s", (each * engine.batch,), engine.batch)},
-               energy=energy, **engine.extra())  # fmt: skip
+    samples = {"call": Samples("s", (each * engine.batch,), engine.batch)}
+    bench.keep("throughput", engine.what(scenario="window"), samples, energy=energy, **engine.extra())
     say(f"{engine.network} {engine.name} {engine.kind} for {energy['seconds']:.1f} s: {1e6 * each:.3f} us/image, "
         f"{energy['watts_mean']} W")  # fmt: skip

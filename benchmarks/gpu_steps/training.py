@@ -53,8 +53,9 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
                     continue
                 history = [json.loads(t) for t in (Path(scratch) / f"{name}-{seed}.jsonl").read_text().splitlines()]
                 last = history[-1]
+                device = "cpu" if simulate else "cuda"
                 what = {"network": name, "runtime": "torch", "precision": "fp32", "batch_size": 32, "seed": seed,
-                        "device": "cpu" if simulate else "cuda", "scenario": "training", "input_type": "uint8"}  # fmt: skip
+                        "device": device, "scenario": "training", "input_type": "uint8"}  # fmt: skip
                 extra = {"history": history, "val_accuracy": last["val_accuracy"], "val_loss": last["val_loss"],
                          "train_accuracy": last["train_accuracy"], "at_once": AT_ONCE}  # fmt: skip
                 if simulate:
