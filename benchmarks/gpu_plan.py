@@ -98,7 +98,7 @@ def run_plan(steps: Sequence[Step], folder: Path, seconds: float, options: Seque
     """Run the steps until the time is over; each leaves whole records or a ``.partial`` folder."""
     begin = time.perf_counter()
     source = os.pathsep.join([str(BENCHMARKS.parent / "src"), str(BENCHMARKS), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": source, "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONPATH": source, "PYTHONUNBUFFERED": "1", "NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS": "0"}
     for step in steps:
         left = seconds - (time.perf_counter() - begin)
         if left < min(step.usual_s, 20):

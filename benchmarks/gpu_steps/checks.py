@@ -18,7 +18,7 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
     """The test runner's own words into `out`, and a record of the counts."""
     out.mkdir(parents=True, exist_ok=True)
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "pytest", "tests/gpu", "-q", "-rs", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "tests/gpu", "-rs", "-p", "no:cacheprovider"]
     source = os.pathsep.join([str(root / "src"), os.environ.get("PYTHONPATH", "")])
     with (out / "log.partial").open("w") as log:  # on disk as it comes: what a killed run said is kept
         done = subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": source}, stdout=log, stderr=log)

@@ -16,6 +16,7 @@ from skytrigger.core.errors import SkytriggerError
 from skytrigger.core.extras import require
 from skytrigger.hep.clue.workspace import Workspace
 
+NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for the default stream
 Trace = Callable[[str, Any], None]
 
 
@@ -60,8 +61,7 @@ class GraphQueue(PlainQueue):
 
         self._driver = require("cuda.bindings.driver", why="the cuda backend of CLUE")
         cuda.current_context()
-        flags = self._driver.CUstream_flags.CU_STREAM_NON_BLOCKING
-        self.handle = self.check(self._driver.cuStreamCreate(flags))
+        self.handle = self.check(self._driver.cuStreamCreate(NON_BLOCKING))
         self.stream = cuda.external_stream(int(self.handle))
         self._last: Hashable = None
         self._graph: Any = None

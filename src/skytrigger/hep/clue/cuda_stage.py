@@ -87,13 +87,13 @@ class Stage:
         facts = self._pin("facts", 4, np.int32)
         self.queue.to_host(self._arrays["facts"], facts)
         self._results(results)
+        self.trace("copied out", self.queue.stream)
         self.queue.wait()
         if facts[3]:
             self._in_limbs(facts)
             self._follow()
             self._results(results)
             self.queue.wait()
-        self.trace("copied out", self.queue.stream)
 
     def _results(self, results: dict[str, NDArray[Any]]) -> None:
         for name, target in results.items():
