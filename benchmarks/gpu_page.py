@@ -1,6 +1,7 @@
 """Tables and picture of `benchmarks/gpu_networks.py`'s records: ``python benchmarks/gpu_page.py results/gpu``.
 
-Ratios are taken round by round, each engine against PyTorch eager in float32 of the same network.
+Folders of `gpu_plan.py`'s records in there, one a card, get a page each (`gpu_card_page`). Ratios are taken round by
+round, each engine against PyTorch eager in float32 of the same network.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu_card_page import card_page
 from skytrigger.core.files import write_text
 from skytrigger.measure.host import host_label
 from skytrigger.measure.records import Record, read
@@ -117,6 +119,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
+    for card in sorted(p for p in folder.iterdir() if p.is_dir()):
+        card_page(card)
+    if not (folder / "networks.jsonl").is_file():
+        return
     records = read(folder / "networks.jsonl")
     ceilings = Ceilings.of(next(r for r in records if r.kind == "ceilings"))
     rates = ", ".join(f"{p} {ceilings.product(p)[0] / 1e12:.0f}" for p in ("fp32", "tf32", "fp16", "bf16"))

@@ -19,6 +19,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,10 +95,28 @@ def card(simulate: bool) -> str:
     return re.sub(r"[^a-z0-9]+", "-", str(gpus[0]["name"]).lower()).strip("-")
 
 
-def run_plan(steps: Sequence[Step], folder: Path, seconds: float, options: Sequence[str] = ()) -> None:
-    """Run the steps until the time is over; each leaves whole records or a ``.partial`` folder."""
+def brought(wheels: Path | None) -> list[str]:
+    """Folder with the brought wheels installed, for the import path, where Numba does not load without them."""
+    if (
+        wheels is None
+        or subprocess.run([sys.executable, "-c", "import numba.cuda"], capture_output=True).returncode == 0
+    ):
+        return []
+    target = tempfile.mkdtemp(prefix="wheels-")
+    how = ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--quiet", "--target", target]
+    files = sorted(str(p) for p in wheels.rglob("*.whl"))
+    subprocess.run([sys.executable, "-m", "pip", "install", *how, *files], check=True)
+    return [target]
+
+
+def run_plan(steps: Sequence[Step], folder: Path, seconds: float, options: Sequence[str] = (),
+             path: Sequence[str] = (), program: Path = BENCHMARKS / "gpu_plan.py") -> None:  # fmt: skip
+    """Run the steps until the time is over; each leaves whole records or a ``.partial`` folder.
+
+    `program` is called with ``--step NAME --out FOLDER`` and the options, with `path` first on its import path.
+    """
     begin = time.perf_counter()
-    source = os.pathsep.join([str(BENCHMARKS.parent / "src"), str(BENCHMARKS), os.environ.get("PYTHONPATH", "")])
+    source = os.pathsep.join([*path, str(BENCHMARKS.parent / "src"), str(BENCHMARKS), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": source, "PYTHONUNBUFFERED": "1", "NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS": "0"}
     for step in steps:
         left = seconds - (time.perf_counter() - begin)
@@ -112,7 +131,7 @@ def run_plan(steps: Sequence[Step], folder: Path, seconds: float, options: Seque
         say(f"--- {step.name}: {step.what} (at most {min(step.limit_s, left):.0f} s)")
         command = [
             sys.executable,
-            str(BENCHMARKS / "gpu_plan.py"),
+            str(program),
             "--step",
             step.name,
             "--out",
@@ -142,6 +161,7 @@ def main() -> None:
         "--simulate", action="store_true", help="without a GPU: tiny sizes, the CPU in the card's place"
     )
     parser.add_argument("--only", nargs="+", default=(), choices=[s.name for s in STEPS])
+    parser.add_argument("--wheels", type=Path, help="folder of wheels to install where Numba does not load by itself")
     parser.add_argument("--data", type=Path, help="folder of RGB archives, as gpu_bring.py leaves them")
     parser.add_argument("--step", choices=[s.name for s in STEPS], help="run this one here, records into --out itself")
     args = parser.parse_args()
@@ -158,7 +178,7 @@ def main() -> None:
         say(f"{mark:8s} {step.name:10s} {step.usual_s:4.0f} s (limit {step.limit_s:.0f})  {step.what}")
     if not args.plan:
         options = ["--simulate"] * args.simulate + (["--data", str(args.data)] if args.data else [])
-        run_plan(steps, folder, seconds, options)
+        run_plan(steps, folder, seconds, options, brought(args.wheels))
         for name, entry in read_json(folder / "summary.json").items():
             say(f"{name:10s} {entry['outcome']:14s} {entry['seconds']:.0f} s")
 

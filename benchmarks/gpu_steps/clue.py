@@ -57,7 +57,7 @@ class _Step:
     def events(self) -> list[tuple[str, Hitset, dict[str, float]]]:
         """Rows, the dearest first."""
         if self.simulate:
-            return [("pu200 60", pu200_event(16, 2), HGCAL), ("toy 8 x 2", toy_detector(*toy_layer(8), 2), TOY)]
+            return [("pu200 16", pu200_event(16, 2), HGCAL), ("toy 8 x 2", toy_detector(*toy_layer(8), 2), TOY)]
         found = [(f"pu200 {n}", pu200_event(n), HGCAL) for n in (300_000, 100_000, 1_000_000)]
         return found + [(f"toy {n} x 100", toy_detector(*toy_layer(n)), TOY) for n in (1000, 3000, 10_000)]
 
