@@ -39,16 +39,16 @@ def name(what: dict[str, Any]) -> str:
 def resident_table(records: list[Record]) -> list[str]:
     """Device-resident times, one and two streams, with ratios and joules."""
     lines = ["| network | engine | batch | us/image, 1 stream | 2 streams | times PyTorch eager fp32 "
-             "| mJ/image |",
-             "|---|---|--:|--:|--:|--:|---|"]  # fmt: skip
+             "| times PyTorch eager tf32 | mJ/image |",
+             "|---|---|--:|--:|--:|--:|--:|---|"]  # fmt: skip
     cells = {_key(r): r for r in records if r.what["scenario"] == "device-resident"}
     joules = {_key(r): r.extra["energy"] for r in records if r.what["scenario"] == "device-resident energy"}
     alone = [k for k in cells if k[-1] == 1]
     for key in sorted(alone, key=lambda k: (k[0], k[1], -np.median(us(cells[k])))):
-        eager = us(cells[key[0], key[1], "torch", "fp32", "float32", 1])
+        eager, tf32 = (us(cells[key[0], key[1], "torch", p, "float32", 1]) for p in ("fp32", "tf32"))
         own, two = us(cells[key]), cells.get((*key[:-1], 2))
         energy = joules.get(key)
-        figures = [spread(own), "" if two is None else spread(us(two)), spread(eager / own)]
+        figures = [spread(own), "" if two is None else spread(us(two)), spread(eager / own), spread(tf32 / own)]
         doubt = "" if energy is None or not energy["flags"] else " (" + "; ".join(energy["flags"]) + ")"
         figures.append("" if energy is None else f"{1e3 * energy['joules'] / energy['images']:.2g}{doubt}")
         lines.append(f"| {key[0]} | {name(cells[key].what)} | {key[1]} | " + " | ".join(figures) + " |")

@@ -72,35 +72,16 @@ def test_kernels_compile_without_fused_multiply_add(monkeypatch: pytest.MonkeyPa
 
     dispatcher: Any = importlib.import_module("numba.cuda.dispatcher")
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
-    from skytrigger.hep.clue import cuda_kernels
+    from skytrigger.hep.clue import cuda_kernels, cuda_scan
 
     f, i, q, u, plan = (t[::1] for t in (types.float32, types.int32, types.int64, types.uint8, types.float64))
     real, whole, _three = types.float32, types.int64, types.UniTuple(types.float32, 3)
-    kernel = types.Tuple((whole, real, real, real))
+    weighting = types.Tuple((whole, real, real, real))
     signatures = {
         "count_tiles": (f, f, f, f, i, plan, q, i, i, i),
         "fill_tiles": (f, f, f, f, q, i, i, plan, i, f, f, f, f, q, i),
-        "densities": (f, f, f, q, i, i, i, plan, real, real, kernel, whole, whole, whole, i, whole, q, f),
-        "nearest_higher": (
-            f,
-            f,
-            f,
-            f,
-            i,
-            i,
-            i,
-            plan,
-            types.UniTuple(real, 3),
-            real,
-            types.boolean,
-            f,
-            i,
-            f,
-            f,
-            i,
-            u,
-            i,
-        ),
+        "densities": (f, f, f, q, i, i, i, plan, real, real, weighting, whole, whole, whole, i, whole, q, f),
+        "nearest_higher": (f, f, f, f, i, i, i, plan, three, real, flag, f, i, f, f, i, u, i),
         "clear": (i, plan, i),
         "scan_blocks": (i, plan, whole, i),
         "scan_totals": (i, whole),
@@ -109,9 +90,15 @@ def test_kernels_compile_without_fused_multiply_add(monkeypatch: pytest.MonkeyPa
         "assign": (i, u, i, i, plan, i),
     }
     for name, signature in signatures.items():
+        kernel = getattr(cuda_kernels, name, None) or getattr(cuda_scan, name)
         try:
-            ptx, _ = cuda.compile_ptx(getattr(cuda_kernels, name).py_func, types.void(*signature), cc=(9, 0))
+            ptx, _ = cuda.compile_ptx(
+                getattr(cuda_scan if "scan" in name or "add" in name else cuda_kernels, name).py_func,
+                types.void(*signature),
+                cc=(9, 0),
+            )
         except (OSError, RuntimeError, ImportError) as error:
             pytest.skip(f"the compiler does not load: {error}")
         assert ("sqrt.rn.f32" in ptx) == (name in ("densities", "nearest_higher"))
         assert not re.search(r"fma\.rn\.f32", ptx)
+        assert ".local" not in ptx  # no array of a thread in memory

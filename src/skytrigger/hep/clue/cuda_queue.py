@@ -1,7 +1,7 @@
 """How work reaches the GPU: by Numba's own launches and copies, or captured once and replayed as a CUDA graph.
 
-A Numba launch of twenty arguments takes the CPU longer than most of these kernels run; a replay is one short call for all
-of them. Copies of a `GraphQueue` go between page-locked memory and the device, on its own stream.
+A Numba launch of twenty arguments takes the CPU longer than most of these kernels run; a replay is one short call for
+all of them. Copies of a `GraphQueue` go between page-locked memory and the device, on its own stream.
 """
 
 from __future__ import annotations

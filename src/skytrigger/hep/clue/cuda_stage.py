@@ -172,6 +172,7 @@ class Stage:
     def _launches(self) -> None:
         from skytrigger.hep.clue import cuda_kernels as k
         from skytrigger.hep.clue.cuda_device import CHUNK, TILES
+        from skytrigger.hep.clue.cuda_scan import add_totals
 
         a, n, tiles = self._arrays, self._size("x"), self._size("ends")
         self._launch(k.clear, tiles, a["ends"], a["plan"], a["facts"])
@@ -181,7 +182,7 @@ class Stage:
         )  # fmt: skip
         self._scan("ends", TILES, "tile_totals")
         if tiles > CHUNK:
-            self._launch(k.add_totals, tiles, a["ends"], a["plan"], TILES, a["tile_totals"])
+            self._launch(add_totals, tiles, a["ends"], a["plan"], TILES, a["tile_totals"])
         self._launch(
             k.fill_tiles, n, a["x"], a["y"], a["z"], a["weight"], a["tile"], a["rank"], a["ends"], a["plan"],
             a["facts"], a["xs"], a["ys"], a["zs"], a["ws"], a["q"], a["index"],
@@ -196,12 +197,12 @@ class Stage:
 
     def _scan(self, name: str, which: int, totals: str) -> None:
         """Inclusive sums in each chunk, in place, and over the chunks in `totals`."""
-        from skytrigger.hep.clue import cuda_kernels as k
         from skytrigger.hep.clue.cuda_device import BLOCK
+        from skytrigger.hep.clue.cuda_scan import scan_blocks, scan_totals
 
         a, chunks = self._arrays, self._size(totals)
-        self._launch(k.scan_blocks, chunks * BLOCK, a[name], a["plan"], which, a[totals])
-        self._launch(k.scan_totals, BLOCK, a[totals], chunks)
+        self._launch(scan_blocks, chunks * BLOCK, a[name], a["plan"], which, a[totals])
+        self._launch(scan_totals, BLOCK, a[totals], chunks)
 
     def _densities(self, limb: int) -> None:
         from skytrigger.hep.clue import cuda_kernels as k
