@@ -75,7 +75,7 @@ def test_kernels_compile_without_fused_multiply_add(monkeypatch: pytest.MonkeyPa
     from skytrigger.hep.clue import cuda_kernels, cuda_scan
 
     f, i, q, u, plan = (t[::1] for t in (types.float32, types.int32, types.int64, types.uint8, types.float64))
-    real, whole, _three = types.float32, types.int64, types.UniTuple(types.float32, 3)
+    real, whole, flag, three = types.float32, types.int64, types.boolean, types.UniTuple(types.float32, 3)
     weighting = types.Tuple((whole, real, real, real))
     signatures = {
         "count_tiles": (f, f, f, f, i, plan, q, i, i, i),
@@ -92,11 +92,7 @@ def test_kernels_compile_without_fused_multiply_add(monkeypatch: pytest.MonkeyPa
     for name, signature in signatures.items():
         kernel = getattr(cuda_kernels, name, None) or getattr(cuda_scan, name)
         try:
-            ptx, _ = cuda.compile_ptx(
-                getattr(cuda_scan if "scan" in name or "add" in name else cuda_kernels, name).py_func,
-                types.void(*signature),
-                cc=(9, 0),
-            )
+            ptx, _ = cuda.compile_ptx(kernel.py_func, types.void(*signature), cc=(9, 0))
         except (OSError, RuntimeError, ImportError) as error:
             pytest.skip(f"the compiler does not load: {error}")
         assert ("sqrt.rn.f32" in ptx) == (name in ("densities", "nearest_higher"))
