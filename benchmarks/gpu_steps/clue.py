@@ -90,21 +90,23 @@ class _Step:
         call = _timed(lambda: cluster(*columns, **options, **how))
         first_s, found = call()
         differ = difference(expected, found)
-        again = [difference(expected, call()[1]) for _ in range(2)]
-        count = 2 if self.simulate else 6 if strategy == 1 else 40
+        again = [difference(expected, call()[1]) for _ in range(0 if self.simulate else 2)]
+        count = 1 if self.simulate else 6 if strategy == 1 else 40
         times = [call()[0] for _ in range(count)]
         samples = {"call": Samples("s", tuple(times))}
-        if not self.simulate and strategy != 4:
+        if strategy != 4:
             clock = DeviceClock()
             traced = Workspace()
             traced.device["trace"] = clock
-            for number in range(3 + min(count, 15)):
-                clock.begin(keep=number >= 3)
+            warm = 1 if self.simulate else 3
+            for number in range(warm + min(count, 15)):
+                clock.begin(keep=number >= warm)
                 cluster(*columns, **options, backend="cuda", strategy=strategy, workspace=traced)
                 clock.end()
-            samples |= {phase: Samples("s", tuple(clock.seconds[phase])) for phase in PHASES}
+            device = {phase: Samples("s", tuple(clock.seconds[phase])) for phase in PHASES}
             if strategy == 3:
-                samples["graph"] = Samples("s", tuple(replays(traced)))
+                device["graph"] = Samples("s", tuple(replays(traced, *((1, 1) if self.simulate else (10, 20)))))
+            samples |= {} if self.simulate else device  # the simulator's events tell no time
         cell = what | {"runtime": "cuda", "strategy": strategy, "device": "cuda"}
         labels = "identical" if not (differ or any(again)) else f"differ: {differ or again}"
         self.keep("latency", cell, samples, labels=labels, first_call_s=first_s)
@@ -125,8 +127,8 @@ class _Step:
             for name, how in arms.items():
                 space = Workspace()
                 call = _timed(lambda c=columns, h=how, s=space: cluster(*c, **HGCAL, **h, workspace=s))
-                differ = [difference(expected, call()[1]) for _ in range(3)]
-                times = [call()[0] for _ in range(2 if self.simulate else 8)]
+                differ = [difference(expected, call()[1]) for _ in range(1 if self.simulate else 3)]
+                times = [call()[0] for _ in range(1 if self.simulate else 8)]
                 what = {"network": f"clue {events} events of {size}", "runtime": name.split()[0], "batch_size": events,
                         "hits": size, "strategy": int(name[-1]) if "cuda" in name else None,
                         "threads": cores if name == "cpu" else None, "device": name.split()[0]}  # fmt: skip
@@ -168,7 +170,7 @@ class DeviceClock:
     def __call__(self, name: str, stream: Any) -> None:
         from numba import cuda
 
-        event = cuda.event(timing=True)
+        event = cuda.event()
         event.record(stream=stream)
         self.marks.append((name, event))
 
@@ -180,13 +182,13 @@ class DeviceClock:
         total = dict.fromkeys(PHASES, 0.0)
         for (_, before), (name, after) in itertools.pairwise(self.marks):
             if name != "begin":
-                total[name] += cuda.event_elapsed_time(before, after) / 1e3
+                total[name] += before.elapsed_time(after) / 1e3
         if self.kept:
             for phase, seconds in total.items():
                 self.seconds[phase].append(seconds)
 
 
-def replays(space: Workspace, rounds: int = 10, each: int = 20) -> list[float]:
+def replays(space: Workspace, rounds: int, each: int) -> list[float]:
     """Seconds of the captured kernels, many replays one behind the other."""
     from numba import cuda
 
@@ -194,11 +196,11 @@ def replays(space: Workspace, rounds: int = 10, each: int = 20) -> list[float]:
     stage.trace = lambda name, stream: None
     found = []
     for _ in range(rounds):
-        begin, end = cuda.event(timing=True), cuda.event(timing=True)
+        begin, end = cuda.event(), cuda.event()
         begin.record(stream=stage.queue.stream)
         for _ in range(each):
             stage.compute()
         end.record(stream=stage.queue.stream)
         stage.queue.wait()
-        found.append(cuda.event_elapsed_time(begin, end) / 1e3 / each)
+        found.append(begin.elapsed_time(end) / 1e3 / each)
     return found

@@ -7,6 +7,8 @@ simulation everything runs on the CPU with tiny batches, and the meter plays bac
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -46,6 +48,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
         self.device = "cpu" if self.simulate else "cuda"
+        self.models = Path(os.environ.get("GPU_PLAN_MODELS") or tempfile.mkdtemp(prefix="models-"))
         self.rng = np.random.default_rng(0)
         torch.manual_seed(0)
         if not self.simulate:
@@ -73,7 +76,7 @@ class Bench:
         """Model file of a network with random weights, made once; ``winner`` is the optimised network's own."""
         if network == "winner":
             return read_model(WINNER)
-        path = self.out / "models" / f"{network}-{channels}-{precision}.onnx"
+        path = self.models / f"{network}-{channels}-{precision}.onnx"
         if not path.is_file():
             torch.manual_seed(0)
             hep = network.startswith("doublets")

@@ -117,6 +117,8 @@ def test_cheap_steps_and_their_page_in_simulation(tmp_path: Path) -> None:
     assert {r.what["network"] for r in power} == {"basic", "winner"}
     assert all(r.energy["watts_mean"] == pytest.approx(300) for r in power)  # the replayed counter's
 
+    assert not list(folder.rglob("*.onnx"))  # records only
+
     gpu_card_page.card_page(folder)
     page = (folder / "README.md").read_text()
     assert "Simulated" in page
