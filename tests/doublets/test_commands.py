@@ -12,7 +12,7 @@ from skytrigger.hep.doublets.data import load_doublets
 from skytrigger.hep.doublets.evaluation import packaged
 from skytrigger.hep.doublets.model_files import export_filter
 from skytrigger.learn.predictions import read_predictions
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.model.file import read_model
 
 
 def _json(capsys, *words):

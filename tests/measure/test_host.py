@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from skytrigger.cli.main import main
+from skytrigger.core.cgroup import cpu_quota, memory_limit_bytes, throttled_s
+from skytrigger.core.host import host_facts, host_id, host_label
 from skytrigger.measure import offers
-from skytrigger.measure.cgroup import cpu_quota, memory_limit_bytes, throttled_s
 from skytrigger.measure.conditions import Watch
-from skytrigger.measure.host import host_facts, host_id, host_label
 from skytrigger.measure.meters.found import power_sensors
 
 CPUINFO = """processor\t: 0

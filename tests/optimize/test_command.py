@@ -19,13 +19,13 @@ from skytrigger.hep.doublets.optimising import filter_problem
 from skytrigger.hep.doublets.simulator import simulate
 from skytrigger.hep.doublets.training import default_recipe, train_filter
 from skytrigger.measure.stats import Interval
+from skytrigger.model.file import read_model
 from skytrigger.optimize import settings as settings_module
 from skytrigger.optimize.floor import judge
 from skytrigger.optimize.metric import bootstrapped
 from skytrigger.optimize.optimise import optimise
 from skytrigger.optimize.settings import Settings
 from skytrigger.report.optimize_page import write_page
-from skytrigger.runtimes.model_file import read_model
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,10 @@ import torch
 
 from runtimes import simulated_gpu
 from skytrigger.core.errors import UnavailableError
+from skytrigger.model.file import ModelFile
 from skytrigger.runtimes import cuda_lanes
 from skytrigger.runtimes.cuda_lanes import CudaSession, gpu_of, page_locked
 from skytrigger.runtimes.input_type import as_float
-from skytrigger.runtimes.model_file import ModelFile
 from skytrigger.runtimes.open import open_session
 from skytrigger.runtimes.session import Request
 
@@ -49,7 +49,7 @@ def gpu(made, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("streams", [1, 3])
 @pytest.mark.parametrize("kind", ["float32", "uint16", "uint8"])
 def test_batches_go_to_lanes_in_turn(gpu: Any, streams: int, kind: str) -> None:
-    from skytrigger.runtimes.model_file import read_model
+    from skytrigger.model.file import read_model
 
     session = Means(read_model(gpu.path), Request("torch", "fp32", 4, 1, streams, "cuda", kind))
     tiles = (gpu.tiles * (1 if kind == "float32" else 12 if kind == "uint16" else 0.05)).astype(kind)

@@ -17,14 +17,14 @@ from onnx import helper, numpy_helper
 from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.eo.networks import NAMES
-from skytrigger.export.onnx_file import write_model
-from skytrigger.export.parity import parity
-from skytrigger.export.quantise import quantise
-from skytrigger.runtimes.model_file import ModelFile, read_model
-from skytrigger.runtimes.onnx_graph import module_of
-from skytrigger.runtimes.tensorrt_build import Target, build_engine, prepared
-from skytrigger.runtimes.tensorrt_layers import layers_of, precision_of_layers, summary
-from skytrigger.runtimes.tensorrt_types import typed_in
+from skytrigger.model.export import write_model
+from skytrigger.model.file import ModelFile, read_model
+from skytrigger.model.parity import parity
+from skytrigger.model.quantise import quantise
+from skytrigger.runtimes.tensorrt.build import Target, build_engine, prepared
+from skytrigger.runtimes.tensorrt.layers import layers_of, precision_of_layers, summary
+from skytrigger.runtimes.tensorrt.types import typed_in
+from skytrigger.runtimes.torch.graph import module_of
 
 pytest.importorskip("tensorrt_rtx_bindings", reason="pip install 'skytrigger[tensorrt-rtx]'")
 

@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Ask CPU, GPU, runtimes and sensors; nothing is changed."""
     from skytrigger.core.extras import EXTRA_OF
-    from skytrigger.measure.host import host_facts
+    from skytrigger.core.host import host_facts
     from skytrigger.measure.meters.found import power_sensors
     from skytrigger.measure.offers import MODULE_OF, RUNTIMES, remedy, runtime_offers
 

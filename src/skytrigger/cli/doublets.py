@@ -140,6 +140,7 @@ def _evaluate(args: argparse.Namespace) -> Outcome:
 
 def _throughput(args: argparse.Namespace) -> Outcome:
     from skytrigger.core.files import write_text
+    from skytrigger.core.host import cores_in_mask, host_label
     from skytrigger.core.progress import say, track
     from skytrigger.hep.doublets.data import load_doublets
     from skytrigger.hep.doublets.evaluation import card_of, packaged, part_for
@@ -149,7 +150,6 @@ def _throughput(args: argparse.Namespace) -> Outcome:
     from skytrigger.hep.doublets.throughput_plan import Plan
     from skytrigger.hep.doublets.throughput_table import markdown, table
     from skytrigger.learn.evaluate import align
-    from skytrigger.measure.host import cores_in_mask, host_label
 
     plan = Plan(
         runtimes=tuple(args.runtime.split(",")),

@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.eo.packaged import model_path
     from skytrigger.learn.evaluate import BATCH, align, predictions_of_call, predictions_of_run, write_evaluation
     from skytrigger.learn.run_folder import RunFolder
+    from skytrigger.model.file import read_model
     from skytrigger.report.figures import confusion_png
-    from skytrigger.runtimes.model_file import read_model
     from skytrigger.runtimes.open import open_session
     from skytrigger.study.models import build
 

@@ -41,9 +41,9 @@ def _model(args: argparse.Namespace) -> Outcome:
     from skytrigger.core.errors import InputError
     from skytrigger.core.split import split_again
     from skytrigger.learn.evaluate import align
+    from skytrigger.learn.exporting import export_run
     from skytrigger.learn.run_folder import RunFolder
     from skytrigger.runtimes.open import AUTOCAST
-    from skytrigger.study.exporting import export_run
     from skytrigger.study.models import build
 
     if args.precision in AUTOCAST:
@@ -64,7 +64,7 @@ def _model(args: argparse.Namespace) -> Outcome:
 
 
 def _engine(args: argparse.Namespace) -> Outcome:
-    from skytrigger.runtimes.tensorrt_ahead import build_ahead
+    from skytrigger.runtimes.tensorrt.ahead import build_ahead
 
     record = build_ahead(
         args.run, args.engine, args.out, tuple(args.compute_capability), args.batch_size, args.precision

@@ -89,7 +89,7 @@ def describe(found: dict[str, Any], pages: list[Path]) -> str:
 def _settings(args: argparse.Namespace) -> Settings:
     from skytrigger.core.errors import InputError
     from skytrigger.core.extras import find
-    from skytrigger.measure.host import cores_in_mask
+    from skytrigger.core.host import cores_in_mask
     from skytrigger.optimize.settings import Settings
     from skytrigger.runtimes.open import RUNTIMES as known
 

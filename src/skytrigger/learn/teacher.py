@@ -14,7 +14,7 @@ from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import sha256_json
 from skytrigger.learn.run_folder import Build, RunFolder
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.model.file import read_model
 from skytrigger.runtimes.open import open_session
 
 if TYPE_CHECKING:

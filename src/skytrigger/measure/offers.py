@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skytrigger.core.extras import EXTRA_OF, install_command
-from skytrigger.measure.host import host_facts, package_versions
+from skytrigger.core.host import host_facts, package_versions
 
 Offer = dict[str, Any]
 

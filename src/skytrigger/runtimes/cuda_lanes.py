@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import require
+from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.input_type import as_tensor
-from skytrigger.runtimes.model_file import ModelFile
 from skytrigger.runtimes.session import Request, Session
 
 Forward = Callable[[Any], Any]  # device tiles in the session's input type -> device logits float32

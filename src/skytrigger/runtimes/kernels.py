@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import require
-from skytrigger.runtimes.model_file import INPUT, ModelFile
+from skytrigger.model.file import INPUT, ModelFile
 from skytrigger.runtimes.openvino_session import kernel_of
 
 

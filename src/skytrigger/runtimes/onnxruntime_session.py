@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
+from skytrigger.model.file import INPUT, ModelFile
 from skytrigger.runtimes.input_type import with_input_type
-from skytrigger.runtimes.model_file import INPUT, ModelFile
 from skytrigger.runtimes.session import EngineFacts, Request, Session
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

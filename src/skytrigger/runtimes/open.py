@@ -7,18 +7,18 @@ import os
 from pathlib import Path
 
 from skytrigger.core.errors import InputError, UnavailableError
+from skytrigger.model.file import ModelFile, read_model
 from skytrigger.runtimes.input_type import check_input_type
-from skytrigger.runtimes.model_file import ModelFile, read_model
 from skytrigger.runtimes.session import Request, Session
 
 # name -> (module, what makes a session); modules are imported when asked for
 RUNTIMES = {
-    "torch": ("torch_session", "torch_session"),
-    "torch-compiled": ("torch_session", "torch_session"),
+    "torch": ("torch.session", "torch_session"),
+    "torch-compiled": ("torch.session", "torch_session"),
     "onnxruntime": ("onnxruntime_session", "OnnxRuntimeSession"),
     "openvino": ("openvino_session", "OpenVinoSession"),
-    "tensorrt": ("tensorrt_session", "TensorRtSession"),
-    "tensorrt_rtx": ("tensorrt_session", "TensorRtSession"),
+    "tensorrt": ("tensorrt.session", "TensorRtSession"),
+    "tensorrt_rtx": ("tensorrt.session", "TensorRtSession"),
     "hopper": ("hopper.session", "HopperSession"),
 }
 AUTOCAST = {"bf16", "tf32"}  # precisions an engine makes from a float32 file; all others come from the file

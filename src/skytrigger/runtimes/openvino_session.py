@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import require
+from skytrigger.model.file import INPUT, ModelFile
 from skytrigger.runtimes.input_type import with_input_type
-from skytrigger.runtimes.model_file import INPUT, ModelFile
 from skytrigger.runtimes.session import EngineFacts, Request, Session
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")

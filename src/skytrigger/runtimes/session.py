@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
-from skytrigger.runtimes.model_file import ModelFile
+from skytrigger.model.file import ModelFile
 
 
 @dataclass(frozen=True)

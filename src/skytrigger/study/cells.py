@@ -10,12 +10,12 @@ from typing import Any
 from skytrigger import __version__
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.files import sha256_json
+from skytrigger.core.host import host_facts, host_id
 from skytrigger.eo.networks import STACKS
 from skytrigger.learn.evaluate import predictions_of_run, write_evaluation
+from skytrigger.learn.exporting import export_run
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.learn.train import train
-from skytrigger.measure.host import host_facts, host_id
-from skytrigger.study.exporting import export_run
 from skytrigger.study.models import build
 from skytrigger.study.spec import Spec
 from skytrigger.study.store import Cell, Store

@@ -10,12 +10,12 @@ from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import find
 from skytrigger.core.files import write_text
+from skytrigger.learn.exporting import export_run
 from skytrigger.learn.recipe import Recipe
 from skytrigger.measure.meters.found import open_meters
 from skytrigger.measure.meters.protocol import GOOD_WINDOW_S, MIN_WINDOW_S
 from skytrigger.measure.records import Record
 from skytrigger.study.batch_size import timed
-from skytrigger.study.exporting import export_run
 from skytrigger.study.models import build
 from skytrigger.study.training_records import trained
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.dataset import Dataset, Split
+from skytrigger.core.host import host_facts
 from skytrigger.learn.evaluate import predictions_of_run, write_evaluation
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.train import train
-from skytrigger.measure.host import host_facts
 from skytrigger.measure.meters.protocol import BESIDES, Meter, WindowEnergy, energy_entry, window_energy
 from skytrigger.measure.records import NO_ENERGY, Record, Samples
 from skytrigger.study.models import build

@@ -20,7 +20,7 @@ from skytrigger.hep.doublets.trees import Trees
 from skytrigger.learn.evaluate import align, predictions_of_call, predictions_of_run
 from skytrigger.learn.predictions import Predictions
 from skytrigger.learn.run_folder import RunFolder
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.model.file import read_model
 from skytrigger.runtimes.open import open_session
 
 PARTS = ("auto", "train", "val", "test", "all")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from skytrigger.core.files import atomic_path
+from skytrigger.core.host import host_label
 from skytrigger.hep.doublets.throughput_table import Row, table
-from skytrigger.measure.host import host_label
 from skytrigger.measure.records import Record
 
 

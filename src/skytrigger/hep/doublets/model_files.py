@@ -13,14 +13,14 @@ from skytrigger.core.card import ModelCard
 from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError, UnavailableError
 from skytrigger.core.extras import require
-from skytrigger.export.onnx_file import export_onnx, with_normalisation
-from skytrigger.export.parity import parity, require_parity
-from skytrigger.export.quantise import CALIBRATION_IMAGES, quantise, stratified
 from skytrigger.hep.doublets.networks import build
 from skytrigger.hep.doublets.split import split_doublets
 from skytrigger.learn.evaluate import align
 from skytrigger.learn.run_folder import RunFolder
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.model.export import export_onnx, with_normalisation
+from skytrigger.model.file import read_model
+from skytrigger.model.parity import parity, require_parity
+from skytrigger.model.quantise import CALIBRATION_IMAGES, quantise, stratified
 from skytrigger.runtimes.open import open_session
 
 if TYPE_CHECKING:

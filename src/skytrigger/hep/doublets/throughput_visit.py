@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from skytrigger.core.dataset import Dataset
 from skytrigger.hep.doublets.throughput_plan import Cell
+from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.cuda_lanes import page_locked
-from skytrigger.runtimes.model_file import ModelFile
 from skytrigger.runtimes.open import open_session
 
 DIGITS = 4

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
+from skytrigger.model.file import INPUT, OUTPUT, ModelFile
 from skytrigger.runtimes.hopper.shapes import Shape
-from skytrigger.runtimes.model_file import INPUT, OUTPUT, ModelFile
 
 if TYPE_CHECKING:
     import onnx

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from skytrigger.core.errors import UnavailableError
+from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.cuda_lanes import CudaSession, Forward
 from skytrigger.runtimes.hopper.kernels import Kernel, compile_all
 from skytrigger.runtimes.hopper.plan import plan_of
-from skytrigger.runtimes.model_file import ModelFile
 from skytrigger.runtimes.session import EngineFacts, Request
 
 PRECISIONS = ("fp16",)

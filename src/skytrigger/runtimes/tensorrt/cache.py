@@ -15,9 +15,9 @@ from typing import Any
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import cache_folder, read_json, sha256_json, write_bytes, write_json
 from skytrigger.core.progress import say
-from skytrigger.runtimes.model_file import ModelFile
-from skytrigger.runtimes.tensorrt_build import Target, build_engine, check_capabilities, library, prepared, settings
-from skytrigger.runtimes.tensorrt_layers import precision_of_layers, summary
+from skytrigger.model.file import ModelFile
+from skytrigger.runtimes.tensorrt.build import Target, build_engine, check_capabilities, library, prepared, settings
+from skytrigger.runtimes.tensorrt.layers import precision_of_layers, summary
 
 SUFFIX = ".engine"
 SCHEMA = 1

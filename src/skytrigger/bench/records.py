@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from skytrigger.bench.job import CONTROL, Job, Options
+from skytrigger.bench.power_window import energy_windows
+from skytrigger.bench.process import WorkerProcess
 from skytrigger.measure.meters.found import open_meters
-from skytrigger.measure.operations import count_work
 from skytrigger.measure.paired import Slot
 from skytrigger.measure.records import NO_ENERGY, Record, Samples
-from skytrigger.runtimes.model_file import read_model
-from skytrigger.study.bench_job import CONTROL, Job, Options
-from skytrigger.study.power_window import energy_windows
-from skytrigger.study.worker_process import WorkerProcess
+from skytrigger.model.file import read_model
+from skytrigger.model.operations import count_work
 
 NOT_ASKED = {**NO_ENERGY, "why_not": "not asked for"}
 

@@ -9,14 +9,14 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
+from skytrigger.bench.job import CONTROL, Bench, Job, Options
+from skytrigger.bench.process import WorkerProcess
+from skytrigger.bench.records import NOT_ASKED, control_of, energy_of, slot_record, what_of
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
-from skytrigger.measure.host import cores_in_mask, host_facts
+from skytrigger.core.host import cores_in_mask, host_facts
 from skytrigger.measure.paired import Slot, run_blocks
 from skytrigger.measure.records import Record, Samples
 from skytrigger.measure.roofline import Ceilings, in_own_process
-from skytrigger.study.bench_job import CONTROL, Bench, Job, Options
-from skytrigger.study.bench_records import NOT_ASKED, control_of, energy_of, slot_record, what_of
-from skytrigger.study.worker_process import WorkerProcess
 
 __all__ = ["Bench", "Job", "Options", "bench"]
 Advance = Callable[[float, str], object]

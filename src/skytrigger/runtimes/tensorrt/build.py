@@ -21,10 +21,10 @@ from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.core.extras import install_command, require
 from skytrigger.core.files import write_bytes
 from skytrigger.core.progress import say
-from skytrigger.runtimes.model_file import INPUT, ModelFile
-from skytrigger.runtimes.tensorrt_layers import HEAD, Layer, layers_of
-from skytrigger.runtimes.tensorrt_quantisation import symmetric_int8
-from skytrigger.runtimes.tensorrt_types import typed_in
+from skytrigger.model.file import INPUT, ModelFile
+from skytrigger.runtimes.tensorrt.layers import HEAD, Layer, layers_of
+from skytrigger.runtimes.tensorrt.quantisation import symmetric_int8
+from skytrigger.runtimes.tensorrt.types import typed_in
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx_bindings"}
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from skytrigger.core.errors import InputError, UnavailableError
-from skytrigger.runtimes import tensorrt_cache as cache
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.model.file import read_model
 from skytrigger.runtimes.open import AUTOCAST, open_session
-from skytrigger.runtimes.tensorrt_build import Target
+from skytrigger.runtimes.tensorrt import cache
+from skytrigger.runtimes.tensorrt.build import Target
 
 
 def build_ahead(

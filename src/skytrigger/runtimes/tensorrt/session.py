@@ -18,12 +18,12 @@ from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.core.extras import EXTRA_OF, find, install_command, require
 from skytrigger.core.files import write_bytes
 from skytrigger.core.progress import say
-from skytrigger.runtimes import tensorrt_cache as cache
+from skytrigger.model.file import INPUT, OUTPUT, ModelFile
 from skytrigger.runtimes.cuda_lanes import LaneSession, capture_lock
-from skytrigger.runtimes.model_file import INPUT, OUTPUT, ModelFile
 from skytrigger.runtimes.session import EngineFacts, Request
-from skytrigger.runtimes.tensorrt_build import MODULES, PRECISIONS, Target, check_capabilities, library, logger
-from skytrigger.runtimes.tensorrt_layers import layers_of, precision_of_layers, summary
+from skytrigger.runtimes.tensorrt import cache
+from skytrigger.runtimes.tensorrt.build import MODULES, PRECISIONS, Target, check_capabilities, library, logger
+from skytrigger.runtimes.tensorrt.layers import layers_of, precision_of_layers, summary
 
 __all__ = ["PRECISIONS", "TensorRtSession"]
 MAX_GRAPHS = 16  # shapes captured per stream; a graph holds launch parameters only, but each capture takes time

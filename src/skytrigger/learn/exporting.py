@@ -15,10 +15,10 @@ from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import write_bytes
 from skytrigger.core.seeds import generator
-from skytrigger.export.onnx_file import export_onnx, with_normalisation
-from skytrigger.export.parity import parity, require_parity
-from skytrigger.export.quantise import CALIBRATION_IMAGES, quantise, stratified
 from skytrigger.learn.run_folder import Build, RunFolder
+from skytrigger.model.export import export_onnx, with_normalisation
+from skytrigger.model.parity import parity, require_parity
+from skytrigger.model.quantise import CALIBRATION_IMAGES, quantise, stratified
 from skytrigger.runtimes.open import open_session
 
 PARITY_IMAGES = 256

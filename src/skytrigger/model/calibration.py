@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
-from skytrigger.export.qdq import Ranges
-from skytrigger.runtimes.model_file import INPUT
+from skytrigger.model.file import INPUT
+from skytrigger.model.qdq import Ranges
 
 if TYPE_CHECKING:
     import onnx

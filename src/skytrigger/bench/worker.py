@@ -44,7 +44,7 @@ class Worker:
 
     def ready(self) -> dict[str, Any]:
         """What the session really is, and how long a cold start took."""
-        from skytrigger.measure.host import host_facts
+        from skytrigger.core.host import host_facts
 
         return {"facts": self.session.facts, "cold": self.cold, "host": host_facts(), "items": self.items}
 
@@ -131,7 +131,7 @@ class Worker:
 
     def stages(self, calls: int) -> dict[str, Any]:
         """Decode, prepare, compute, post, each timed apart."""
-        from skytrigger.study.stage_split import stage_split
+        from skytrigger.bench.stage_split import stage_split
 
         return {"samples": stage_split(self.session, self.inputs, calls)}
 

@@ -13,7 +13,7 @@ from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import write_bytes
-from skytrigger.runtimes.model_file import CARD_KEY, INPUT, OUTPUT
+from skytrigger.model.file import CARD_KEY, INPUT, OUTPUT
 
 if TYPE_CHECKING:
     import onnx

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import require
+from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.cuda_lanes import CudaSession
 from skytrigger.runtimes.input_type import as_float, as_tensor
-from skytrigger.runtimes.model_file import ModelFile
 from skytrigger.runtimes.session import EngineFacts, Request, Session
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
@@ -91,7 +91,7 @@ class CudaTorchSession(CudaSession):
 
 def _module(torch: Any, model: ModelFile, request: Request, compiled: bool, device: Any = "cpu") -> Any:
     """The graph as a function of tiles in the request's input type."""
-    from skytrigger.runtimes.onnx_graph import module_of
+    from skytrigger.runtimes.torch.graph import module_of
 
     module = module_of(model.graph()).eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     kind = request.input_type

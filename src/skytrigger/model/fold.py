@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.export.onnx_file import write_model
-from skytrigger.runtimes.model_file import INPUT, read_model
+from skytrigger.model.export import write_model
+from skytrigger.model.file import INPUT, read_model
 
 if TYPE_CHECKING:
     import onnx

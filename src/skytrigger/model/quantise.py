@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
+from skytrigger.core.host import host_facts
 from skytrigger.core.seeds import generator
-from skytrigger.export.calibration import METHODS, tensor_ranges
-from skytrigger.export.fold import fold
-from skytrigger.export.onnx_file import write_model
-from skytrigger.export.qdq import REDUCED_LIMIT, WEIGHT_LIMIT, Scale, quantised_tensors, write_qdq
-from skytrigger.measure.host import host_facts
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.model.calibration import METHODS, tensor_ranges
+from skytrigger.model.export import write_model
+from skytrigger.model.file import read_model
+from skytrigger.model.fold import fold
+from skytrigger.model.qdq import REDUCED_LIMIT, WEIGHT_LIMIT, Scale, quantised_tensors, write_qdq
 
 CALIBRATION_IMAGES = 200
 VNNI = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from skytrigger.core.errors import InputError
+from skytrigger.core.host import host_id
 from skytrigger.measure.accuracy import holm
-from skytrigger.measure.host import host_id
 from skytrigger.measure.paired import Slot, compare_blocks
 from skytrigger.measure.records import Record
 from skytrigger.measure.stats import median_interval

@@ -36,7 +36,7 @@ class WorkerProcess:
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
         begin = time.perf_counter()
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "skytrigger.study.bench_worker"],
+            [sys.executable, "-m", "skytrigger.bench.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
             env={**os.environ, **dict.fromkeys(names, threads)},
         )  # fmt: skip

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.runtimes.model_file import INPUT
+from skytrigger.model.file import INPUT
 
 if TYPE_CHECKING:
     import onnx

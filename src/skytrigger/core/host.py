@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from skytrigger.core.cgroup import cpu_quota, memory_limit_bytes
 from skytrigger.core.extras import find
 from skytrigger.core.files import sha256_json
-from skytrigger.measure.cgroup import cpu_quota, memory_limit_bytes
 
 # Flags of /proc/cpuinfo that decide which kernels a runtime picks.
 ISA_FLAGS = (
