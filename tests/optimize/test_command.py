@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import MadeUp, made_up_ratio
+from made_up import MadeUp
 from test_search import TINY
 
 from skytrigger.cli.main import main
@@ -39,19 +39,7 @@ def _tiny_effort(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network on synthetic tiles, hardly trained."""
     out = tmp_path_factory.mktemp("given") / "run"
-    words = [
-        "train",
-        "--model",
-        "student",
-        "--data",
-        "synthetic:120",
-        "--bands",
-        "rgb",
-        "--epochs",
-        "1",
-        "--threads",
-        "1",
-    ]
+    words = ["train", "--model", "student", "--data", "synthetic:120", "--bands", "rgb", "--epochs", "1", "--threads", "1"]
     assert main([*words, "--device", "cpu", "--out", str(out)]) == 0
     return out
 
@@ -59,18 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_from_the_command_line_to_the_page(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     words = ["optimize", str(run), "--data", "synthetic:120", "--bands", "rgb", "--max-drop", "90", "--effort", "quick"]
-    words += [
-        "--runtime",
-        "onnxruntime",
-        "--threads",
-        "1",
-        "--batch-size",
-        "8",
-        "--precision",
-        "int8",
-        "--out",
-        str(out),
-    ]
+    words += ["--runtime", "onnxruntime", "--threads", "1", "--batch-size", "8", "--precision", "int8", "--out", str(out)]
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["winner"]["engine"]["precision_run"] == found["winner"]["precision"] == "int8"
@@ -101,18 +78,7 @@ def test_from_the_command_line_to_the_page(run: Path, tmp_path: Path, capsys: py
 def test_wrong_words(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], words: str
 ) -> None:
-    asked = [
-        "optimize",
-        str(run),
-        "--data",
-        "synthetic:120",
-        "--bands",
-        "rgb",
-        "--max-drop",
-        "1",
-        "--out",
-        str(tmp_path),
-    ]
+    asked = ["optimize", str(run), "--data", "synthetic:120", "--bands", "rgb", "--max-drop", "1", "--out", str(tmp_path)]
     assert main([*asked, *change]) == 2
     assert words in capsys.readouterr().err
 
@@ -140,7 +106,7 @@ def test_a_filter_is_judged_by_auc(doublet_filter: Path, tmp_path: Path, monkeyp
     problem = filter_problem(doublet_filter, ["synthetic:1500"])
     assert problem.metric.name == "auc"
     asked = Settings(max_drop=30.0, effort="quick", batch_sizes=(8,), augment=False, precisions=("fp32",), bands=())
-    found = optimise(problem, asked, tmp_path / "out", MadeUp(), made_up_ratio, threads=1)
+    found = optimise(problem, asked, tmp_path / "out", threads=1, bench=MadeUp())
     given = [r for r in found["engines"] if r["name"] == "given"]
     assert 0.4 < given[0]["auc"]["estimate"] < 1
     assert given[0]["verdict"] == "holds"
