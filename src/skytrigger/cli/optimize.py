@@ -11,8 +11,6 @@ from skytrigger.cli.outcome import Outcome
 if TYPE_CHECKING:
     from skytrigger.optimize.settings import Problem, Settings
 
-STOCK = ("onnxruntime", "openvino")
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     from skytrigger.cli.data_options import add_data_arguments
@@ -32,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--effort", default="normal", help="quick, normal or thorough: minutes, half an hour, hours")
     parser.add_argument("--strict", action="store_true", help="choose only what validation data establish")
     parser.add_argument("--batch-size", default="64", help="64,256: images in flight to try (default 64)")
-    parser.add_argument("--runtime", help=f"NAME[,NAME] (default: those installed of {','.join(STOCK)})")
+    parser.add_argument("--runtime", help="NAME[,NAME] (default: the stock engines that are installed)")
     parser.add_argument("--precision", default="fp32,int8", help="fp32,int8,bf16,fp16 (default fp32,int8)")
     parser.add_argument("--threads", help="1,2: threads of a stream to try (default: 1 and all cores)")
     parser.add_argument("--streams", help="1,2: batches side by side to try (default: 1 and all cores)")
@@ -87,14 +85,14 @@ def describe(found: dict[str, Any], pages: list[Path]) -> str:
 
 def _settings(args: argparse.Namespace, problem: Problem, augment: bool) -> Settings:
     from skytrigger.core.errors import InputError
+    from skytrigger.core.extras import find
     from skytrigger.core.host import cores_in_mask
     from skytrigger.optimize.settings import Settings
-    from skytrigger.runtimes.registry import RUNTIMES, check_runtime
+    from skytrigger.runtimes.registry import RUNTIMES, runtime_names
 
     cores = cores_in_mask()
-    names = tuple(args.runtime.split(",")) if args.runtime else tuple(n for n in STOCK if RUNTIMES[n].installed())
-    for name in names:
-        check_runtime(name)
+    stock = tuple(r.name for r in RUNTIMES.values() if r.searched and find(r.package) is not None)
+    names = runtime_names(args.runtime) if args.runtime else stock
     threads = _numbers(args.threads, "--threads") or tuple(sorted({1, cores}))
     if max(threads) > cores:
         raise InputError(f"--threads {max(threads)}", expected=f"at most {cores}, the cores of this mask")

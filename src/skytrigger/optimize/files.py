@@ -26,6 +26,7 @@ from skytrigger.optimize.problem import Search
 from skytrigger.optimize.qat import fine_tune
 from skytrigger.optimize.training import Trainer
 from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.registry import DEFAULT
 
 PARITY_IMAGES = 128
 
@@ -79,7 +80,7 @@ def given_file(search: Search) -> Made:
 
 def answers_of_tiles(file: Path, precision: str, tiles: Any) -> list[Any]:
     """A file's answers, head by head, in one batch."""
-    session = open_session(file, "onnxruntime", precision, len(tiles), threads=1)
+    session = open_session(file, DEFAULT, precision, len(tiles), threads=1)
     try:
         return list(session.answers(tiles).values())
     finally:
@@ -120,7 +121,7 @@ class EightBits:
     def judged(self, name: str, method: str, floats: Sequence[str] = ()) -> dict[str, Any]:
         """The written file's figures on validation images."""
         problem = self.trainer.search.problem
-        answers = answers_of_file(self.folder / name, "onnxruntime", "int8", problem, "val")
+        answers = answers_of_file(self.folder / name, DEFAULT, "int8", problem, "val")
         return {"file": name, "method": method, "float_nodes": list(floats), "value": self.judge.score(answers),
                 **self.judge.facts(answers)}  # fmt: skip
 
@@ -174,7 +175,7 @@ def int8_file(trainer: Trainer, judge: Judge, run: Path, name: str) -> tuple[Mad
         eight = EightBits(trainer, judge, whole, folder, rows)
         log = [eight.tried(method) for method in METHODS]
         best = max(log, key=lambda t: t["value"])
-        exact = answers_of_file(whole.parent / "fp32.onnx", "onnxruntime", "fp32", search.problem, "val")
+        exact = answers_of_file(whole.parent / "fp32.onnx", DEFAULT, "fp32", search.problem, "val")
         reached = judge.accepts(exact)
         if not best["accepted"] and reached:
             order = eight.sensitivity(best["method"])

@@ -32,6 +32,7 @@ from skytrigger.optimize.store import Store
 from skytrigger.optimize.timing import EAGER, Times, fastest, ms_of, single, time_facts, write_records
 from skytrigger.optimize.training import Trainer
 from skytrigger.runtimes.kernels import executed_kernels
+from skytrigger.runtimes.registry import DEFAULT
 from skytrigger.runtimes.spec import EngineSpec
 
 SCHEMA = 1
@@ -168,7 +169,7 @@ def given_answers(search: Search, given: Made) -> Answers:
         answers = (
             answers_of_run(search, problem.given, "val")
             if problem.given.is_dir()
-            else answers_of_file(given.file, "onnxruntime", given.precision, problem, "val")
+            else answers_of_file(given.file, DEFAULT, given.precision, problem, "val")
         )
         for head, answer in answers.items():
             np.save(folder / f"{head}.npy", answer)
@@ -240,7 +241,7 @@ def confirm(judge: Judge, given: Made, winner: EngineSpec, named: dict[str, Any]
     def look() -> dict[str, Any]:
         where = (settings.device, winner.input_type)
         mine = answers_of_file(Path(winner.model), winner.runtime, winner.precision, problem, "test", *where)
-        theirs = answers_of_file(given.file, "onnxruntime", given.precision, problem, "test")
+        theirs = answers_of_file(given.file, DEFAULT, given.precision, problem, "test")
         found = judge.facts(mine, "test", theirs)
         before = judge.facts(theirs, "test", theirs)
         values = {problem.metric.name: {"winner": found[problem.metric.name], "given": before[problem.metric.name]}}

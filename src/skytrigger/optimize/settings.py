@@ -9,6 +9,7 @@ from typing import Any
 
 from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
+from skytrigger.runtimes.registry import DEFAULT
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
@@ -85,7 +86,7 @@ class Settings:
     batch_sizes: tuple[int, ...] = (64,)
     threads: tuple[int, ...] = (1,)
     streams: tuple[int, ...] = (1,)
-    runtimes: tuple[str, ...] = ("onnxruntime",)
+    runtimes: tuple[str, ...] = (DEFAULT,)
     precisions: tuple[str, ...] = ("fp32", "int8")
     device: str = "cpu"
     bands: tuple[tuple[str, ...], ...] | None = None

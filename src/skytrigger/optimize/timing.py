@@ -19,10 +19,11 @@ from skytrigger.measure.summary import energy_summary, time_summary
 from skytrigger.model.file import read_model
 from skytrigger.optimize.judging import Judged, Made
 from skytrigger.optimize.problem import Search
+from skytrigger.runtimes.registry import FRAMEWORK
 from skytrigger.runtimes.spec import EngineSpec
 
 FINAL = 3  # engines of candidates in the last comparison
-EAGER = ("torch", "fp32")
+EAGER = (FRAMEWORK, "fp32")
 TILES = 128
 Times = dict[EngineSpec, Record]
 
