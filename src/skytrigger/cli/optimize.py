@@ -154,20 +154,20 @@ def _bands(words: list[str], channels: tuple[str, ...]) -> tuple[tuple[str, ...]
 
 def _problem(args: argparse.Namespace) -> tuple[Problem, bool]:
     """What is to be replaced and judged, and whether changed images are fit to learn from."""
-    from skytrigger.applications.registry import application_of, build, card_of, model_path
-    from skytrigger.cli.data_options import load_for
-    from skytrigger.learn.evaluate import align
+    from skytrigger.applications.registry import application_of, model_path
+    from skytrigger.cli.data_options import load_data
+    from skytrigger.learn.evaluate import align, card_of
     from skytrigger.optimize.metric import metric_of
     from skytrigger.optimize.problem import Problem
 
     given = model_path(args.run)
     card = card_of(given)
-    app = application_of(card)
-    dataset = align(load_for(app, args, card), card)
-    wanted = [args.metric] if args.metric else []
+    application = application_of(card)
+    dataset = align(load_data(args, application, card), card)
     floors = {
-        head.name: metric_of(head, (wanted or [app.floor.get(head.name)])[0], dataset, app.figures)
+        head.name: metric_of(head, args.metric or application.floor.get(head.name), dataset, application.figures)
         for head in card.heads
     }
-    split = app.split_again(dataset, card, args.split_lists)
-    return Problem(given, build, dataset, split, floors, tuple(model_path(t) for t in args.teacher)), app.augment
+    split = application.split_again(dataset, card, args.split_lists)
+    teachers = tuple(model_path(t) for t in args.teacher)
+    return Problem(given, application.build, dataset, split, floors, teachers), application.augment

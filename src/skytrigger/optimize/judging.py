@@ -11,7 +11,8 @@ import numpy as np
 
 from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.learn.batches import Batches
-from skytrigger.learn.predict import predict_heads
+from skytrigger.learn.device import resolve_device
+from skytrigger.learn.predict import answers as answers_of_network
 from skytrigger.model.file import read_model
 from skytrigger.optimize.floor import BELOW, HOLDS, OPEN, Verdict, judge
 from skytrigger.optimize.metric import Answers
@@ -79,12 +80,11 @@ def answers_of_file(
 
 def answers_of_run(search: Search, run: Path, part: str) -> Answers:
     """A trained network's answers on a part, in the framework."""
-    from skytrigger.learn.device import resolve_device
-
     network, card = search.network(run)
     dataset = search.problem.dataset.select(card.channels)
     batches = Batches(dataset, card.mean, card.std, resolve_device("cpu"))
-    return predict_heads(network, batches, search.problem.split.part(part), card.heads)
+    found = answers_of_network(network, batches, search.problem.split.part(part))
+    return {head.name: answer for head, answer in zip(card.heads, found, strict=True)}
 
 
 @dataclass

@@ -109,7 +109,7 @@ def untrained(search: Search, candidate: Candidate, out: Path) -> None:
     problem, given = search.problem, search.problem.card
     place = [given.channels.index(c) for c in candidate.channels]
     card = ModelCard(
-        "student", candidate.channels, heads=given.heads, size=given.size, mean=tuple(given.mean[i] for i in place),
+        "student", candidate.channels, (), heads=given.heads, size=given.size, mean=tuple(given.mean[i] for i in place),
         std=tuple(given.std[i] for i in place), units=given.units, data_hash=problem.dataset.content_hash,
         options=candidate.options,
     )  # fmt: skip
