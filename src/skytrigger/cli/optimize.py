@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from skytrigger.cli.outcome import Outcome
 
 if TYPE_CHECKING:
-    from skytrigger.optimize.settings import Problem, Settings
+    from skytrigger.optimize.problem import Problem
+    from skytrigger.optimize.settings import Settings
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -20,11 +20,12 @@ WARM_UP = 0.05  # share of all steps
 def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
     """The recipe's optimiser; ``adamw`` decays weights of two dimensions and more.
 
-    A network whose parameters learn at different rates says so by ``parameter_groups() -> [(parameters, factor), ...]``.
+    A network whose parameters learn at different rates has ``parameter_groups() -> [(parameters, factor), ...]``.
     """
     torch = require("torch", why="training")
-    if hasattr(network, "parameter_groups"):
-        parts = [{"params": group, "factor": factor} for group, factor in network.parameter_groups()]
+    own: Any = getattr(network, "parameter_groups", None)
+    if own is not None:
+        parts = [{"params": group, "factor": factor} for group, factor in own()]
         grouped: Optimizer = torch.optim.Adam(parts, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         return grouped
     if recipe.optimiser == "adam":

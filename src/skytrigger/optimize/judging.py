@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ class Judge:
         return sum(v.change.estimate for v in self.verdicts(answers).values())
 
     def facts(self, answers: Answers, part: str = "val", given: Answers | None = None) -> dict[str, Any]:
-        """Metrics with intervals and verdicts, for JSON: those of the first head on top, of several heads each below."""
+        """Metrics with intervals and verdicts, for JSON: the first head's on top, of several heads each below."""
         problem, strict = self.search.problem, self.search.settings.strict
         rows = problem.split.part(part)
         verdicts = self.verdicts(answers, given, part)
@@ -135,7 +136,7 @@ class Judge:
             found["heads"] = heads
         return found
 
-    def engine(self, made: Made, runtime: str, precision: str) -> dict[str, Any]:
+    def _engine(self, made: Made, runtime: str, precision: str, folder: Path) -> dict[str, Any]:
         """`facts` of a file on an engine, or why it does not run there."""
         try:
             problem, device = self.search.problem, self.search.settings.device
@@ -156,7 +157,7 @@ class Judge:
             for runtime in settings.runtimes:
                 for precision in one.precisions(settings.precisions):
                     key = {"file": str(one.file.relative_to(store.folder)), "runtime": runtime, "precision": precision}
-                    facts = store.once("judged", key, lambda _, how=(one, runtime, precision): self.engine(*how))
+                    facts = store.once("judged", key, partial(self._engine, one, runtime, precision))
                     if one.name == "given" and facts.get("verdict") == OPEN:
                         facts = {**facts, "accepted": True}  # the reference itself needs no proof
                     found.append(Judged(one, runtime, precision, facts))

@@ -86,7 +86,7 @@ def bootstrapped(
 
 
 def resolution(answer: Answer, true: Targets) -> NDArray[np.float64]:
-    """(n,) relative deviations of the first value, where the truth is known and not 0; a gaussian head's mean counts."""
+    """(n,) relative deviations of the first value (of a gaussian head: the mean), NaN where the truth is NaN or 0."""
     wanted = np.asarray(true, np.float64).reshape(len(true), -1)[:, 0]
     known = np.isfinite(wanted) & (wanted != 0)
     return np.asarray(np.where(known, answer[:, 0] / np.where(known, wanted, 1) - 1, np.nan))
@@ -105,14 +105,15 @@ def _draws(n: int) -> NDArray[np.int64]:
 def _sigma68(answer: Answer, true: Targets, rows: Rows) -> Interval:
     own = _known(resolution(answer, true))
     drawn = [sigma68(own[d]) for d in _draws(len(own))]
-    return Interval(sigma68(own), *map(float, np.quantile(drawn, [0.025, 0.975])), 0.95, len(own))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(sigma68(own), float(low), float(high), 0.95, len(own))
 
 
 def _sigma68_gain(given: Answer, candidate: Answer, true: Targets, rows: Rows) -> Interval:
     a, b = (_known(resolution(x, true)) for x in (given, candidate))
     drawn = [sigma68(a[d]) - sigma68(b[d]) for d in _draws(len(a))]
-    gain = sigma68(a) - sigma68(b)
-    return Interval(gain, *map(float, np.quantile(drawn, [0.025, 0.975])), 0.95, len(a))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(sigma68(a) - sigma68(b), float(low), float(high), 0.95, len(a))
 
 
 def _known(deviations: NDArray[np.float64]) -> NDArray[np.float64]:

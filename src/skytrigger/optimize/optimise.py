@@ -21,7 +21,7 @@ from skytrigger.model.operations import count_work
 from skytrigger.optimize.candidates import Candidate
 from skytrigger.optimize.files import float_files, given_file, int8_file
 from skytrigger.optimize.floor import confirm_once
-from skytrigger.optimize.judging import Judge, Judged, Made, answers_of_file, answers_of_run
+from skytrigger.optimize.judging import Judge, Made, answers_of_file, answers_of_run
 from skytrigger.optimize.metric import Answers
 from skytrigger.optimize.problem import Advance, Problem, Search
 from skytrigger.optimize.prune import pruned
