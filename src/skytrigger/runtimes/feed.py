@@ -109,7 +109,7 @@ class Feed(Generic[Item, Result]):
         self._ready: list[tuple[int, Item, Any]] = []  # prepared, a heap
         self._done: dict[int, tuple[Item, Result]] = {}
         self._held: dict[int, int] = {}  # number of an item in flight -> bytes, once they are known
-        self._drawn = self._preparing = self._out = self._largest = 0
+        self._drawn = self._preparing = self._out = self._largest = self._ended = 0
         self._exhausted = self._stopped = False
         self._errors: list[BaseException] = []
         self._busy = dict.fromkeys((*STAGES, "room"), 0.0)
@@ -149,27 +149,32 @@ class Feed(Generic[Item, Result]):
         started: list[threading.Thread] = []
         try:
             for job in jobs:
-                thread = threading.Thread(target=self._guard, args=(job,), name="feed")
-                thread.start()
-                started.append(thread)
+                started.append(threading.Thread(target=self._guard, args=(job,), name="feed"))
+                started[-1].start()
             meanwhile()
         except BaseException as error:
             self._stop(error)
-        for thread in started:
-            while thread.is_alive():
-                try:
-                    thread.join()
-                except BaseException as error:  # Ctrl-C while waiting for the last items
-                    self._stop(error)
+        while True:
+            try:  # a join that Ctrl-C interrupts would take its thread for ended (Python 3.11)
+                with self._state:
+                    self._state.wait_for(lambda: self._ended >= sum(t.ident is not None for t in started))
+                break
+            except BaseException as error:
+                self._stop(error)
+        for thread in filter(lambda t: t.ident, started):
+            thread.join()
 
     def _guard(self, job: Callable[[], None]) -> None:
         """A thread's own work; its error stops the others."""
         try:
             job()
-        except threading.BrokenBarrierError:
-            return
         except BaseException as error:  # raised again by `run`
-            self._stop(error)
+            if not isinstance(error, threading.BrokenBarrierError):
+                self._stop(error)
+        finally:
+            with self._state:
+                self._ended += 1
+                self._state.notify_all()
 
     def _stop(self, error: BaseException) -> None:
         with self._state:
@@ -225,8 +230,7 @@ class Feed(Generic[Item, Result]):
             with self._drawing:
                 marks = [clock()]
                 with self._state:
-                    while not self._has_room():
-                        self._state.wait()
+                    self._state.wait_for(self._has_room)
                     if self._stopped or self._exhausted:
                         return
                     self._preparing += 1
@@ -261,8 +265,7 @@ class Feed(Generic[Item, Result]):
     def _lane(self, work: Callable[[Any], Result]) -> None:
         while True:
             with self._state:
-                while not (self._ready or self._stopped or (self._exhausted and not self._preparing)):
-                    self._state.wait()
+                self._state.wait_for(lambda: self._ready or self._stopped or (self._exhausted and not self._preparing))
                 if self._stopped or not self._ready:
                     return
                 number, item, prepared = heapq.heappop(self._ready)
@@ -279,8 +282,7 @@ class Feed(Generic[Item, Result]):
     def _sink_all(self) -> None:
         while True:
             with self._state:
-                while not (self._stopped or self._out in self._done or self._finished()):
-                    self._state.wait()
+                self._state.wait_for(lambda: self._stopped or self._out in self._done or self._finished())
                 if self._stopped or self._finished():
                     return
                 item, result = self._done.pop(self._out)
