@@ -93,7 +93,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     from skytrigger.core.host import cores_in_mask
     from skytrigger.learn.run_folder import RunFolder
     from skytrigger.optimize.settings import Settings
-    from skytrigger.runtimes.open import RUNTIMES as known
+    from skytrigger.runtimes.registry import RUNTIMES as known
 
     card = RunFolder(Path(args.run)).card()
     cores = cores_in_mask()
