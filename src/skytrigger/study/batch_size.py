@@ -16,11 +16,11 @@ from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import sha256_json, write_text
 from skytrigger.core.host import cores_in_mask, host_facts, host_id
+from skytrigger.eo.application import EUROSAT
 from skytrigger.learn.exporting import export_run
 from skytrigger.learn.recipe import Recipe
 from skytrigger.measure.meters.found import open_meters
 from skytrigger.measure.records import Record, read
-from skytrigger.study.models import build
 from skytrigger.study.training_records import data_facts, trained
 
 BASE_SIZE = 32  # the 2019 study's own batch, for which the learning rate is meant
@@ -113,7 +113,7 @@ def run(
             meter.close()
     size = BASE_SIZE if BASE_SIZE in options.training_sizes else options.training_sizes[0]
     model = out / "model.onnx"
-    export_run(out / "training" / f"kept-{size}-seed{options.seeds[0]}", build, model, "fp32", (dataset, split))
+    export_run(out / "training" / f"kept-{size}-seed{options.seeds[0]}", EUROSAT, model, "fp32", (dataset, split))
     for batch in options.inference_sizes:
         records += _inference(dataset, split, out, model, batch, options)
         advance(0.3 / len(options.inference_sizes), f"measured batch {batch}")
