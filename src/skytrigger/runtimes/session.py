@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
-from skytrigger.core.heads import Head, one_head
 from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.spec import EngineSpec
 
@@ -45,12 +44,6 @@ class EngineFacts:
     build_s: float
 
 
-def heads_of(card: ModelCard) -> tuple[Head, ...]:
-    """The heads of a network, in order."""
-    heads: tuple[Head, ...] = getattr(card, "heads", None) or one_head(card.classes)
-    return heads
-
-
 class Session(ABC):
     """A model on an engine: `run` takes (n, c, h, w) in the data's units and the type asked for, any n >= 1.
 
@@ -62,7 +55,7 @@ class Session(ABC):
 
     def __init__(self, model: ModelFile, spec: EngineSpec) -> None:
         self.card: ModelCard = model.card
-        self.heads = heads_of(model.card)
+        self.heads = model.card.heads
         self.model, self.spec = model, spec
         self.engine: EngineFacts
         self._shape = (len(model.card.channels), *model.card.size)

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from skytrigger.bench.compare_times import TIMED, compare_times
-from skytrigger.bench.run import Job, Options, bench
+from skytrigger.bench.run import Options, bench
 from skytrigger.core.dataset import Dataset
 from skytrigger.measure.records import Record
 from skytrigger.optimize.engines import Engine
 from skytrigger.optimize.training import Advance
+from skytrigger.runtimes.spec import EngineSpec
 
 TILES = 128
 
@@ -39,7 +40,7 @@ class BenchMeasure:
     ) -> tuple[dict[Engine, Record], dict[Engine, str]]:
         from skytrigger.model.file import read_model
 
-        jobs = {Job(**asdict(engine)): engine for engine in engines}
+        jobs = {EngineSpec(**asdict(engine)): engine for engine in engines}
         done: dict[Engine, Record] = {}
         refused: dict[Engine, str] = {}
         channels = {job: read_model(job.model).card.channels for job in jobs}

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skytrigger.bench.loop import no_collection
 from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.host import cores_in_mask, host_facts
@@ -30,7 +31,6 @@ from skytrigger.hep.doublets.throughput_plan import BEFORE, RESIDENT, Cell, Plan
 from skytrigger.hep.doublets.throughput_visit import QUANTILES, Images, Sessions, run_streams, thinned
 from skytrigger.measure.conditions import Watch
 from skytrigger.measure.records import Record, Samples, append, read
-from skytrigger.measure.scenarios import no_collection
 from skytrigger.model.file import ModelFile, read_model
 from skytrigger.runtimes.open import open_session
 
