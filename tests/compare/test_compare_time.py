@@ -255,6 +255,6 @@ def test_device_events_are_recorded_beside_wall_time() -> None:
         start=lambda: log.append("start"), stop=lambda: log.append("stop"), seconds=lambda: 0.25
     )
     got = worker.slot(calls=2, offline=False, lead_in=1, limit_s=5.0)
-    assert got["device"] == [0.25, 0.25]
+    assert got["device"] == (0.25, 0.25)
     assert len(got["seconds"]) == 2
     assert log == ["call", "sync", *["start", "call", "stop", "sync"] * 2]
