@@ -154,7 +154,10 @@ def test_scenarios_of_one_cell(model: Path) -> None:
     paced = bench([job], Options(scenario="frame-rate", seconds=0.3, frame_rate_hz=50)).records[0]
     assert paced.extra["frames"] == 15
     assert paced.extra["missed"] >= paced.extra["dropped"]
-    stages = bench([job], Options(scenario="stages", seconds=0.05)).records[0]
+    bare = bench([job], Options(scenario="stages", seconds=0.05)).records[0]
+    assert list(bare.samples) == ["prepare", "compute", "post"]
+    codec = "skytrigger.eo.codec:codec_of"
+    stages = bench([job], Options(scenario="stages", seconds=0.05, codec=codec)).records[0]
     assert list(stages.samples) == ["decode", "prepare", "compute", "post"]
     assert len(stages.samples["compute"].values) >= 20
     cold = bench([job], Options(scenario="cold-start", starts=2)).records[0]
