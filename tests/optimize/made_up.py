@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skytrigger.bench.job import Bench
+from skytrigger.bench.options import Bench
 from skytrigger.measure.records import Record, Samples
 from skytrigger.model.file import read_model
 from skytrigger.runtimes.spec import EngineSpec

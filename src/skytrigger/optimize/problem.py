@@ -21,7 +21,7 @@ from skytrigger.optimize.store import Store
 if TYPE_CHECKING:
     from torch import nn
 
-    from skytrigger.bench.job import Bench
+    from skytrigger.bench.options import Bench
 
 Advance = Callable[[float, str], None]
 

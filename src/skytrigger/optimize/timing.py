@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from skytrigger.bench.compare_times import TIMED, compare_times
-from skytrigger.bench.job import Options
+from skytrigger.bench.options import Options
 from skytrigger.core.files import write_text
 from skytrigger.measure.records import Record, from_dict
 from skytrigger.measure.summary import energy_summary, time_summary

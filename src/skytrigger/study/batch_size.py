@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from skytrigger.bench.run import Job, Options, bench
+from skytrigger.bench.run import Options, bench
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import sha256_json, write_text
@@ -21,6 +21,7 @@ from skytrigger.learn.exporting import export_run
 from skytrigger.learn.recipe import Recipe
 from skytrigger.measure.meters.found import open_meters
 from skytrigger.measure.records import Record, read
+from skytrigger.runtimes.spec import EngineSpec
 from skytrigger.study.training_records import data_facts, trained
 
 BASE_SIZE = 32  # the 2019 study's own batch, for which the learning rate is meant
@@ -147,7 +148,7 @@ def timed(
     jobs = []
     for engine in engines:
         runtime, _, precision = engine.partition(":")
-        jobs.append(Job(str(model), runtime, precision, batch, threads, device=options.device))
+        jobs.append(EngineSpec(str(model), runtime, precision, batch, threads, device=options.device))
     index = np.resize(split.val, max(batch, 64))
     with tempfile.TemporaryDirectory() as folder:
         tiles = Path(folder) / "tiles.npy"
