@@ -14,7 +14,7 @@ import numpy as np
 
 from gpu_card_page import card_page
 from skytrigger.core.files import write_text
-from skytrigger.measure.host import host_label
+from skytrigger.core.host import host_label
 from skytrigger.measure.records import Record, read
 from skytrigger.measure.roofline import Ceilings
 

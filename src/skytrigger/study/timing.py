@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from skytrigger.bench.run import Options, bench
 from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.core.files import write_text
-from skytrigger.measure.host import cores_in_mask
-from skytrigger.study.bench import Job, Options, bench
+from skytrigger.core.host import cores_in_mask
+from skytrigger.runtimes.spec import EngineSpec
 from skytrigger.study.cells import Study, Tick, model_file
 from skytrigger.study.store import Cell
 
@@ -28,7 +29,9 @@ def run_bench(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
         jobs = []
         for engine in params["engines"]:
             runtime, _, precision = engine.partition(":")
-            jobs.append(Job(str(model_file(study, cell)), runtime, precision, size, threads, device=params["device"]))
+            jobs.append(
+                EngineSpec(str(model_file(study, cell)), runtime, precision, size, threads, device=params["device"])
+            )
         # with 10 blocks a sign-flip p cannot fall below 0.01: too much for five engines after Holm
         options = Options(
             seconds=params["seconds"], min_blocks=12, tiles=str(tiles), data_hash=study.dataset.content_hash,
