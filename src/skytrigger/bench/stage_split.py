@@ -39,9 +39,10 @@ def stage_split(session: Any, inputs: Sequence[NDArray[np.float32]], calls: int)
         with stages("prepare"):
             batch = np.stack([tile[channels] for tile in raw]).astype(session.facts["input_type"])
         with stages("compute"):
-            logits = session.run(batch)
+            answers = session.answers(batch)
         with stages("post"):
-            logits.argmax(axis=1)
+            for outputs in answers.values():
+                outputs.argmax(axis=1)
     items = len(inputs[0])
     return {
         name: {"unit": s.unit, "values": [round(v, 9) for v in s.values], "items": s.items}

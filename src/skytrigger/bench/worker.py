@@ -32,7 +32,7 @@ class Worker:
         opened_s = time.perf_counter()
         self.items = job["batch_size"] * job["streams"]
         self.inputs = _inputs(job, self.session.model.card, self.items)
-        self.call = rotating(_casting(self.session.run, job), self.inputs)
+        self.call = rotating(_casting(self.session, job), self.inputs)
         stream = getattr(self.session, "stream", None)  # of a session on a GPU that tells which
         self.device_clock = CudaClock(stream) if stream is not None and job["streams"] == 1 else None
         self.flush = CacheFlush() if job.get("flush") else None
@@ -123,7 +123,7 @@ class Worker:
         asked = {k: self.job[k] for k in names}
         sessions = [open_session(self.job["model"], **asked) for _ in range(self.job["streams"])]
         inputs = [batch[: self.job["batch_size"]] for batch in self.inputs]
-        calls = [rotating(_casting(session.run, self.job), inputs) for session in sessions]
+        calls = [rotating(_casting(session, self.job), inputs) for session in sessions]
         measured = concurrent(calls, items=self.job["batch_size"], duration_s=duration_s)
         for session in sessions:
             session.close()
@@ -136,9 +136,9 @@ class Worker:
         return {"samples": stage_split(self.session, self.inputs, calls)}
 
 
-def _casting(run: Callable[[Any], Any], job: dict[str, Any]) -> Callable[[Any], Any]:
-    """`run` itself, or with a cast before it where tiles lie in memory in another type than it takes."""
-    kind = job["input_type"]
+def _casting(session: Any, job: dict[str, Any]) -> Callable[[Any], Any]:
+    """What answers for all heads, with a cast before it where tiles lie in memory in another type than it takes."""
+    kind, run = job["input_type"], session.run if len(session.heads) == 1 else session.answers
     return run if job.get("stored") in (None, kind) else lambda tiles: run(tiles.astype(kind))
 
 
