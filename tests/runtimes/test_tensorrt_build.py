@@ -88,7 +88,7 @@ def test_a_graph_typed_in_16_bits_answers_like_the_float32_one(made) -> None:
     graph = onnx.load(file.path)
     typed_in(graph, onnx.TensorProto.FLOAT16)  # as for BF16, in a type that the framework's own graph runs
     onnx.checker.check_model(graph)
-    logits = module_of(graph)(torch.from_numpy(file.tiles)).numpy()
+    logits = module_of(graph)(torch.from_numpy(file.tiles))[0].numpy()
     assert logits.dtype == np.float32
     assert 1e-6 < parity(file.logits, logits)["relative_error_max"] < 3e-2
 

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.measure.tables import markdown, to_csv
     from skytrigger.model.file import read_model
     from skytrigger.runtimes.input_type import check_input_type
-    from skytrigger.runtimes.open import AUTOCAST, RUNTIMES
+    from skytrigger.runtimes.registry import AUTOCAST, RUNTIMES
 
     for kind in (*args.input_type.split(","), *([args.stored] if args.stored else [])):
         check_input_type(kind)

@@ -43,7 +43,7 @@ def _model(args: argparse.Namespace) -> Outcome:
     from skytrigger.learn.evaluate import align
     from skytrigger.learn.exporting import export_run
     from skytrigger.learn.run_folder import RunFolder
-    from skytrigger.runtimes.open import AUTOCAST
+    from skytrigger.runtimes.registry import AUTOCAST
     from skytrigger.study.models import build
 
     if args.precision in AUTOCAST:

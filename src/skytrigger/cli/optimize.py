@@ -91,7 +91,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     from skytrigger.core.extras import find
     from skytrigger.core.host import cores_in_mask
     from skytrigger.optimize.settings import Settings
-    from skytrigger.runtimes.open import RUNTIMES as known
+    from skytrigger.runtimes.registry import RUNTIMES as known
 
     cores = cores_in_mask()
     names = tuple(args.runtime.split(",")) if args.runtime else tuple(r for r in RUNTIMES if find(r) is not None)

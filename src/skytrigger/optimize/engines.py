@@ -18,7 +18,8 @@ from skytrigger.model.file import read_model
 from skytrigger.optimize.floor import Verdict, judge
 from skytrigger.optimize.metric import Logits
 from skytrigger.optimize.settings import Problem, Settings
-from skytrigger.runtimes.open import AUTOCAST, open_session
+from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.registry import AUTOCAST
 
 JUDGED_BATCH = 64
 

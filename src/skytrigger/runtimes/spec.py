@@ -7,6 +7,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from skytrigger.core.errors import InputError
+from skytrigger.core.host import cores_in_mask
+from skytrigger.runtimes.input_type import check_input_type
+from skytrigger.runtimes.registry import DEFAULT, file_precision, runtime_of
+
+MOST_IMAGES, MOST_STREAMS = 1 << 16, 64
+
 
 @dataclass(frozen=True)
 class EngineSpec:
@@ -25,7 +32,7 @@ class EngineSpec:
     """
 
     model: str = ""
-    runtime: str = "onnxruntime"
+    runtime: str = DEFAULT
     precision: str = "fp32"
     batch_size: int = 1
     threads: int = 1
@@ -39,6 +46,11 @@ class EngineSpec:
         return self.batch_size * self.streams
 
     @property
+    def file_precision(self) -> str:
+        """Of the model file it is made from."""
+        return file_precision(self.precision)
+
+    @property
     def name(self) -> str:
         """Short name of the model: of its folder where the file is just ``model.onnx``."""
         path = Path(self.model)
@@ -46,7 +58,7 @@ class EngineSpec:
 
     @property
     def engine(self) -> str:
-        """What runs it, without the model: ``openvino int8, 2 threads x 2 streams, uint16 tiles``."""
+        """What runs it, without the model: ``openvino int8, batch 8, 2 threads x 2 streams, uint16 tiles``."""
         words = [f"{self.runtime} {self.precision}", f"batch {self.batch_size}"]
         streams = f" x {self.streams} streams" if self.streams > 1 else ""
         words.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}{streams}")
@@ -58,6 +70,22 @@ class EngineSpec:
     def label(self) -> str:
         """Model and engine: tells it from all its neighbours."""
         return f"{self.name} {self.engine}".strip()
+
+    def check(self) -> EngineSpec:
+        """Itself; InputError for an unknown runtime or impossible numbers."""
+        runtime_of(self.runtime)
+        if not 1 <= self.threads <= cores_in_mask():
+            raise InputError(
+                f"threads = {self.threads}", expected=f"1 to {cores_in_mask()}, the cores this process may use"
+            )
+        for name, value, most in (
+            ("batch size", self.batch_size, MOST_IMAGES),
+            ("streams", self.streams, MOST_STREAMS),
+        ):
+            if not 1 <= value <= most:
+                raise InputError(f"{name} = {value}", expected=f"1 to {most}")
+        check_input_type(self.input_type)
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """For records and step files."""

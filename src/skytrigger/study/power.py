@@ -110,7 +110,7 @@ def run(
 
 def _holds(engine: str, precision: str) -> bool:
     """Whether a model file of `precision` is what `engine` runs."""
-    from skytrigger.runtimes.open import AUTOCAST
+    from skytrigger.runtimes.registry import AUTOCAST
 
     wanted = engine.partition(":")[2]
     return wanted == precision or (precision == "fp32" and wanted in AUTOCAST)

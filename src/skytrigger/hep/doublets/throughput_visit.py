@@ -82,7 +82,7 @@ class Sessions:
     def close(self) -> None:
         """Close them all, and give torch's spare memory on a GPU back, so that the next ones find room."""
         opened = [session for sessions in self._opened.values() for session in sessions]
-        on_gpu = any(session.request.device.startswith("cuda") for session in opened)
+        on_gpu = any(session.spec.device.startswith("cuda") for session in opened)
         self._opened = {}
         while opened:
             opened.pop().close()

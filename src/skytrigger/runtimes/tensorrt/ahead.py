@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from skytrigger.core.errors import InputError, UnavailableError
+from skytrigger.core.host import cores_in_mask
 from skytrigger.model.file import read_model
-from skytrigger.runtimes.open import AUTOCAST, open_session
+from skytrigger.runtimes.open import check_precision, open_session
+from skytrigger.runtimes.registry import file_precision
 from skytrigger.runtimes.tensorrt import cache
 from skytrigger.runtimes.tensorrt.build import Target
 
@@ -39,11 +40,7 @@ def build_ahead(
         raise InputError(f"batch size = {batch_size}", expected="1 to 65536")
     model = read_model(model_file)
     precision = precision or model.card.precision
-    if model.card.precision != ("fp32" if precision in AUTOCAST else precision):
-        raise InputError(
-            f"{model.path} holds {model.card.precision} weights, an engine in {precision} was asked for",
-            remedy=f"skytrigger export RUN --precision {precision}",
-        )
+    check_precision(model, file_precision(precision), f"an engine in {precision} was asked for")
     if runtime == "tensorrt":
         if capabilities:
             raise InputError("tensorrt builds for the GPU of this machine only", remedy="no --compute-capability")
@@ -53,8 +50,7 @@ def build_ahead(
         session.close()
     else:
         unique = tuple(dict.fromkeys(capabilities))
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        engine = cache.engine_for(model, Target(runtime, precision, unique, batch_size, threads=threads))
+        engine = cache.engine_for(model, Target(runtime, precision, unique, batch_size, threads=cores_in_mask()))
         record = engine.record
         if record["precision_run"] != precision:
             raise UnavailableError(f"{runtime} built this model in {record['precision_run']}, not in {precision}")

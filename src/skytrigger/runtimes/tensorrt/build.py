@@ -22,12 +22,11 @@ from skytrigger.core.extras import install_command, require
 from skytrigger.core.files import write_bytes
 from skytrigger.core.progress import say
 from skytrigger.model.file import INPUT, ModelFile
+from skytrigger.runtimes.registry import runtime_of
 from skytrigger.runtimes.tensorrt.layers import HEAD, Layer, layers_of
 from skytrigger.runtimes.tensorrt.quantisation import symmetric_int8
 from skytrigger.runtimes.tensorrt.types import typed_in
 
-MODULES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx_bindings"}
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 RTX_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 
 
@@ -67,7 +66,7 @@ class Built:
 
 def library(runtime: str) -> Any:
     """The module of `runtime`, or UnavailableError with the install command."""
-    return require(MODULES[runtime], why=f"runtime {runtime}")
+    return require(runtime_of(runtime).package, why=f"runtime {runtime}")
 
 
 def check_capabilities(runtime: str, capabilities: tuple[str, ...]) -> None:

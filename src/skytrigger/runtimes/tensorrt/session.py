@@ -15,33 +15,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import SkytriggerError, UnavailableError
-from skytrigger.core.extras import EXTRA_OF, find, install_command, require
+from skytrigger.core.extras import find, require
 from skytrigger.core.files import write_bytes
 from skytrigger.core.progress import say
-from skytrigger.model.file import INPUT, OUTPUT, ModelFile
+from skytrigger.model.file import INPUT, ModelFile
 from skytrigger.runtimes.cuda_lanes import LaneSession, capture_lock
-from skytrigger.runtimes.session import EngineFacts, Request
+from skytrigger.runtimes.offers import Offer, on_cuda
+from skytrigger.runtimes.registry import runtime_of
+from skytrigger.runtimes.session import Answers, EngineFacts
+from skytrigger.runtimes.spec import EngineSpec
 from skytrigger.runtimes.tensorrt import cache
-from skytrigger.runtimes.tensorrt.build import MODULES, PRECISIONS, Target, check_capabilities, library, logger
+from skytrigger.runtimes.tensorrt.build import Target, check_capabilities, library, logger
 from skytrigger.runtimes.tensorrt.layers import layers_of, precision_of_layers, summary
 
-__all__ = ["PRECISIONS", "TensorRtSession"]
 MAX_GRAPHS = 16  # shapes captured per stream; a graph holds launch parameters only, but each capture takes time
 
 
 class TensorRtSession(LaneSession):
     """An engine with one lane (context, stream, buffers, graphs) per stream; any batch up to `batch_size`."""
 
-    def __init__(self, model: ModelFile, request: Request) -> None:
-        if request.input_type != "float32":
-            raise UnavailableError(f"runtime {request.runtime} takes no {request.input_type} tiles", expected="float32")
-        torch, device, gpu, capability = find_gpu(request)
-        super().__init__(model, request)
+    def __init__(self, model: ModelFile, spec: EngineSpec) -> None:
+        if spec.input_type != "float32":
+            raise UnavailableError(f"runtime {spec.runtime} takes no {spec.input_type} tiles", expected="float32")
+        torch, device, gpu, capability = find_gpu(spec)
+        super().__init__(model, spec)
         self._torch, self._device = torch, device
-        self._trt = library(request.runtime)
+        self._trt = library(spec.runtime)
         self._log = logger(self._trt)
-        timed = gpu if request.runtime == "tensorrt" else None
-        target = Target(request.runtime, request.precision, (capability,), request.batch_size, timed, request.threads)
+        timed = gpu if spec.runtime == "tensorrt" else None
+        target = Target(spec.runtime, spec.precision, (capability,), spec.batch_size, timed, spec.threads)
         start = time.perf_counter()
         with torch.cuda.device(device):
             self._runtime = self._trt.Runtime(self._log)
@@ -52,15 +54,15 @@ class TensorRtSession(LaneSession):
                 found = cache.engine_for(model, target, fresh=True)
                 engine = self._runtime.deserialize_cuda_engine(found.plan)
             if engine is None:
-                raise SkytriggerError(f"{request.runtime} built an engine that does not load: {self._reason()}")
+                raise SkytriggerError(f"{spec.runtime} built an engine that does not load: {self._reason()}")
             self._engine = engine
             self._inspect(found)
-            kernels = cache.kernels_path(found, gpu) if request.runtime == "tensorrt_rtx" else None
+            kernels = cache.kernels_path(found, gpu) if spec.runtime == "tensorrt_rtx" else None
             config = self._runtime_config(kernels)
-            self._lanes = [_Lane(self, config) for _ in range(request.streams)]
+            self._lanes = [_Lane(self, config) for _ in range(spec.streams)]
             for lane in self._lanes:  # compile and capture now, not in the first timed call
                 with torch.cuda.stream(lane.stream):
-                    lane.prepare(request.batch_size)
+                    lane.prepare(spec.batch_size)
             if kernels:
                 self._keep_kernels(kernels)
         self.found = found
@@ -127,18 +129,18 @@ class _Lane:
     """
 
     def __init__(self, session: TensorRtSession, config: Any) -> None:
-        torch, size = session._torch, session.request.batch_size
+        torch, size = session._torch, session.spec.batch_size
         self._session, self._torch, self._config = session, torch, config
         device = session._device
         self.stream = torch.cuda.Stream(device)
-        image, classes = session._shape, len(session.card.classes)
+        image, outputs = session._shape, [head.outputs for head in session.heads]
         self._tiles = torch.empty((size, *image), dtype=torch.float32, device=device)
-        self._logits = torch.empty((size, classes), dtype=torch.float32, device=device)
+        self._answers = [torch.empty((size, count), dtype=torch.float32, device=device) for count in outputs]
         self._memory_bytes = max(1, session._engine.device_memory_size_v2)
         self._memory = torch.empty(self._memory_bytes, dtype=torch.uint8, device=device)
         # page-locked: the copies run on the stream, without a bounce through the driver's own buffer
         self._tiles_host = torch.empty((size, *image), dtype=torch.float32, pin_memory=True)
-        self._logits_host = torch.empty((size, classes), dtype=torch.float32, pin_memory=True)
+        self._host = [torch.empty((size, count), dtype=torch.float32, pin_memory=True) for count in outputs]
         self._tiles.zero_()
         torch.cuda.synchronize(device)  # the buffers were made on another stream
         self._plain = self._context()  # for shapes that are not captured
@@ -152,7 +154,8 @@ class _Lane:
             raise SkytriggerError(f"no execution context: {self._session._reason()}")
         context.set_device_memory(self._memory.data_ptr(), self._memory_bytes)
         context.set_tensor_address(INPUT, self._tiles.data_ptr())
-        context.set_tensor_address(OUTPUT, self._logits.data_ptr())
+        for head, values in zip(self._session.heads, self._answers, strict=True):
+            context.set_tensor_address(head.name, values.data_ptr())
         return context
 
     def upload(self, tiles: NDArray[np.float32]) -> None:
@@ -161,12 +164,12 @@ class _Lane:
         self._tiles_host.numpy()[:count] = tiles
         self._tiles[:count].copy_(self._tiles_host[:count], non_blocking=True)
 
-    def download(self, count: int) -> NDArray[np.float32]:
-        """Logits of the last `enqueue`, copied: the next call overwrites the buffer."""
-        self._logits_host[:count].copy_(self._logits[:count], non_blocking=True)
+    def download(self, count: int) -> Answers:
+        """Answers of the last `enqueue`, copied: the next call overwrites the buffers."""
+        for host, values in zip(self._host, self._answers, strict=True):
+            host[:count].copy_(values[:count], non_blocking=True)
         self.stream.synchronize()
-        logits: NDArray[np.float32] = self._logits_host.numpy()[:count].copy()
-        return logits
+        return tuple(host.numpy()[:count].copy() for host in self._host)
 
     def enqueue(self, count: int) -> None:
         """Run the engine on the first `count` tiles of the buffer."""
@@ -203,7 +206,7 @@ class _Lane:
             raise SkytriggerError(f"the engine failed: {self._session._reason()}")
 
 
-def find_gpu(request: Request) -> tuple[Any, Any, str, str]:
+def find_gpu(spec: EngineSpec) -> tuple[Any, Any, str, str]:
     """Torch, its device, the GPU's name and compute capability ("8.9"); or everything that is missing, by name.
 
     Raises
@@ -211,14 +214,14 @@ def find_gpu(request: Request) -> tuple[Any, Any, str, str]:
     UnavailableError
         No CUDA device asked for, no GPU, no library, or a GPU the library does not support.
     """
-    runtime = request.runtime
-    if not request.device.startswith("cuda"):
+    runtime = spec.runtime
+    if not spec.device.startswith("cuda"):
         raise UnavailableError(
-            f"runtime {runtime} runs on NVIDIA GPUs only, device {request.device!r} was asked for",
+            f"runtime {runtime} runs on NVIDIA GPUs only, device {spec.device!r} was asked for",
             remedy="--device cuda",
         )
     torch = require("torch", why=f"runtime {runtime}")
-    module = MODULES[runtime]
+    row = runtime_of(runtime)
     missing, remedies = [], []
     if not torch.cuda.is_available():
         missing.append(f"no CUDA GPU (torch {torch.__version__} sees none)")
@@ -226,12 +229,29 @@ def find_gpu(request: Request) -> tuple[Any, Any, str, str]:
         if runtime == "tensorrt_rtx":
             remedies.append("engines alone can be built here: skytrigger export MODEL.onnx --engine tensorrt_rtx")
     else:
-        device = torch.device(request.device)
+        device = torch.device(spec.device)
         major, minor = torch.cuda.get_device_capability(device)
         check_capabilities(runtime, (f"{major}.{minor}",))
-    if find(module) is None:
-        missing.append(f"the package {module!r} is not installed or does not load")
-        remedies.append(f"{install_command(module)} (extra {EXTRA_OF[module]!r})")
+    if find(row.package) is None:
+        missing.append(f"the package {row.package!r} is not installed or does not load")
+        remedies.append(f"{row.install} (extra {row.extra!r})")
     if missing:
         raise UnavailableError(f"runtime {runtime} cannot run here: " + "; ".join(missing), remedy="; ".join(remedies))
     return torch, device, torch.cuda.get_device_name(device), f"{major}.{minor}"
+
+
+def offer(name: str, isa: list[str]) -> list[Offer]:
+    """The GPUs that the library supports."""
+    trt = library(name)
+
+    def unsupported(capability: tuple[int, int]) -> bool:
+        known = getattr(trt, "ComputeCapability", None) if name == "tensorrt_rtx" else None
+        return known is not None and f"SM{capability[0]}{capability[1]}" not in known.__members__
+
+    try:
+        return [{**found, "version": trt.__version__} for found in on_cuda(name, unsupported)]
+    except UnavailableError as error:
+        if name != "tensorrt_rtx":
+            raise
+        ahead = "engines can be built here: skytrigger export MODEL.onnx --engine tensorrt_rtx --compute-capability 8.9"
+        raise UnavailableError(error.problem, remedy=f"{error.remedy}; {ahead}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import onnx
@@ -18,8 +18,8 @@ Attributes = dict[str, Any]
 Apply = Callable[..., Any]
 
 
-def module_of(model: onnx.ModelProto) -> nn.Module:
-    """Torch module with the graph's weights as buffers: (n, c, h, w) float32 -> logits.
+def module_of(model: onnx.ModelProto, outputs: Sequence[str] = ()) -> nn.Module:
+    """Torch module with the graph's weights as buffers: (n, c, h, w) float32 -> a tuple of `outputs` (default: all).
 
     Raises
     ------
@@ -40,7 +40,7 @@ def module_of(model: onnx.ModelProto) -> nn.Module:
         else:
             steps.append((operators[node.op_type], attributes, list(node.input), node.output[0]))
 
-    source, result = model.graph.input[0].name, model.graph.output[0].name
+    source, results = model.graph.input[0].name, tuple(outputs or (o.name for o in model.graph.output))
 
     class OnnxModule(torch.nn.Module):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
@@ -61,7 +61,7 @@ def module_of(model: onnx.ModelProto) -> nn.Module:
                 values[name] = getattr(self, buffer)
             for apply, attributes, inputs, output in steps:
                 values[output] = apply(attributes, *[values[i] for i in inputs])
-            return values[result]
+            return tuple(values[name] for name in results)
 
     module: nn.Module = OnnxModule()
     return module
