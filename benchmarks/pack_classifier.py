@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from skytrigger.applications.registry import build
 from skytrigger.core.progress import say
 from skytrigger.core.split import split_again
 from skytrigger.eo.load import load
@@ -32,7 +33,6 @@ from skytrigger.model.fold import Graph, fold
 from skytrigger.model.qdq import REDUCED_LIMIT, quantised_tensors
 from skytrigger.model.quantise import calibration_facts, stratified, write_int8
 from skytrigger.runtimes.open import open_session
-from skytrigger.study.models import build
 
 IMAGES = 300
 

@@ -42,12 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Measure every combination."""
+    from skytrigger.applications.registry import model_path
     from skytrigger.bench.run import Job, Options, bench
     from skytrigger.core.errors import InputError, SkytriggerError
     from skytrigger.core.files import write_text
     from skytrigger.core.host import cores_in_mask, host_label
     from skytrigger.core.progress import track
-    from skytrigger.eo.packaged import model_path
     from skytrigger.measure.tables import markdown, to_csv
     from skytrigger.model.file import read_model
     from skytrigger.runtimes.input_type import check_input_type

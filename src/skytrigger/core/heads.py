@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from skytrigger.core.errors import InputError
@@ -46,11 +46,8 @@ class Head:
             object.__setattr__(self, "loss", LOSSES[self.kind][0])
         if self.loss not in LOSSES[self.kind]:
             raise InputError(f"head {self.name!r}: loss {self.loss!r}", expected=", ".join(LOSSES[self.kind]))
-        least = 2 if self.kind == CLASSES else 1
-        if len(self.names) < least or len(set(self.names)) != len(self.names):
-            raise InputError(
-                f"head {self.name!r} names {self.names}", expected=f"at least {least} names, all different"
-            )
+        if not self.names or len(set(self.names)) != len(self.names):
+            raise InputError(f"head {self.name!r} names {self.names}", expected="at least one name, all different")
         if not self.weight >= 0:
             raise InputError(f"head {self.name!r}: weight {self.weight}", expected="0 or more")
 
@@ -72,3 +69,24 @@ class Head:
 def one_head(classes: tuple[str, ...]) -> tuple[Head, ...]:
     """The only head of a classifier."""
     return (Head(ONLY, CLASSES, tuple(classes)),)
+
+
+def heads_of(heads: tuple[Head, ...], classes: tuple[str, ...]) -> tuple[tuple[Head, ...], tuple[str, ...]]:
+    """Heads and class names that agree.
+
+    `classes` decide where there is one head, of classes, called ``logits`` (or none is given); everywhere else `heads`
+    do, and the class names are those of the first head that has any.
+    """
+    if not heads:
+        return one_head(classes), tuple(classes)
+    if len({head.name for head in heads}) != len(heads):
+        raise InputError(f"heads called {', '.join(head.name for head in heads)}", expected="all different")
+    if [(head.name, head.kind) for head in heads] == [(ONLY, CLASSES)]:
+        names = tuple(classes or heads[0].names)
+        return (replace(heads[0], names=names),), names
+    return tuple(heads), next((head.names for head in heads if head.kind == CLASSES), ())
+
+
+def outputs_of(heads: tuple[Head, ...]) -> int | tuple[int, ...]:
+    """What builders are told: numbers of the one head, or of each of several, in order."""
+    return heads[0].outputs if len(heads) == 1 else tuple(head.outputs for head in heads)

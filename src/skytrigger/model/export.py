@@ -13,7 +13,7 @@ from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import write_bytes
-from skytrigger.model.file import CARD_KEY, INPUT, OUTPUT
+from skytrigger.model.file import CARD_KEY, INPUT
 
 if TYPE_CHECKING:
     import onnx
@@ -23,7 +23,7 @@ OPSET = 18
 
 
 def with_normalisation(network: nn.Module, card: ModelCard, precision: str = "fp32") -> nn.Module:
-    """The network from raw units to float32 logits: ``network((tiles - mean) / std)``.
+    """The network from raw units to float32: ``network((tiles - mean) / std)``, a tuple where it has several heads.
 
     Normalisation stays float32 (DN up to 28,000 over float16's 3 digits); fp16 covers what follows.
     """
@@ -38,7 +38,10 @@ def with_normalisation(network: nn.Module, card: ModelCard, precision: str = "fp
             self.register_buffer("std", torch.tensor(card.std, dtype=torch.float32).view(1, -1, 1, 1))
 
         def forward(self, tiles: Any) -> Any:
-            return self.network(((tiles - self.mean) / self.std).to(dtype)).to(torch.float32)
+            answer = self.network(((tiles - self.mean) / self.std).to(dtype))
+            if isinstance(answer, tuple):
+                return tuple(tensor.to(torch.float32) for tensor in answer)
+            return answer.to(torch.float32)
 
     module: nn.Module = Normalised().eval()
     return module
@@ -68,7 +71,7 @@ def export_onnx(network: nn.Module, card: ModelCard, out: str | Path, precision:
             dynamo=True,
             verbose=False,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=[head.name for head in card.heads],
             dynamic_shapes={"tiles": {0: batch}},
             opset_version=OPSET,
         )

@@ -13,7 +13,7 @@ from skytrigger.core.errors import InputError
 if TYPE_CHECKING:
     import onnx
 
-INPUT, OUTPUT, CARD_KEY = "tiles", "logits", "skytrigger.card"
+INPUT, CARD_KEY = "tiles", "skytrigger.card"
 LIMIT_BYTES = 2_000_000_000  # protobuf's own limit
 
 
@@ -50,7 +50,7 @@ def read_model(path: str | Path) -> ModelFile:
     ------
     InputError
         Missing, too large, not ONNX, weights outside the file, no card, or a graph whose input or
-        output contradicts the card.
+        outputs contradict the card.
     """
     import onnx
 
@@ -86,9 +86,11 @@ def _check_shapes(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
 
     inputs = {v.name: v.type.tensor_type for v in model.graph.input}
     outputs = {v.name: v.type.tensor_type for v in model.graph.output}
-    if set(inputs) != {INPUT} or set(outputs) != {OUTPUT}:
+    heads = [head.name for head in card.heads]
+    if set(inputs) != {INPUT} or list(outputs) != heads:
         raise InputError(
-            f"{path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}", expected=f"{INPUT} and {OUTPUT}"
+            f"{path} has inputs {sorted(inputs)} and outputs {list(outputs)}",
+            expected=f"{INPUT} and {', '.join(heads)}, in this order",
         )
     found = [d.dim_value for d in inputs[INPUT].shape.dim]
     expected = [0, len(card.channels), *card.size]
@@ -96,6 +98,7 @@ def _check_shapes(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
         raise InputError(
             f"{path}: input of shape {found} (0 = any)", expected=f"float32 {expected}, as its own card says"
         )
-    found = [d.dim_value for d in outputs[OUTPUT].shape.dim]
-    if found[1:] not in ([len(card.classes)], [0]):
-        raise InputError(f"{path}: output of shape {found}", expected=f"(n, {len(card.classes)})")
+    for head in card.heads:
+        found = [d.dim_value for d in outputs[head.name].shape.dim]
+        if found[1:] not in ([head.outputs], [0]):
+            raise InputError(f"{path}: output {head.name} of shape {found}", expected=f"(n, {head.outputs})")

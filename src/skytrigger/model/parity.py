@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import SkytriggerError
+from skytrigger.core.heads import CLASSES, ONLY, Head
 
 # Largest error allowed, relative to the largest logit of the same image. float32 sums of a few
 # thousand terms in another order differ by about 1e-6, float16 products by 2**-11 each.
@@ -35,6 +37,30 @@ def parity(reference: NDArray[np.float32], logits: NDArray[np.float32]) -> dict[
     }
 
 
+def parity_of_heads(
+    heads: Sequence[Head], reference: Sequence[NDArray[np.float32]], answers: Sequence[NDArray[np.float32]]
+) -> dict[str, Any]:
+    """`parity` of the one head ``logits``; of several the worst head's error, all decisions, and each under ``heads``.
+
+    A value has no largest logit to be set against: its scale is the head's largest value on these images.
+    """
+    found = {}
+    for head, exact, got in zip(heads, reference, answers, strict=True):
+        if head.kind == CLASSES:
+            found[head.name] = parity(exact, got)
+            continue
+        error = np.abs(exact - got).max(axis=1) / max(float(np.abs(exact).max()), 1e-30)
+        found[head.name] = {
+            "images": len(exact), "relative_error_max": float(error.max()),
+            "relative_error_median": float(np.median(error)), "changed_decisions": 0, "largest_margin_changed": 0.0,
+        }  # fmt: skip
+    if list(found) == [ONLY]:
+        return found[ONLY]
+    worst = max(found.values(), key=lambda one: one["relative_error_max"])
+    total = {name: sum(one[name] for one in found.values()) for name in ("changed_decisions",)}
+    return {**worst, **total, "heads": found}
+
+
 def require_parity(result: dict[str, Any], precision: str) -> None:
     """Raise SkytriggerError where the relative error is over the precision's tolerance (int8 has none:
     its accuracy is what counts, and is measured)."""
@@ -42,6 +68,6 @@ def require_parity(result: dict[str, Any], precision: str) -> None:
     worst = result["relative_error_max"]
     if limit is not None and not worst <= limit:
         raise SkytriggerError(
-            f"the exported {precision} model differs from the trained network by {worst:.2e} of the largest logit "
+            f"the exported {precision} model differs from the trained network by {worst:.2e} of the largest output "
             f"({result['changed_decisions']} of {result['images']} decisions changed)\n  allowed: {limit:.0e}"
         )

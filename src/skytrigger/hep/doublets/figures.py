@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from skytrigger.hep.doublets.throughput_table import Row, table
 from skytrigger.measure.records import Record
 
 
-def roc_png(found: dict[str, Any], out: str | Path) -> None:
+def roc_png(found: Mapping[str, Any], out: str | Path) -> None:
     """Fake rejection against efficiency, filter and baseline, with the working points' intervals; and calibration."""
     from matplotlib.figure import Figure
 
