@@ -17,7 +17,7 @@ from skytrigger.bench.run import Job, Options, bench
 from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.measure.records import Record, Samples, append, read
-from skytrigger.study.compare import compare
+from skytrigger.study.comparison import compare
 
 HOST = {"cpu": {"model": "A", "logical_cores": 2}}
 

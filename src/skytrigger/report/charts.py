@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.measure.stats import Interval
-from skytrigger.report.drawing import Axis, Box, Dot, Drawing, Part, Line, Text, line
+from skytrigger.report.drawing import Axis, Box, Dot, Drawing, Line, Part, Text, line
 from skytrigger.report.palette import SHADES
 
 BELOW = "the table below holds the same figures"
@@ -176,7 +176,10 @@ def scatter(
         parts += [line(x(tick), top, x(tick), bottom, "grid"),
                   Text(x(tick), bottom + 16, f"{tick:g}", "tick", "middle")]  # fmt: skip
     if floor:
-        parts += [line(left, y(floor[0]), right, y(floor[0]), "one"), Text(right, y(floor[0]) - 4, floor[1], "note", "end")]
+        parts += [
+            line(left, y(floor[0]), right, y(floor[0]), "one"),
+            Text(right, y(floor[0]) - 4, floor[1], "note", "end"),
+        ]
     for spot in spots:
         cx, cy = x(spot.x.estimate), y(spot.y.estimate)
         if spot.x.known:

@@ -13,7 +13,7 @@ from skytrigger.learn.metrics import confusion
 from skytrigger.learn.predictions import read_predictions
 from skytrigger.report.charts import matrix
 from skytrigger.report.drawing import write_png
-from skytrigger.study.compare import as_text
+from skytrigger.study.comparison import as_text
 
 MOST_CLASSES = 20
 VERDICTS = {"better": "B is better", "worse": "B is worse", "not established": "no difference established"}

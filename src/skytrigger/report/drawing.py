@@ -12,7 +12,7 @@ from typing import Any
 from skytrigger.core.files import atomic_path
 from skytrigger.report.palette import PAGE, RIGHT, SHADES, WRONG, mixed, tones
 
-ROW_PX, GAP_PX = 1150, 26  # of PNGs: panels that are side by side, and what is between them
+ROW_PX, GAP_PX, STACKED_PX = 1150, 26, 360  # of PNGs: a row of panels, what is between them, widest below each other
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,12 @@ def write_png(panels: Panels, out: str | Path, title: str = "") -> None:
 
     columns: list[list[tuple[str, Drawing]]] = []
     for heading, drawn in panels:
-        if heading or not columns or drawn.width > ROW_PX / 2:
+        if heading or not columns or drawn.width > STACKED_PX:
             columns.append([])
         columns[-1].append((heading, drawn))
     placed: list[tuple[float, float, str, Drawing]] = []
-    x, y, deepest, widest = 0.0, 30.0 * (1 + title.count("\n")) if title else 6.0, 0.0, 0.0
+    lines = title.split("\n") if title else []
+    x, y, deepest, widest = 0.0, 10.0 + 20 * len(lines), 0.0, 8.2 * max(map(len, lines), default=0)
     for column in columns:
         width = max(d.width for _, d in column)
         if x and x + width > ROW_PX:
@@ -128,8 +129,8 @@ def write_png(panels: Panels, out: str | Path, title: str = "") -> None:
     figure = Figure(figsize=(width / 100, height / 100))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(-12, width - 12), ylim=(height, 0))
     axes.axis("off")
-    if title:
-        _mpl_text(axes, Text(0, 20, title, "title"), 0, 0, 12)
+    for i, words in enumerate(lines):
+        _mpl_text(axes, Text(0, 22 + 19 * i, words, "" if i else "title"), 0, 0, 12)
     for x, y, heading, drawn in placed:
         if heading:
             _mpl_text(axes, Text(0, 0, heading, "title"), x, y - 6, 12)
@@ -162,8 +163,9 @@ def _mpl_part(axes: Any, part: Part, x: float, y: float) -> None:
     elif isinstance(part, Box):
         from matplotlib.patches import Rectangle
 
-        frame = {"ec": PAGE["ink"][0], "lw": 1.6, "zorder": 3} if part.framed else {"ec": "white", "lw": 0.8}
-        axes.add_patch(Rectangle((x + part.x, y + part.y), part.side, part.side, fc=colour, **frame))
+        edge, width = (PAGE["ink"][0], 1.6) if part.framed else ("white", 0.8)
+        place = (x + part.x, y + part.y)
+        axes.add_patch(Rectangle(place, part.side, part.side, fc=colour, ec=edge, lw=width, zorder=2 + part.framed))
     elif "cursor" not in words:
         width = 2.2 if words[0] == "whisker" and "thin" not in words else 1.2 if words[0] == "curve" else 0.8
         dashes = {"ls": (0, (4, 2.5))} if {"dash", "one"} & set(words) else {}

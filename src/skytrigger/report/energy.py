@@ -11,7 +11,19 @@ from skytrigger.measure.records import Record
 from skytrigger.measure.stats import Interval
 from skytrigger.measure.summary import EnergySummary, energy_summary, joules_per_correct, training_summary
 from skytrigger.report import charts
-from skytrigger.report.content import NOTHING, Block, Columns, Figure, Section, Table, Value, estimate, number, table, words
+from skytrigger.report.content import (
+    NOTHING,
+    Block,
+    Columns,
+    Figure,
+    Section,
+    Table,
+    Value,
+    estimate,
+    number,
+    table,
+    words,
+)
 from skytrigger.report.learning import accuracy_of
 from skytrigger.report.palette import tone_of
 from skytrigger.report.speedups import Timing

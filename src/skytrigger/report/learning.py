@@ -14,6 +14,7 @@ from skytrigger.measure.stats import Interval, TooFewSamples, bootstrap_interval
 from skytrigger.report import charts
 from skytrigger.report.content import (
     NOTHING,
+    Block,
     Columns,
     Figure,
     Prose,
@@ -145,7 +146,7 @@ def curves_section(study: StudyFolder, mark: str = "") -> tuple[Section, dict[st
         "their axes. Training figures are taken while the weights still change (and with dropout on, where the network "
         "has it), so validation may lie above them."
     )
-    blocks = [Figure(panels, caption), _gap_table(networks, entry(study.file.data, "split"))]
+    blocks: list[Block] = [Figure(panels, caption), _gap_table(networks, entry(study.file.data, "split"))]
     return Section("curves", "Training curves", blocks), data
 
 

@@ -193,5 +193,5 @@ def front_section(found: dict[str, Any]) -> Section:
         "among those of the last. Filled points: nothing measured is both better and faster."
     )
     said = "Up and left is better. Lines: 95 % intervals; dashed: the floor."
-    blocks = [Figure([("", drawing)], said, wide=True), table(points, columns, note)]
+    blocks: list[Block] = [Figure([("", drawing)], said, wide=True), table(points, columns, note)]
     return Section("front", "Accuracy against time", blocks)

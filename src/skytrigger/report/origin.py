@@ -8,10 +8,22 @@ from typing import Any
 from skytrigger.eo.networks import NAMES
 from skytrigger.measure.origin import read_origin
 from skytrigger.measure.summary import energy_summary
-from skytrigger.report.content import NOTHING, Block, Columns, Prose, Section, Table, Value, estimate, number, table, words
+from skytrigger.report.content import (
+    NOTHING,
+    Block,
+    Columns,
+    Prose,
+    Section,
+    Table,
+    Value,
+    estimate,
+    number,
+    table,
+    words,
+)
 from skytrigger.report.energy import ABSENT
-from skytrigger.report.speedups import Timing
-from skytrigger.report.timing import speedup_value
+from skytrigger.report.speedups import Timing, is_framework
+from skytrigger.report.timing import OWN, speedup_value
 
 TASK = "EuroSAT classification, inference"
 MARK = "the 2019 study's own"
@@ -37,7 +49,7 @@ def origin_section(timed: Sequence[Timing], hosts: dict[str, str], labels: dict[
         ("batch", lambda t: number(t.setting[0], "{:d}")),
         ("ms/image", lambda t: estimate(t.summary.ms_per_item)),
         ("images/s", lambda t: estimate(t.summary.items_per_s, "{:.4g}")),
-        ("speed-up over its framework", speedup_value),
+        ("speed-up over its framework", lambda t: OWN if is_framework(t.record) else speedup_value(t)),
         ("power", lambda t: estimate(e.power, "{:.3g}", unit=" W") if (e := energy_summary(t.record)) else ABSENT),
         ("calls timed (n)", lambda t: number(t.summary.call_s.n, "{:d}")),
     ]
@@ -60,7 +72,7 @@ def origin_section(timed: Sequence[Timing], hosts: dict[str, str], labels: dict[
 def _origin_row(entry: dict[str, Any], entries: Sequence[dict[str, Any]]) -> list[Value]:
     ms = float(entry["ms_per_image"])
     base = next((e for e in entries if e["device"] == entry["device"] and e["runtime"] == "TensorFlow"), None)
-    ratio = Value("1 (framework)", 1.0, "", "mute") if entry is base else NOTHING
+    ratio = OWN if entry is base else NOTHING
     if base is not None and entry is not base:
         ratio = number(float(base["ms_per_image"]) / ms, "{:.1f}×", "quotient, no interval")
     watts = entry.get("watts")

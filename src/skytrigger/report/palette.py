@@ -38,13 +38,15 @@ def tones() -> dict[str, tuple[str, str]]:
 
 def css() -> str:
     """Variables and classes of all colours."""
-    named = PAGE | tones() | {f"{c}{i}": (mixed(both[0], "#ffffff", s), mixed(both[1], PAGE["panel"][1], s))
-                              for c, both in (("d", RIGHT), ("o", WRONG)) for i, s in enumerate(SHADES) if i}  # fmt: skip
+    shades = {
+        f"{c}{i}": (mixed(both[0], "#ffffff", s), mixed(both[1], PAGE["panel"][1], s))
+        for c, both in (("d", RIGHT), ("o", WRONG))
+        for i, s in enumerate(SHADES)
+    }
+    named = PAGE | tones() | shades
     light, dark = (" ".join(f"--{name}: {both[i]};" for name, both in named.items()) for i in (0, 1))
     classes = [f"svg .{name} {{ --tone: var(--{name}); }}" for name in tones()]
-    classes += [
-        f".matrix tbody .{c}{i} {{ background: var(--{c}{i}); }}" for c in "do" for i in range(1, len(SHADES))
-    ]
+    classes += [f".matrix tbody .{c}{i} {{ background: var(--{c}{i}); }}" for c in "do" for i in range(1, len(SHADES))]
     return (
         f":root {{ color-scheme: light dark; {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
         + "\n".join(classes)

@@ -103,7 +103,14 @@ def _blocks(
     points = [[-a.estimate, t.summary.item_s.estimate] for t, a in pairs]
     on = on_front(np.array([[*p, j.estimate] for p, j in zip(points, joules, strict=True)] if metered else points))
     drawn = [
-        charts.Spot(f"{t.network}, {t.engine}", t.summary.ms_per_item, a, t.tone, bool(best), f"on the front in {100 * p:.0f} % of draws")
+        charts.Spot(
+            f"{t.network}, {t.engine}",
+            t.summary.ms_per_item,
+            a,
+            t.tone,
+            bool(best),
+            f"on the front in {100 * p:.0f} % of draws",
+        )
         for (t, a), p, best in zip(pairs, chance, on, strict=True)
     ]
     columns: Columns[int] = [

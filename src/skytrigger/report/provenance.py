@@ -10,10 +10,10 @@ from skytrigger.core.host import host_label
 from skytrigger.measure.records import Record
 from skytrigger.report.content import Block, Code, Prose, Section, Table, Value, compact_bytes, number, words
 from skytrigger.report.study_folder import StudyFolder
-from skytrigger.study.spec import to_toml
 from skytrigger.study.study_file import entry
+from skytrigger.study.toml import to_toml
 
-SYNTHETIC = ("SYNTHETIC DATA: generated, not measured", "warn")
+SYNTHETIC = ("SYNTHETIC DATA: generated, recorded by no instrument", "warn")
 HIDDEN = ("store", "path", "paths", "files", "folder")  # entries of a data source that tell where a user keeps files
 
 
@@ -148,5 +148,8 @@ def reproduce_section(study: StudyFolder) -> Section:
         how = [Prose("Save this as study.toml (file names without their folders), then run the command below it:"),
                Code(to_toml(spec)), Code("skytrigger study study.toml --out runs/again")]  # fmt: skip
     facts_table = Table(("must be equal", "value"), [[Value(k), Value(v)] for k, v in facts])
-    note = "Accuracy comes out the same up to rounding on the same libraries; times depend on the machine and what else runs on it."
+    note = (
+        "Accuracy comes out the same up to rounding on the same libraries; times depend on the machine and what else "
+        "runs on it."
+    )
     return Section("reproduce", "How to reproduce", [*how, facts_table, Prose(note)])

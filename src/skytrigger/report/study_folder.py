@@ -121,12 +121,12 @@ def _runs(file: StudyFile, problems: list[str]) -> list[Run]:
         recipe = entry(cell.params, "recipe")
         if cell.kind != "train" or not isinstance(recipe.get("seed"), int):
             continue
-        history = _tried(lambda c=cell: _history(file.folder(c)), problems) or []
+        history = _tried(problems, _history, file.folder(cell)) or []
         judge = judged.get(cell.key)
         found, held, kept = None, None, None
         if judge is not None and judge.status == "done":
             kept = file.folder(judge) / "predictions.parquet"
-            held = _tried(lambda f=kept: read_predictions(f), problems)
+            held = _tried(problems, read_predictions, kept)
             found = metrics(held.logits, held.true, held.classes) if held is not None else None
         if history or found:
             runs.append(Run(network_words(cell), recipe["seed"], history, cell.result, found, held,
@@ -134,9 +134,9 @@ def _runs(file: StudyFile, problems: list[str]) -> list[Run]:
     return runs
 
 
-def _tried(read: Callable[[], Read], problems: list[str]) -> Read | None:
+def _tried(problems: list[str], read: Callable[[Path], Read], path: Path) -> Read | None:
     try:
-        return read()
+        return read(path)
     except InputError as error:
         problems.append(str(error))
         return None
@@ -158,7 +158,7 @@ def _records(file: StudyFile, problems: list[str]) -> list[Record]:
     files += [f for f in sorted(file.path.rglob("records*.jsonl")) if not f.is_relative_to(inside)]
     found: list[Record] = []
     for one in files:
-        found += _tried(lambda f=one: records.read(f), problems) or []
+        found += _tried(problems, records.read, one) or []
     return found
 
 

@@ -32,6 +32,7 @@ from skytrigger.report.speedups import Timing, is_framework
 from skytrigger.report.study_folder import StudyFolder, network_words
 from skytrigger.study.study_file import Cell, entry
 
+OWN = Value("1 (framework)", 1.0, "", "mute")
 CEILING_NOTE = (
     " Of the machine's ceiling: the least time that a matrix product's operations or a copy's bytes per second allow, "
     "both measured in the same run, divided by the time; over 100 % where fewer operations were done than counted "
@@ -123,12 +124,9 @@ def _remarks(t: Timing) -> str:
 
 
 def speedup_value(t: Timing) -> Value:
+    """Over the framework, with its interval and verdict."""
     if t.speedup is None:
-        return (
-            Value("1 (framework)", 1.0, "", "mute")
-            if is_framework(t.record)
-            else Value("–", None, "not paired", "mute")
-        )
+        return OWN if is_framework(t.record) else Value("–", None, "not paired", "mute")
     text, tone = f"{t.speedup.estimate:.2f}×", {"faster": "good", "slower": "bad"}.get(t.verdict, "mute")
     small = span(t.speedup, "{:.2f}")
     if t.verdict == "not established":
@@ -168,7 +166,12 @@ def _energy(found: Sequence[Timing]) -> Prose:
 def _absent(studies: Sequence[StudyFolder]) -> list[Block]:
     """Engines that this machine could not run, with the reason."""
     rows = [
-        [words(network_words(cell)), words(label), Value(word, word, "", "bad" if word == "failed" else "mute"), words(why)]
+        [
+            words(network_words(cell)),
+            words(label),
+            Value(word, word, "", "bad" if word == "failed" else "mute"),
+            words(why),
+        ]
         for study in studies
         for cell in study.of_kind("bench")
         for word in ("unavailable", "failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from skytrigger.core.files import write_text
@@ -19,8 +20,8 @@ def write_page(page: Page, out: str | Path) -> list[Path]:
     pictures = {}
     for section in page.sections:
         if section.panels:
-            mark, _, key = section.key.rpartition("-") if section.key[:1] == "s" and section.key[1:2].isdecimal() else ("", "", section.key)
-            pictures[section.key] = "-".join(filter(None, (mark, FILES.get(key, key)))) + ".png"
+            mark, key = re.fullmatch(r"(s\d+-)?(.*)", section.key).groups("")  # type: ignore[union-attr]
+            pictures[section.key] = f"{mark}{FILES.get(key, key)}.png"
             write_png(section.panels, out / pictures[section.key], f"{section.title}\n{marks}")
     pages = [out / "report.html", out / "report.md"]
     write_text(pages[0], html.document(page))

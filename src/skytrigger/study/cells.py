@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -102,7 +101,9 @@ def plan(spec: Spec, dataset: Dataset, split: Split) -> list[Cell]:
 
 
 def _export(fit: Cell, label: str, precision: str) -> Cell:
-    return Cell("export", label if precision == "fp32" else f"{label}-{precision}", {"precision": precision}, (fit,), 3.0)
+    return Cell(
+        "export", label if precision == "fp32" else f"{label}-{precision}", {"precision": precision}, (fit,), 3.0
+    )
 
 
 def _file_precision(engine: str) -> str:
@@ -118,7 +119,14 @@ def _benches(measure: Measure, label: str, exports: dict[str, Cell]) -> list[Cel
     for size in measure.batch_sizes:
         for streams in measure.streams:
             more, mark = ({"streams": streams}, f"-streams{streams}") if streams > 1 else ({}, "")
-            params = {**plain, "batch_sizes": None, "models": None, "batch_size": size, "host": host_id(host_facts()), **more}
+            params = {
+                **plain,
+                "batch_sizes": None,
+                "models": None,
+                "batch_size": size,
+                "host": host_id(host_facts()),
+                **more,
+            }
             cells.append(Cell("bench", f"{label}-batch{size}{mark}", params, needs, cost))
     return cells
 
@@ -179,8 +187,8 @@ def run_evaluate(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
         extra = {"part": part, **place, **({"study": study.spec.topic} if study.spec.topic else {})}
         energy = cell.training.result["energy"]
         run = RunFolder(study.run(cell))
-        write_text(folder / "records.jsonl",
-                   training_record(run, study.dataset, study.split, metrics, energy, extra).to_json() + "\n")  # fmt: skip
+        trained = training_record(run, study.dataset, study.split, metrics, energy, extra)
+        write_text(folder / "records.jsonl", trained.to_json() + "\n")
     shown = ("images", "accuracy", "accuracy_interval_95", "loss", "expected_calibration_error", "heads")
     return {k: metrics[k] for k in shown if k in metrics}
 

@@ -57,7 +57,9 @@ def _changed(spec: Spec, **changes: Any) -> Spec:
         spec = replace(spec, measure=tuple(replace(m, seconds=seconds) for m in spec.measure))
     if (epochs := changes.pop("epochs", None)) is not None:
         own = {model: {k: v for k, v in r.items() if k != "epochs"} for model, r in spec.recipe_of_model.items()}
-        spec = replace(spec, recipe={**spec.recipe, "epochs": epochs}, recipe_of_model={m: r for m, r in own.items() if r})
+        spec = replace(
+            spec, recipe={**spec.recipe, "epochs": epochs}, recipe_of_model={m: r for m, r in own.items() if r}
+        )
     if (device := changes.get("device")) is not None:  # the axis is then this one device
         spec = replace(spec, sweep=tuple(replace(s, values=(device,)) if s.axis == "device" else s for s in spec.sweep))
     return replace(spec, **{k: v for k, v in changes.items() if v is not None})
