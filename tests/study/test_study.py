@@ -17,10 +17,10 @@ from skytrigger.core.errors import InputError
 from skytrigger.core.files import read_json
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.measure.roofline import measure_ceilings
+from skytrigger.report.build import build_report
 from skytrigger.study import runner
 from skytrigger.study.cells import plan
 from skytrigger.study.runner import run_study
-from skytrigger.report.build import build_report
 from skytrigger.study.spec import Measure, Spec
 from skytrigger.study.study_file import StudyFile
 from skytrigger.study.toml import load_spec

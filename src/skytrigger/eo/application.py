@@ -8,7 +8,6 @@ from typing import Any
 from skytrigger.core.application import Application
 from skytrigger.core.card import ModelCard
 from skytrigger.core.dataset import Dataset, Split
-from skytrigger.core.errors import InputError
 from skytrigger.core.split import make_split, split_again
 from skytrigger.eo import networks
 from skytrigger.eo.load import load
@@ -20,9 +19,7 @@ from skytrigger.optimize import students
 def load_tiles(
     sources: Sequence[str], *, bands: str = "all", skip_bad: bool = False, channels: int = 0, seed: int = 0
 ) -> Dataset:
-    """`eo.load.load`; synthetic tiles have 13 bands, and the seed of their own that the word names."""
-    if channels not in (0, 13):
-        raise InputError(f"{channels} channels", expected="13, or --bands")
+    """`eo.load.load`: channels are chosen by `bands`; synthetic tiles have the seed that their word names."""
     return load(sources, bands=bands, skip_bad=skip_bad)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from skytrigger import __version__
-from skytrigger.bench.run import Job, Options, bench
+from skytrigger.bench.run import Options, bench
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.core.files import sha256_json, write_text
@@ -24,6 +24,7 @@ from skytrigger.learn.exporting import export_run
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.learn.runs import train_run
 from skytrigger.runtimes.registry import file_precision
+from skytrigger.runtimes.spec import EngineSpec
 from skytrigger.study.spec import TRAINING, Measure, Spec
 from skytrigger.study.study_file import Cell, StudyFile
 from skytrigger.study.training_records import data_facts, energy_of, training_record
@@ -214,7 +215,7 @@ def run_bench(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
         jobs = []
         for engine in params["engines"]:
             runtime, _, precision = engine.partition(":")
-            jobs.append(Job(files[_file_precision(engine)], runtime, precision, size, threads, streams, device))
+            jobs.append(EngineSpec(files[_file_precision(engine)], runtime, precision, size, threads, streams, device))
         topic = {"study": study.spec.topic} if study.spec.topic else {}
         # with 10 blocks a sign-flip p cannot fall below 0.01: too much for five engines after Holm
         options = Options(

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any, get_args, get_origin, get_type_hints
 
 from skytrigger.core.errors import InputError
+from skytrigger.learn.recipe import Recipe
 from skytrigger.study.spec import Measure, Spec, Sweep
 
 PRESETS = ("quick", "eurosat", "batch-size", "power", "doublets")
@@ -43,13 +44,17 @@ def load_spec(name: str, **changes: Any) -> Spec:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{name} is not valid TOML: {error}") from error
+    groups = {}
     for key, kind in LISTS.items():
         if key in raw:
-            tables = raw[key]
+            tables = raw.pop(key)
             if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
                 raise InputError(f"{name}: {key} is not a list of tables", expected=f"[[{key}]]")
-            raw[key] = [_filled(kind, table, f"{name}, {key}") for table in tables]
-    return _changed(_filled(Spec, raw, name), **changes).check()
+            groups[key] = tuple(_filled(kind, table, f"{name}, {key}") for table in tables)
+    spec = replace(_filled(Spec, raw, name), **groups)
+    for of, table in {"recipe": spec.recipe, **spec.recipe_of_model}.items():
+        _require_typed(Recipe, table, f"{name}, {of}")
+    return _changed(spec, **changes).check()
 
 
 def _changed(spec: Spec, **changes: Any) -> Spec:
@@ -66,17 +71,21 @@ def _changed(spec: Spec, **changes: Any) -> Spec:
 
 
 def _filled(kind: Any, table: Mapping[str, Any], where: str) -> Any:
+    _require_typed(kind, table, where)
+    try:
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
+    except TypeError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _require_typed(kind: Any, table: Mapping[str, Any], where: str) -> None:
+    """Raise InputError where `kind` has no such fields, or fields of other types."""
     known = get_type_hints(kind)
     if unknown := sorted(set(table) - set(known)):
         raise InputError(f"{where}: unknown entries {unknown}", expected=", ".join(sorted(known)))
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
-    for name, value in values.items():
+    for name, value in table.items():
         if not _is(value, known[name]):
-            raise InputError(f"{where}: {name} = {table[name]!r}", expected=_said(known[name]))
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise InputError(f"{where}: {error}") from error
+            raise InputError(f"{where}: {name} = {value!r}", expected=_said(known[name]))
 
 
 def _is(value: Any, hint: Any) -> bool:
@@ -85,7 +94,7 @@ def _is(value: Any, hint: Any) -> bool:
     if hint is Any or (type(None) in inner and value is None):
         return True
     if origin is tuple:
-        return isinstance(value, tuple) and all(_is(v, inner[0]) for v in value)
+        return isinstance(value, list) and all(_is(v, inner[0]) for v in value)
     if origin is dict:
         return isinstance(value, dict) and all(_is(v, inner[1]) for v in value.values())
     if inner:

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from skytrigger.core.errors import InputError
 from skytrigger.measure.meters.protocol import MIN_WINDOW_S
 from skytrigger.measure.paired import DEFAULT_BLOCKS, MIN_PAIRS
 from skytrigger.measure.records import Record
+from skytrigger.runtimes.spec import EngineSpec
 
 SCENARIOS = ("auto", "single-stream", "offline", "frame-rate", "streams", "cold-start", "stages")
 CONTROL = "control"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One cell: a model file on an engine."""
-
-    model: str
-    runtime: str = "onnxruntime"
-    precision: str = "fp32"
-    batch_size: int = 1
-    threads: int = 1
-    streams: int = 1
-    device: str = "cpu"
-    input_type: str = "float32"
-
-    @property
-    def label(self) -> str:
-        """Short text that tells it from its neighbours."""
-        streams = f" x{self.streams} streams" if self.streams > 1 else ""
-        batch = f"batch {self.batch_size}, {self.threads} threads"
-        path = Path(self.model)
-        name = path.parent.name if path.stem == "model" and path.parent.name else path.stem
-        tiles = "" if self.input_type == "float32" else f" {self.input_type} tiles"
-        return f"{name} {self.runtime} {self.precision} {batch}{streams} {self.device}{tiles}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +39,8 @@ class Options:
     stored
         Type in which tiles lie in memory; what an engine does not take as it is, is cast on the clock. None: tiles lie
         there as the engine takes them.
+    codec
+        For ``stages``: ``module:function``, which gives a model card's `stages.Codec` or None.
     data_hash
         Of the dataset that `tiles` came from.
     frame_rates_hz, deadline_s
@@ -84,6 +62,7 @@ class Options:
     flush: bool = False
     tiles: str | None = None
     stored: str | None = None
+    codec: str | None = None
     data_hash: str | None = None
     frame_rate_hz: float = 10.0
     deadline_s: float | None = None
@@ -99,9 +78,9 @@ class Options:
         """`min_blocks`, or what the seconds suggest."""
         return self.min_blocks or (MIN_PAIRS // 2 if self.seconds >= 3 else 4)
 
-    def offline(self, job: Job) -> bool:
-        """Whether `job` is measured as throughput."""
-        return self.scenario == "offline" or (self.scenario == "auto" and job.batch_size * job.streams > 1)
+    def offline(self, spec: EngineSpec) -> bool:
+        """Whether `spec` is measured as throughput."""
+        return self.scenario == "offline" or (self.scenario == "auto" and spec.images > 1)
 
     def check(self) -> None:
         """Raise InputError for what cannot be measured."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from skytrigger.bench.loop import Call, Measured, no_collection, nothing
 from skytrigger.measure.conditions import Watch
 from skytrigger.measure.records import Samples
-from skytrigger.measure.scenarios import Call, Measured, no_collection, nothing
+from skytrigger.runtimes.feed import Feed
 
 
 def frame_rate(
@@ -38,26 +39,31 @@ def frame_rate(
     frames = max(1, round(duration_s * rate_hz))
     response: list[float] = []
     service: list[float] = []
-    dropped = 0
-    with no_collection():
-        watch = Watch.begin()
+
+    def arrivals() -> Iterator[float]:
         begin = clock()
         for i in range(frames):
             arrival = begin + i * period_s
             ahead = arrival - clock()
             if ahead > 0:
                 sleep(ahead)
-            start = clock()
-            if start >= arrival + limit_s:
-                dropped += 1
-                continue
+            yield arrival
+
+    def serve(arrival: float) -> None:
+        start = clock()
+        if start < arrival + limit_s:
             call()
             synchronize()
             stop = clock()
             response.append(stop - arrival)
             service.append(stop - start)
+
+    with no_collection():
+        watch = Watch.begin()
+        Feed(arrivals(), [serve], preparers=0, clock=clock).run()
         conditions = watch.taken()
+    dropped = frames - len(response)
     missed = dropped + sum(r > limit_s for r in response)
     extra = {"frames": frames, "missed": missed, "dropped": dropped, "rate_hz": rate_hz, "deadline_s": limit_s}
     samples = {"response": Samples("s", tuple(response), items), "call": Samples("s", tuple(service), items)}
-    return Measured("frame-rate", samples, {}, conditions, extra)
+    return Measured(samples, conditions, extra)
