@@ -78,7 +78,7 @@ def _heads(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _confusions(metrics: Mapping[str, Any], out: Path, title: str) -> None:
-    from skytrigger.report.figures import confusion_png
+    from skytrigger.report.comparison import confusion_png
 
     for name, found in _heads(metrics).items():
         if "confusion" in found:

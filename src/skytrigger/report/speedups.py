@@ -18,11 +18,10 @@ from skytrigger.measure.roofline import RooflinePoint
 from skytrigger.measure.stats import Interval
 from skytrigger.measure.summary import TimeSummary, roofline_of, time_summary
 from skytrigger.report.content import interval_of
+from skytrigger.report.palette import tone_of
 
 # the framework as a user gets it: what every engine is set against
 FRAMEWORK = ("torch", "fp32")
-TONES = {"torch": "c1", "torch-compiled": "c2", "onnxruntime": "c3", "openvino": "c4", "tensorrt": "c5",
-         "tensorrt_rtx": "c6"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Timing:
     @property
     def tone(self) -> str:
         """Its colour: one for each runtime."""
-        return TONES.get(str(self.record.what.get("runtime")), "c7")
+        return tone_of(self.record.what.get("runtime"))
 
     @property
     def setting(self) -> tuple[int, str]:

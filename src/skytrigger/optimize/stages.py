@@ -15,16 +15,17 @@ import numpy as np
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.seeds import derive
-from skytrigger.learn.run_folder import RunFolder
 from skytrigger.measure.pareto import on_front
-from skytrigger.measure.summary import time_summary
 from skytrigger.model.export import export_onnx, write_model
 from skytrigger.model.file import read_model
 from skytrigger.model.fold import fold
 from skytrigger.optimize.bands import subsets
 from skytrigger.optimize.candidates import Candidate, counted, family, spread
-from skytrigger.optimize.engines import Engine, Judge, Measure, stored_as
+from skytrigger.optimize.judging import Judge, answers_of_run
+from skytrigger.optimize.problem import Search
+from skytrigger.optimize.timing import measure, ms_of
 from skytrigger.optimize.training import Trainer
+from skytrigger.runtimes.spec import EngineSpec
 
 # A student over this share of the given network's operations is not what is looked for.
 LARGEST_SHARE = 0.125
@@ -50,78 +51,70 @@ class Timed:
         }  # fmt: skip
 
 
-def band_sets(trainer: Trainer) -> tuple[tuple[str, ...], ...]:
+def band_sets(search: Search) -> tuple[tuple[str, ...], ...]:
     """Channel subsets to try: those asked for, or ranked on the training part."""
-    if trainer.settings.bands is not None:
-        return trainer.settings.bands
-    problem = trainer.problem
+    settings, problem = search.settings, search.problem
+    if settings.bands is not None:
+        return settings.bands
 
     def make(folder: Path) -> dict[str, Any]:
-        return {"subsets": subsets(problem.dataset, problem.split.train, trainer.settings.seed)}
+        return {"subsets": subsets(problem.dataset, problem.split.train, settings.seed)}
 
-    return tuple(tuple(s) for s in trainer.store.once("bands", {}, make)["subsets"])
+    return tuple(tuple(s) for s in search.store.once("bands", {}, make)["subsets"])
 
 
-def enumerate_pool(trainer: Trainer, given_multiply_adds: int) -> list[Candidate]:
+def enumerate_pool(search: Search, given_multiply_adds: int) -> list[Candidate]:
     """All channels for two thirds of the pool, the subsets for the rest."""
-    problem, cost = trainer.problem, trainer.settings.cost
-    size = (int(problem.dataset.x.shape[2]), int(problem.dataset.x.shape[3]))
-    classes = len(problem.dataset.classes)
+    problem, cost = search.problem, search.settings.cost
     most = max(1.0, LARGEST_SHARE * given_multiply_adds)
-    whole = family(problem.dataset.channels, size, classes)
-    sets = band_sets(trainer)
+    whole = family(problem.dataset.channels, problem.size, problem.outputs)
+    sets = band_sets(search)
     for_sets = min(cost.pool // 3, max(0, cost.pool - 2)) if sets else 0
     found = spread(whole, cost.pool - for_sets, most)
     for i in range(for_sets):
         like = found[(2 * i + 1) * len(found) // (2 * for_sets)]
-        other = counted(like.options, sets[i % len(sets)], size, classes)
+        other = counted(like.options, sets[i % len(sets)], problem.size, problem.outputs)
         if other is not None:
             found.append(other)
     return found
 
 
-def time_untrained(trainer: Trainer, pool: Sequence[Candidate], measure: Measure) -> list[Timed]:
+def time_untrained(search: Search, pool: Sequence[Candidate]) -> list[Timed]:
     """Milliseconds per image of each untrained network, float32 on the first runtime, side by side."""
-    settings, problem = trainer.settings, trainer.problem
+    settings = search.settings
 
     def make(folder: Path) -> dict[str, Any]:
         engines = {}
         for candidate in pool:
             file = folder / f"{candidate.name}.onnx"
             if not file.is_file():
-                untrained(trainer, candidate, file)
-            trainer.advance(0.5, f"untrained: {candidate.name}")
+                untrained(search, candidate, file)
+            search.advance(0.5, f"untrained: {candidate.name}")
             # one thread: how networks compare, not how well an engine spreads them
-            engines[candidate.name] = Engine(
+            engines[candidate.name] = EngineSpec(
                 str(file), settings.runtimes[0], "fp32", settings.batch_sizes[0], 1, 1, settings.device
             )
-        records, refused = measure(
-            list(engines.values()), seconds=settings.cost.seconds / 3, control=False, energy_seconds=0.0,
-            dataset=problem.dataset, rows=problem.split.val, stored=stored_as(settings, problem.dataset),
-        )  # fmt: skip
-        found = {}
-        for name, engine in engines.items():
-            summary = time_summary(records[engine]) if engine in records else None
-            found[name] = summary.ms_per_item.estimate if summary else None
-        return {"ms": found, "refused": {Path(e.model).stem: why for e, why in refused.items()}}
+        records, refused = measure(search, list(engines.values()), settings.cost.seconds / 3)
+        ms = {name: ms_of(records[e]) if e in records else None for name, e in engines.items()}
+        return {"ms": ms, "refused": {Path(e.model).stem: why for e, why in refused.items()}}
 
-    ms = trainer.store.once("untrained", {"pool": [c.key() for c in pool]}, make)["ms"]
+    ms = search.store.once("untrained", {"pool": [c.key() for c in pool]}, make)["ms"]
     return [Timed(c, ms[c.name]) for c in pool if ms[c.name] is not None]
 
 
-def untrained(trainer: Trainer, candidate: Candidate, out: Path) -> None:
+def untrained(search: Search, candidate: Candidate, out: Path) -> None:
     """The model file of an untrained candidate."""
     import torch
 
-    problem = trainer.problem
-    given = RunFolder(problem.run).card()
+    problem, given = search.problem, search.problem.card
     place = [given.channels.index(c) for c in candidate.channels]
     card = ModelCard(
-        "student", candidate.channels, given.classes, given.size, tuple(given.mean[i] for i in place),
-        tuple(given.std[i] for i in place), given.units, problem.dataset.content_hash, options=candidate.options,
+        "student", candidate.channels, (), heads=given.heads, size=given.size, mean=tuple(given.mean[i] for i in place),
+        std=tuple(given.std[i] for i in place), units=given.units, data_hash=problem.dataset.content_hash,
+        options=candidate.options,
     )  # fmt: skip
-    torch.manual_seed(derive(trainer.settings.seed, "untrained"))
-    network = problem.build("student", len(card.channels), card.size, len(card.classes), **candidate.options).eval()
+    torch.manual_seed(derive(search.settings.seed, "untrained"))
+    network = problem.build("student", len(card.channels), card.size, problem.outputs, **candidate.options).eval()
     draft = out.with_suffix(".draft")
     export_onnx(network, card, draft)
     model = read_model(draft)
@@ -160,7 +153,7 @@ def decide_teaching(trainer: Trainer, judge: Judge, alive: Sequence[Timed]) -> d
 
     A large network that overtrained is a dear and poor teacher.
     """
-    cost = trainer.settings.cost
+    cost = trainer.search.settings.cost
     epochs = cost.rungs[0][0] if cost.rungs else cost.epochs
     middle = alive[len(alive) // 2]
     share = trainer.distil
@@ -177,21 +170,18 @@ def trained(trainer: Trainer, judge: Judge, timed: Timed, epochs: int, *, warm: 
     run = trainer.fit(timed.candidate, epochs, timed.run if warm else None)
 
     def make(folder: Path) -> dict[str, Any]:
-        logits = trainer.logits(run, "val")
-        rows = trainer.problem.split.val
-        value = trainer.problem.metric.value(logits, trainer.problem.dataset.y[rows], rows)
-        return {"value": value.estimate, "accepted": judge.accepts(logits)}
+        answers = answers_of_run(trainer.search, run, "val")
+        return {"value": judge.score(answers), "accepted": judge.accepts(answers)}
 
-    found = trainer.store.once("validation", {"run": run.name}, make)
+    found = trainer.search.store.once("validation", {"run": run.name}, make)
     return Timed(timed.candidate, timed.ms_per_image, run, found["value"], found["accepted"])
 
 
-def finalists(
-    trainer: Trainer, judge: Judge, measure: Measure, given_multiply_adds: int
-) -> tuple[list[Timed], list[Any]]:
+def finalists(trainer: Trainer, judge: Judge, given_multiply_adds: int) -> tuple[list[Timed], list[Any]]:
     """The networks that were trained to the end, and the log of every stage."""
-    cost = trainer.settings.cost
-    pool = time_untrained(trainer, enumerate_pool(trainer, given_multiply_adds), measure)
+    search = trainer.search
+    cost = search.settings.cost
+    pool = time_untrained(search, enumerate_pool(search, given_multiply_adds))
     log: list[Any] = [{"stage": "timed untrained", "networks": [t.to_json() for t in pool]}]
     alive = shortlist(pool, cost.candidates)
     log.append(decide_teaching(trainer, judge, alive))
