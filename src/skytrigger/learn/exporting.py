@@ -73,7 +73,8 @@ def export_run(
             draft = _quantised(draft, application, data, card.seed)
         elif precision not in ("fp32", "fp16"):
             raise InputError(f"cannot export to precision {precision!r}", expected="fp32, fp16 or int8")
-        session = open_session(draft, faithful(precision), precision, BATCH)
+        runtime = faithful(precision)
+        session = open_session(draft, runtime, precision, BATCH)
         try:
             answers = session.answers(tiles)
         finally:
