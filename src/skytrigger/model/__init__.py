@@ -12,7 +12,7 @@ True
 from skytrigger.core.faces import face
 
 _NAMES = {
-    "ModelFile": "file", "Work": "operations", "count_work": "operations", "export_onnx": "export",
+    "ModelFile": "file", "count_work": "operations", "export_onnx": "export",
     "parity_of_heads": "parity", "read_model": "file", "require_parity": "parity",
     "with_normalisation": "export", "write_model": "export",
 }  # fmt: skip
