@@ -18,7 +18,7 @@ from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.measure.records import Record, Samples, append, read
 from skytrigger.runtimes.spec import EngineSpec
-from skytrigger.study.compare import compare
+from skytrigger.study.comparison import compare
 
 HOST = {"cpu": {"model": "A", "logical_cores": 2}}
 
