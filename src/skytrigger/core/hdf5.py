@@ -26,7 +26,9 @@ WHOLE = "the data in the file itself"
 
 
 @contextlib.contextmanager
-def open_checked(path: str | Path, *, limit_bytes: int = LIMIT_BYTES) -> Iterator[Any]:
+def open_checked(
+    path: str | Path, *, limit_bytes: int = LIMIT_BYTES, called: str | Path | None = None
+) -> Iterator[Any]:
     """The file, opened to read, after every group and dataset in it was looked at.
 
     Parameters
@@ -35,6 +37,8 @@ def open_checked(path: str | Path, *, limit_bytes: int = LIMIT_BYTES) -> Iterato
         An HDF5 file.
     limit_bytes
         Most that one dataset, or one chunk of it, may take in memory.
+    called
+        Name of the file in errors, where it was unpacked to a temporary one.
 
     Yields
     ------
@@ -48,18 +52,18 @@ def open_checked(path: str | Path, *, limit_bytes: int = LIMIT_BYTES) -> Iterato
         chunk over `limit_bytes`, or over 1,100 times what it takes in the file (beyond what any one compressor gains).
     """
     h5py = require("h5py", why="reading HDF5")
-    path = Path(path)
+    path, called = Path(path), Path(called or path)
     try:
         file = h5py.File(path, "r")
     except (OSError, RuntimeError, ValueError) as error:
         if not path.is_file():
-            raise InputError(f"{path} is not there, or no file") from error
-        raise InputError(f"{path} is not a valid HDF5 file: {error}") from error
+            raise InputError(f"{called} is not there, or no file") from error
+        raise InputError(f"{called} is not a valid HDF5 file: {error}") from error
     with file:
         try:
-            _walk(file, path, limit_bytes)
+            _walk(file, called, limit_bytes)
         except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:
-            raise InputError(f"{path} is damaged: {error}", remedy="fetch it again") from error
+            raise InputError(f"{called} is damaged: {error}", remedy="fetch it again") from error
         yield file
 
 
