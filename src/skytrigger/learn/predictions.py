@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import atomic_path
+from skytrigger.core.parquet import read_table
 
 COLUMNS = ("id", "true", "logits")
 
@@ -50,17 +51,14 @@ def read_predictions(path: str | Path) -> Predictions:
     InputError
         Missing, corrupt, other columns, non-finite logits, labels outside the classes.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = Path(path)
     try:
-        table = pq.read_table(path)
+        table = read_table(path, COLUMNS)
         classes = json.loads((table.schema.metadata or {})[b"classes"])
         ids = tuple(table["id"].to_pylist())
         true = table["true"].to_numpy().astype(np.int64)
         logits = np.array(table["logits"].to_pylist(), dtype=np.float32)
-    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+    except (InputError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path} is not a predictions file: {error}",
             expected=f"Parquet with columns {', '.join(COLUMNS)} and the class names in its metadata",

@@ -15,13 +15,13 @@ from skytrigger.core.errors import InputError
 from skytrigger.learn.metrics import log_softmax
 from skytrigger.learn.predictions import Predictions, read_predictions
 from skytrigger.measure.accuracy import (
-    calibration_interval,
     confusion_change,
     flips,
     mcnemar,
     non_inferior,
     smallest_difference,
 )
+from skytrigger.measure.calibration import calibrated_p, calibration_interval
 from skytrigger.measure.seed_variance import seed_difference, seed_variance
 from skytrigger.measure.stats import Interval
 
@@ -125,6 +125,7 @@ def _side(right: NDArray[np.bool_], side: Aligned, files: Sequence[Path]) -> dic
         "seed_sd": None if math.isnan(found.seed_sd) else found.seed_sd,
         "image_se": found.image_se,
         "calibration_error": calibration_interval(side.confidence[0], right[0]).to_json(),
+        "calibrated_p": calibrated_p(side.confidence[0], right[0]),
     }
 
 
