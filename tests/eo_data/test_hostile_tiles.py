@@ -65,7 +65,7 @@ def test_a_jpeg_header_that_claims_more_than_there_is(make: SimpleNamespace, siz
     frame = content.index(b"\xff\xc0")
     struct.pack_into(">HH", content, frame + 5, *size)
     tracemalloc.start()
-    with pytest.raises(BadTile, match="claims"):
+    with pytest.raises(BadTile, match=r"claims|decompression bomb"):
         decode(bytes(content), "a.jpg")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
