@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from skytrigger.measure.host import host_facts
+
 from skytrigger.core.files import write_text
 from skytrigger.core.progress import say
-from skytrigger.measure.host import host_facts
 from skytrigger.measure.records import Record, append
 
 

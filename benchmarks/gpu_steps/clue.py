@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from skytrigger.measure.host import cores_in_mask, host_facts
 
 from skytrigger.core.progress import say
 from skytrigger.hep.clue import Clusters, Workspace, cluster
 from skytrigger.hep.clue.events import Hitset, pu200_event, pu200_events, toy_detector, toy_layer
-from skytrigger.measure.host import cores_in_mask, host_facts
 from skytrigger.measure.records import Record, Samples, append
 
 TOY = {"dc": 3.0, "rhoc": 8.0, "seed_distance": 5.0, "outlier_distance": 5.0}

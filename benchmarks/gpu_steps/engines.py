@@ -17,20 +17,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from skytrigger.export.onnx_file import export_onnx
+from skytrigger.measure.host import host_facts
+from skytrigger.runtimes.model_file import ModelFile, read_model
+from skytrigger.runtimes.onnx_graph import module_of
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.progress import say
 from skytrigger.eo import networks
-from skytrigger.export.onnx_file import export_onnx
 from skytrigger.hep.doublets import networks as doublets
-from skytrigger.measure.host import host_facts
 from skytrigger.measure.meters.found import open_meters
 from skytrigger.measure.meters.protocol import Reading, window_energy
 from skytrigger.measure.meters.replay import ReplayMeter
 from skytrigger.measure.records import Record, Samples, append
-from skytrigger.runtimes.model_file import ModelFile, read_model
-from skytrigger.runtimes.onnx_graph import module_of
 from skytrigger.runtimes.open import open_session
 
 MEAN, DEVIATION = 1200.0, 900.0

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from skytrigger.measure.host import host_facts
 
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.progress import say
@@ -22,7 +23,6 @@ from skytrigger.eo.load import load
 from skytrigger.eo.networks import NAMES, build
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.train import train
-from skytrigger.measure.host import host_facts
 from skytrigger.measure.records import Record, Samples, append
 
 EPOCHS, AT_ONCE = 25, 6

@@ -118,6 +118,37 @@ def test_charges_in_another_file_are_not_followed(write_file, doublets, tmp_path
         read_doublets(write_file(doublets.x, doublets.y, change=change))
 
 
+def test_virtual_charges_are_not_followed(write_file, doublets, tmp_path: Path):
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        file["x"] = doublets.x.reshape(1500, 512)
+
+    def change(file):
+        del file["data/block0_values"]
+        layout = h5py.VirtualLayout((1500, 512), np.float16)
+        layout[:] = h5py.VirtualSource(str(tmp_path / "raw.h5"), "x", (1500, 512))
+        file["data"].create_virtual_dataset("block0_values", layout)
+
+    with pytest.raises(InputError, match="stored in other files"):
+        read_doublets(write_file(doublets.x, doublets.y, change=change))
+
+
+@pytest.mark.parametrize("swapped", [(0, 256), (255, 256), (510, 511)])
+def test_columns_in_another_order_are_refused(write_file, doublets, swapped):
+    """The right names, two of them exchanged: pads would be mixed without a word."""
+    names = [f"{p}Pix{i + 1}" for p in ("in", "out") for i in range(256)]
+    i, j = swapped
+    names[i], names[j] = names[j], names[i]
+    with pytest.raises(InputError, match=f"column {i} is called '{names[i]}'"):
+        read_doublets(write_file(doublets.x, doublets.y, change=_replaced("block0_items", np.array(names, "S9"))))
+
+
+def test_more_doublets_than_the_limit_are_refused(write_file, doublets):
+    path = write_file(doublets.x, doublets.y)
+    assert len(read_doublets(path, limit_bytes=1500 * 1024)) == 1500
+    with pytest.raises(InputError, match="1500 doublets"):
+        read_doublets(path, limit_bytes=1500 * 1024 - 1)
+
+
 def test_damaged_files_are_refused(write_file, doublets, tmp_path: Path):
     path = write_file(doublets.x, doublets.y, gzipped=True)
     content = path.read_bytes()
@@ -167,5 +198,5 @@ def test_a_claim_of_too_many_rows_is_refused(write_file, doublets):
             del file["data"][name]
             file["data"].create_dataset(name, (10**9, width), dtype, chunks=(1000, width))  # takes no space
 
-    with pytest.raises(InputError, match="1000000000 doublets"):
+    with pytest.raises(InputError, match="takes 1024000000000 bytes"):
         read_doublets(write_file(doublets.x, doublets.y, change=change))

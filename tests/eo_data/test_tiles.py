@@ -70,6 +70,28 @@ def test_place_is_the_centre(make: SimpleNamespace) -> None:
     assert lat == pytest.approx(39.0858013501, abs=1e-8)
 
 
+def test_coordinates_of_pixel_centres_lie_half_a_pixel_off(make: SimpleNamespace) -> None:
+    """RasterPixelIsPoint: the tie point is the first pixel's centre, 5 m right of and below its corner."""
+    corner = make.geo_tags(600_000.0, 4_327_000.0, 32630)
+    centre = make.geo_tags(600_005.0, 4_326_995.0, 32630)
+    keys = list(centre[2][3])
+    keys[keys.index(1025) + 3] = 2
+    centre[2] = (*centre[2][:3], tuple(keys), True)
+    of_corner = decode(make.tile(1, extratags=corner), "a.tif").lonlat
+    of_centre = decode(make.tile(1, extratags=centre), "a.tif").lonlat
+    assert of_centre == pytest.approx(of_corner, abs=1e-9)  # 1e-9 degrees are 0.1 mm
+    unshifted = decode(make.tile(1, extratags=make.geo_tags(600_005.0, 4_326_995.0, 32630)), "a.tif").lonlat
+    assert abs(unshifted[0] - of_corner[0]) > 5e-5
+
+
+def test_a_transformation_matrix_places_as_a_tie_point_does(make: SimpleNamespace) -> None:
+    tie = make.geo_tags(600_000.0, 4_327_000.0, 32630)
+    matrix = (10.0, 0, 0, 600_000.0, 0, -10.0, 0, 4_327_000.0, 0, 0, 0, 0, 0, 0, 0, 1)
+    by_matrix = [(34264, "d", 16, matrix, True), tie[2]]
+    found = decode(make.tile(1, extratags=by_matrix), "a.tif").lonlat
+    assert found == pytest.approx(decode(make.tile(1, extratags=tie), "a.tif").lonlat, abs=1e-9)
+
+
 @pytest.mark.parametrize("epsg", [0, 3857, 32600])
 def test_unknown_place_is_nan(make: SimpleNamespace, epsg: int) -> None:
     assert np.isnan(decode(make.tile(1, extratags=make.geo_tags(4e5, 5e6, epsg)), "a.tif").lonlat).all()

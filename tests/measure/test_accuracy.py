@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize_scalar
-from scipy.stats import binomtest, skellam
+from scipy.stats import binom, binomtest, skellam
 
 from skytrigger.learn import metrics
-from skytrigger.measure import accuracy
 from skytrigger.measure.accuracy import (
-    calibration_interval,
     confusion_change,
     flips,
     holm,
@@ -24,6 +22,8 @@ from skytrigger.measure.accuracy import (
     smallest_difference,
     tango,
 )
+from skytrigger.measure.calibration import calibrated_p, calibration_error, calibration_interval
+from skytrigger.measure.stats import wilson
 
 
 def _two_networks(
@@ -188,27 +188,60 @@ def test_holm_against_its_definition(p: list[float]) -> None:
         assert corrected[i] == pytest.approx(running)
 
 
-def test_calibration_interval_covers_zero_when_calibrated_and_not_otherwise() -> None:
+@pytest.mark.parametrize("images", [276, 3000])
+def test_calibrated_networks_are_called_so_and_boastful_ones_are_not(images: int) -> None:
+    """Over many networks: one sample could be lucky. (All true errors and sizes: tests/coverage.)"""
     rng = np.random.default_rng(4)
-    confidence = rng.uniform(0.5, 1, 3000)
-    honest = calibration_interval(confidence, rng.random(3000) < confidence, resamples=300)
-    boastful = calibration_interval(confidence, rng.random(3000) < confidence - 0.2, resamples=300)
-    assert honest.low == 0.0
-    assert boastful.low < 0.2 < boastful.high + 0.01
-    assert boastful.low > 0.1
+    holds_zero = covered = rejected = p_low = 0
+    for _ in range(200):
+        confidence = rng.uniform(0.5, 1, images)
+        honest = calibration_interval(confidence, rng.random(images) < confidence)
+        holds_zero += honest.low == 0.0
+        right = rng.random(images) < confidence - 0.2
+        boastful = calibration_interval(confidence, right)
+        covered += boastful.low <= 0.2 <= boastful.high
+        rejected += boastful.low > 0
+    for _ in range(60):
+        confidence = rng.uniform(0.5, 1, images)
+        p_low += calibrated_p(confidence, rng.random(images) < confidence, resamples=199) <= 0.05
+        assert calibrated_p(confidence, rng.random(images) < confidence - 0.2, resamples=199) <= 0.05
+    assert holds_zero >= 190
+    assert covered >= 190
+    assert rejected >= 190
+    assert p_low <= 8  # 3 expected; more than 8 in 1 % of such tests
 
 
 def test_calibration_error_by_hand() -> None:
-    found = calibration_interval(np.array([0.9, 0.9, 0.6, 0.6]), np.array([True, False, True, True]), bins=10)
+    confidence, right = np.array([0.9, 0.9, 0.6, 0.6]), np.array([True, False, True, True])
+    found = calibration_interval(confidence, right, bins=10)
     assert found.estimate == pytest.approx((2 * 0.4 + 2 * 0.4) / 4)
-    assert accuracy.calibration_interval(np.array([1.0]), np.array([True])).estimate == 0.0
+    assert found.n == 4
+    assert found.low == 0.0
+    assert found.high == pytest.approx(
+        0.4 + max(0.75 - wilson(3, 4).low, 1.959964 * math.sqrt((0.01 + 0.81 + 0.32) / 16))
+    )
+    assert calibration_interval(np.array([1.0]), np.array([True])).estimate == 0.0
+    assert calibration_interval(confidence, right, level=0.5).high < found.high
+
+
+def test_the_low_end_is_what_noise_alone_would_show() -> None:
+    """One bin, 0.9 said and 0.6 right of 1,000: the noise is a binomial's, whose quantile SciPy knows."""
+    confidence, right = np.full(1000, 0.9), np.arange(1000) < 600
+    found = calibration_interval(confidence, right, resamples=20_000)
+    quantile = binom.ppf(0.9875, 1000, 602 / 1004) / 1000 - 602 / 1004  # two-sided: absolute noise
+    assert 0.3 - found.low == pytest.approx(quantile, abs=0.003)
+
+
+def test_calibrated_p_of_one_sure_image() -> None:
+    assert calibrated_p(np.full(50, 0.5), np.arange(50) < 25, resamples=99) == 1.0
+    assert calibrated_p(np.full(50, 0.99), np.arange(50) < 25, resamples=99) == pytest.approx(0.01)
 
 
 def test_metrics_and_comparison_share_one_calibration_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     logits = np.random.default_rng(5).normal(size=(200, 4))
     true = np.arange(200) % 4
     probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    ours = accuracy.calibration_error(probability.max(axis=1), probability.argmax(axis=1) == true)
+    ours = calibration_error(probability.max(axis=1), probability.argmax(axis=1) == true)
     assert metrics.expected_calibration_error(logits, true) == pytest.approx(ours)
     monkeypatch.setattr(metrics, "calibration_error", lambda *_: 0.125)
     assert metrics.expected_calibration_error(logits, true) == 0.125

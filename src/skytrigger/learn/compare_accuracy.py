@@ -16,13 +16,13 @@ from skytrigger.core.heads import CLASSES
 from skytrigger.learn.metrics import log_softmax
 from skytrigger.learn.predictions import Predictions, predictions_of, read_predictions
 from skytrigger.measure.accuracy import (
-    calibration_interval,
     confusion_change,
     flips,
     mcnemar,
     non_inferior,
     smallest_difference,
 )
+from skytrigger.measure.calibration import calibrated_p, calibration_interval
 from skytrigger.measure.seed_variance import seed_difference, seed_variance
 from skytrigger.measure.stats import Interval
 
@@ -152,6 +152,7 @@ def _side(right: NDArray[np.bool_], side: Aligned, files: Sequence[Path]) -> dic
         "seed_sd": None if math.isnan(found.seed_sd) else found.seed_sd,
         "image_se": found.image_se,
         "calibration_error": calibration_interval(side.confidence[0], right[0]).to_json(),
+        "calibrated_p": calibrated_p(side.confidence[0], right[0]),
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.heads import Head
-from skytrigger.measure.accuracy import calibration_error
+from skytrigger.measure.calibration import calibration_error
 from skytrigger.measure.stats import wilson
 
 
@@ -34,7 +34,7 @@ def confusion(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: in
 
 
 def expected_calibration_error(logits: NDArray[Any], true: NDArray[np.int64], bins: int = 15) -> float:
-    """`measure.accuracy.calibration_error` of logits (n, classes): the confidence is the largest probability."""
+    """`measure.calibration.calibration_error` of logits (n, classes): the confidence is the largest probability."""
     probability = np.exp(log_softmax(logits))
     return calibration_error(probability.max(axis=1), probability.argmax(axis=1) == true, bins)
 

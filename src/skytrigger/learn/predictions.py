@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import atomic_path
 from skytrigger.core.heads import CLASSES, ONLY, Head, heads_of
+from skytrigger.core.parquet import read_table
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,10 @@ def read_predictions(path: str | Path) -> Predictions:
     InputError
         Missing, corrupt, other columns, answers that are not finite, labels outside the classes.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = Path(path)
     heads: tuple[Head, ...] = ()
     try:
-        table = pq.read_table(path)
+        table = read_table(path)
         metadata = table.schema.metadata or {}
         classes = tuple(json.loads(metadata[b"classes"]))
         given = tuple(Head.from_json(raw) for raw in json.loads(metadata.get(b"heads", b"[]")))
@@ -118,7 +116,7 @@ def read_predictions(path: str | Path) -> Predictions:
             truth[head.name] = np.array(table[true].to_pylist(), dtype=kind)
             answers[head.name] = np.array(table[answer].to_pylist(), dtype=np.float32)
         ids = tuple(table["id"].to_pylist())
-    except (InputError, OSError, pa.ArrowException, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (InputError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         columns = [name for pair in _columns(heads or (Head(names=("",)),)).values() for name in pair]
         raise InputError(
             f"{path} is not a predictions file: {error}",

@@ -125,7 +125,7 @@ class Recipe:
         """Parse recipe.toml, naming the file in every error."""
         try:
             values = tomllib.loads(Path(path).read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"cannot read the recipe {path}: {error}") from error
         known = {f.name for f in fields(Recipe)}
         if unknown := sorted(set(values) - known):

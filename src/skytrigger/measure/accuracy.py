@@ -53,10 +53,10 @@ def sign_test(first: Any, second: Any) -> NDArray[np.float64]:
     return p
 
 
-def tango(gained: int, lost: int, n: int, level: float = 0.95) -> Interval:
+def tango(gained: float, lost: float, n: int, level: float = 0.95) -> Interval:
     """Score interval of a difference of paired proportions, (gained - lost) / n (Tango 1998, eq. 6).
 
-    Wald's interval is empty when nothing changed and too short when little did.
+    Wald's interval is empty when nothing changed and too short when little did. `gained` and `lost` need not be whole.
     """
     z = normal_quantile(0.5 + level / 2)
     estimate = (gained - lost) / n
@@ -200,31 +200,3 @@ def flips(true: Labels, predicted_a: Labels, predicted_b: Labels) -> dict[str, i
         "wrong_to_right": int((~was & now).sum()),
         "wrong_to_other_wrong": int((changed & ~was & ~now).sum()),
     }
-
-
-def calibration_error(confidence: NDArray[np.float64], right: Flags, bins: int = 15) -> float:
-    """Expected calibration error: mean absolute gap between confidence and accuracy (Guo et al. 2017, eq. 5).
-
-    Bins of equal width over 0 to 1.
-    """
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    return float(np.abs(np.bincount(place, right - confidence, bins)).sum() / len(right))
-
-
-def calibration_interval(
-    confidence: NDArray[np.float64], right: Flags, *, bins: int = 15, level: float = 0.95, resamples: int = 1000
-) -> Interval:
-    """`calibration_error` with a bootstrap interval.
-
-    A sum of absolute values is biased upwards, and so is each resample once more: the interval reflects the spread
-    about the estimate (basic bootstrap), cut at zero.
-    """
-    n = len(right)
-    estimate = calibration_error(confidence, right, bins)
-    rng = np.random.default_rng(0)
-    spread = np.empty(resamples)
-    for i in range(resamples):
-        rows = rng.integers(0, n, n)
-        spread[i] = calibration_error(confidence[rows], right[rows], bins)
-    low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate, max(0.0, 2 * estimate - float(high)), max(0.0, 2 * estimate - float(low)), level, n)

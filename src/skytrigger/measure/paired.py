@@ -5,15 +5,15 @@ arm A C B B C A). Each arm's two visits are centred on the same moment, so linea
 order is drawn anew for each block, so with no true difference the sign of a block's log ratio is a coin toss whatever
 the noise looks like (drift, bursts, autocorrelation): a sign-flip test over blocks is exact.
 
-Decision. A difference is established when all three hold: the sign-flip test gives p <= 1 - level; the bootstrap
+Decision. A difference is established when all three hold: the sign-flip test gives p <= 1 - level; the
 interval over blocks leaves out 1; and the ratio lies outside the noise floor, which the control arm (a second, separate
 copy of A) gives in the same run.
 
-The estimate is the 20 % trimmed mean of the blocks' log ratios, its interval a percentile bootstrap over blocks. Tried
-on a simulated machine with 20 blocks and no true difference (plain noise; drift with AR(1) and bursts; many bursts;
-strong AR(1)): this interval misses in 3 to 5 %; that of the plain mean in 5 to 10 %; the studentised one of the mean in
-1 to 3 %, with a quarter of the power under bursts. Single pairs must not be resampled: the two pairs of a block share
-their noise.
+The estimate is the 20 % trimmed mean of the blocks' log ratios. Its interval holds the centres that Wilcoxon's
+signed-rank test does not reject (`measure.signed_rank`): exact for the same reason as the sign-flip test, with 10
+blocks as with 30. A percentile bootstrap over 10 blocks misses in 6 to 8 %, Student's t of a trimmed mean in up to 11
+% where the clock steps between two frequencies. Single pairs must not be used as if they were blocks: the two pairs
+of a block share their noise.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
+from skytrigger.measure.signed_rank import signed_rank_bounds
 from skytrigger.measure.stats import Interval, Vector
 
 DEFAULT_BLOCKS = 30
@@ -144,14 +145,17 @@ def trimmed_mean(values: NDArray[np.float64], trim: float = TRIM) -> NDArray[np.
 
 
 def log_intervals(
-    d: NDArray[np.float64], level: float = 0.95, seed: int = 0
+    d: NDArray[np.float64], level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(estimate, low, high) of the trimmed mean of each row of `d` (rows, blocks): percentile bootstrap over blocks."""
-    n = d.shape[-1]
-    index = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    bounds = np.array([np.quantile(trimmed_mean(row[index]), tails) for row in d])
-    return trimmed_mean(d), bounds[:, 0], bounds[:, 1]
+    """(estimate, low, high) of the centre of each row of `d` (rows, blocks): trimmed mean, signed-rank bounds.
+
+    The bounds are exact for log ratios of counterbalanced blocks. For times of one arm they ask for blocks that are
+    independent and symmetric on the log scale, which drift and bursts are not: those intervals are approximate.
+    Under 6 blocks there is none at 95 %: NaN.
+    """
+    estimate = trimmed_mean(d)
+    low, high = signed_rank_bounds(d, level)
+    return estimate, np.minimum(low, estimate), np.maximum(high, estimate)
 
 
 def sign_flip_p(d: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:

@@ -54,13 +54,16 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
     """Wilson score interval of a proportion of `k` in `n` (Wilson 1927, eq. 5)."""
     if not 0 <= k <= n or n < 1:
         raise ValueError(f"{k} of {n} is no proportion")
+    low, high = wilson_bounds(k / n, n, level)
+    return Interval(k / n, 0.0 if k == 0 else low, 1.0 if k == n else high, level, n)
+
+
+def wilson_bounds(p: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's bounds of a share `p` of `n`, which need not be whole (an effective number of images)."""
     z = normal_quantile(0.5 + level / 2)
-    p = k / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low = 0.0 if k == 0 else max(0.0, centre - half)
-    high = 1.0 if k == n else min(1.0, centre + half)
-    return Interval(p, low, high, level, n)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def newcombe(first: Interval, second: Interval) -> Interval:

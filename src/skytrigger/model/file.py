@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
+from skytrigger.model.checks import refuse_large, refuse_outside
 
 if TYPE_CHECKING:
     import onnx
@@ -49,8 +50,8 @@ def read_model(path: str | Path) -> ModelFile:
     Raises
     ------
     InputError
-        Missing, too large, not ONNX, weights outside the file, no card, or a graph whose input or
-        outputs contradict the card.
+        Missing, too large, not ONNX, any tensor outside the file or larger than it, a graph that builds
+        huge tensors, no card, or an input or outputs that contradict the card.
     """
     import onnx
 
@@ -65,10 +66,9 @@ def read_model(path: str | Path) -> ModelFile:
         raise InputError(f"cannot read the model file {path}: {error.strerror}") from error
     try:
         model = onnx.load_model_from_string(content)
-        for tensor in model.graph.initializer:
-            if tensor.data_location == onnx.TensorProto.EXTERNAL:  # never follow a path from a file
-                raise InputError(f"{path}: weight {tensor.name!r} lies outside the file", expected="one whole file")
+        refuse_outside(model, path, len(content))  # before the checker: never follow a path from a file
         onnx.checker.check_model(model)
+        refuse_large(model, path)
     except InputError:
         raise
     except Exception as error:  # protobuf and the checker raise types of their own

@@ -18,6 +18,7 @@ from skytrigger.core.extras import require
 from skytrigger.core.files import write_bytes
 from skytrigger.core.seeds import derive
 from skytrigger.hep.doublets.shape_features import feature_names, shape_features
+from skytrigger.model.checks import refuse_large, refuse_outside
 
 if TYPE_CHECKING:
     import onnx
@@ -69,8 +70,12 @@ class Trees:
             raise InputError(f"cannot read the trees {path}: {error.strerror}") from error
         try:
             model = onnx.load_model_from_string(content)
+            refuse_outside(model, path, len(content))
             onnx.checker.check_model(model)
+            refuse_large(model, path)
             features = {p.key: p.value for p in model.metadata_props}[FEATURES_KEY]
+        except InputError:
+            raise
         except Exception as error:  # protobuf and the checker raise types of their own
             raise InputError(f"{path} is not a file of trees: {str(error)[:200]}") from error
         if features != json.dumps(feature_names()):
