@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
-from skytrigger.bench.job import CONTROL, Bench, Job, Options
+from skytrigger.bench.options import CONTROL, Bench, Options
 from skytrigger.bench.process import WorkerProcess
 from skytrigger.bench.records import NOT_ASKED, control_of, energy_of, slot_record, what_of
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
@@ -17,12 +17,15 @@ from skytrigger.core.host import cores_in_mask, host_facts
 from skytrigger.measure.paired import Slot, run_blocks
 from skytrigger.measure.records import Record, Samples
 from skytrigger.measure.roofline import Ceilings, in_own_process
+from skytrigger.runtimes.spec import EngineSpec
 
-__all__ = ["Bench", "Job", "Options", "bench"]
+__all__ = ["Bench", "Options", "bench"]
 Advance = Callable[[float, str], object]
 
 
-def bench(jobs: Sequence[Job], options: Options | None = None, advance: Advance = lambda cost, note: None) -> Bench:
+def bench(
+    jobs: Sequence[EngineSpec], options: Options | None = None, advance: Advance = lambda cost, note: None
+) -> Bench:
     """Measure `jobs`; a cell that fails or that this machine cannot do does not stop the others.
 
     `advance(cost, note)` is called with shares of ``len(jobs)``.
@@ -60,25 +63,25 @@ def bench(jobs: Sequence[Job], options: Options | None = None, advance: Advance 
     return found
 
 
-def _ceilings(jobs: Sequence[Job], options: Options) -> list[Ceilings]:
+def _ceilings(jobs: Sequence[EngineSpec], options: Options) -> list[Ceilings]:
     """The machine's ceilings for each thread count and device of the jobs."""
     kinds = sorted({(job.threads, job.device) for job in jobs}) if options.ceilings else []
     return [in_own_process(threads, device) for threads, device in kinds]
 
 
-def _groups(jobs: Sequence[Job], options: Options) -> list[list[Job]]:
+def _groups(jobs: Sequence[EngineSpec], options: Options) -> list[list[EngineSpec]]:
     """Cells that are compared with each other: those of as many images a call, `together` at a time, spread evenly."""
     groups = []
-    for size in dict.fromkeys(job.batch_size * job.streams for job in jobs):
-        same = [job for job in jobs if job.batch_size * job.streams == size]
+    for size in dict.fromkeys(job.images for job in jobs):
+        same = [job for job in jobs if job.images == size]
         parts = -(-len(same) // options.together)
         groups += [same[i * len(same) // parts : (i + 1) * len(same) // parts] for i in range(parts)]
     return groups
 
 
-def _group(jobs: Sequence[Job], options: Options, found: Bench, advance: Advance) -> None:
+def _group(jobs: Sequence[EngineSpec], options: Options, found: Bench, advance: Advance) -> None:
     with contextlib.ExitStack() as stack:
-        workers: dict[str, tuple[Job, WorkerProcess]] = {}
+        workers: dict[str, tuple[EngineSpec, WorkerProcess]] = {}
         for job in jobs:
             worker = _opened(job, options, found)
             if worker is not None:
@@ -129,8 +132,9 @@ def _group(jobs: Sequence[Job], options: Options, found: Bench, advance: Advance
             found.records.append(replace(record, energy=energy))
 
 
-def _opened(job: Job, options: Options, found: Bench) -> WorkerProcess | None:
-    asked = {**asdict(job), "tiles": options.tiles, "stored": options.stored, "flush": options.flush}
+def _opened(job: EngineSpec, options: Options, found: Bench) -> WorkerProcess | None:
+    names = ("tiles", "stored", "flush", "codec")
+    asked = {**job.to_json(), **{name: getattr(options, name) for name in names}}
     try:
         return WorkerProcess(asked)
     except UnavailableError as error:
@@ -142,7 +146,7 @@ def _opened(job: Job, options: Options, found: Bench) -> WorkerProcess | None:
     return None
 
 
-def _alone(job: Job, options: Options, found: Bench) -> None:
+def _alone(job: EngineSpec, options: Options, found: Bench) -> None:
     """Scenarios that one cell goes through by itself."""
     if options.scenario == "cold-start":
         return _cold_start(job, options, found)
@@ -169,7 +173,7 @@ def _alone(job: Job, options: Options, found: Bench) -> None:
     return None
 
 
-def _cold_start(job: Job, options: Options, found: Bench) -> None:
+def _cold_start(job: EngineSpec, options: Options, found: Bench) -> None:
     """Fresh processes: start and imports, opening (load, build), first inference. Disk caches are warm, and said so."""
     taken: dict[str, list[float]] = {}
     for _ in range(options.starts):
@@ -182,6 +186,6 @@ def _cold_start(job: Job, options: Options, found: Bench) -> None:
             what = what_of(job, worker, "cold-start", options)
             host = worker.ready["host"]
     samples = {name: Samples("s", tuple(values)) for name, values in taken.items()}
-    samples["first"] = Samples("s", samples["first"].values, job.batch_size * job.streams)
+    samples["first"] = Samples("s", samples["first"].values, job.images)
     extra = {"label": job.label, "note": "files came from the page cache", **options.extra}
     found.records.append(Record("cold-start", what, host, samples, extra=extra))
