@@ -15,7 +15,7 @@ from test_search import TINY
 from skytrigger.cli.main import main
 from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
-from skytrigger.hep.doublets.application import DOUBLETS, prepare
+from skytrigger.hep.doublets.application import DOUBLETS, default_recipe, prepare
 from skytrigger.hep.doublets.metrics import auc_difference, scores
 from skytrigger.hep.doublets.simulator import simulate
 from skytrigger.learn.runs import train_run
@@ -98,7 +98,7 @@ def doublets() -> Dataset:
 @pytest.fixture(scope="module")
 def doublet_filter(tmp_path_factory: pytest.TempPathFactory, doublets: Dataset) -> Path:
     out = tmp_path_factory.mktemp("filter") / "run"
-    recipe = DOUBLETS.recipe("doublets_small", 3, epochs=1)
+    recipe = default_recipe("doublets_small", 3, epochs=1)
     plain = replace(DOUBLETS, prepare=partial(prepare, copies=1))
     train_run(plain, doublets, DOUBLETS.split(doublets, "cluster-disjoint", 3), recipe, out, threads=1)
     return out

@@ -1,7 +1,7 @@
 """Pages made anew from the committed records show the figures they showed when `golden/` was frozen.
 
-Regenerate deliberately, page by page, where a method has changed: ``python tests/report/test_committed_pages.py [NAME ...]``
-(with ``src`` and ``tests`` on the path), then read the diff: a line is a row or a paragraph, so it names what moved.
+Regenerate deliberately, page by page, where a method has changed (``src`` and ``tests`` on the path):
+``python tests/report/test_committed_pages.py [NAME ...]``; then read the diff: a line is a row or a paragraph.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from skytrigger.core.application import Application
 from skytrigger.core.errors import InputError
 from skytrigger.eo.networks import NAMES
 from skytrigger.learn.recipe import Recipe
+from skytrigger.learn.runs import recipe_of
 from skytrigger.measure.meters.protocol import MIN_WINDOW_S
 from skytrigger.runtimes.registry import DEFAULT, FRAMEWORK, runtime_of
 
@@ -201,7 +202,7 @@ class Spec:
         rule, scaling, _ = facts.pop("rule", ""), facts.pop("scaling", ""), facts.pop("device", "")
         changes = {**self.recipe, **self.recipe_of_model.get(model, {}), **facts}
         try:
-            recipe: Recipe = self.record.recipe(model, seed=seed, **changes)
+            recipe = recipe_of(self.record, model, seed=seed, **changes)
         except TypeError as error:
             raise InputError(f"the study's recipe of {model}: {error}") from error
         if rule == "scaled":
