@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
+from skytrigger.core.heads import Head
 from skytrigger.measure.seed_variance import seed_variance
 from skytrigger.measure.stats import Interval, TooFewSamples, bootstrap_interval, median_interval, wilson
 from skytrigger.report import charts
@@ -119,6 +120,13 @@ def _result(runs: Sequence[Run], name: str) -> Any:
     return next((r.result[name] for r in runs if name in r.result), None)
 
 
+def figures_of(networks: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Names of what every line of history tells beside the loss: ``accuracy``, ``energy_mae``."""
+    lines = [line for runs in networks.values() for r in runs for line in r.history]
+    found = [key.removeprefix("val_") for key in lines[0] if key.startswith("val_") and not key.endswith("loss")]
+    return [name for name in found if all(f"{part}_{name}" in line for line in lines for part in ("train", "val"))]
+
+
 def curves_section(study: StudyFolder, mark: str = "") -> tuple[Section, dict[str, Any]]:
     """Loss and accuracy over epochs for each network, seeds overlaid, and the numbers for the page's script."""
     networks = study.trained
@@ -128,19 +136,21 @@ def curves_section(study: StudyFolder, mark: str = "") -> tuple[Section, dict[st
     losses = [max(1e-4, line[k]) for line in everything for k in ("train_loss", "val_loss")]
     low, high = min(losses) / 1.1, max(losses) * 1.1
     panels, data = [], {}
+    figures = figures_of(networks)
     for place, (name, runs) in enumerate(networks.items()):
-        for what in ("loss", "accuracy"):
+        for what in ("loss", *figures):
             lines = [
                 charts.Curve(f"{word}, seed {r.seed}", [float(x[f"{part}_{what}"]) for x in r.history], tone)
                 for part, word, tone in PARTS
                 for r in runs
             ]
-            key, log = f"{mark}{what}-{place}", what == "loss"
-            ends = (low, high) if log else (0.0, 1.0)
-            title = "loss (nats, logarithmic)" if log else "accuracy"
-            panels.append((name if log else "", charts.curves(key, title, lines, *ends, log=log, percent=not log)))
+            key, log, percent = f"{mark}{what}-{place}", what == "loss", what.endswith("accuracy")
+            top = 1.0 if percent else max(x[f"{part}_{what}"] for x in everything for part in ("train", "val")) * 1.05
+            title = "loss (nats, logarithmic)" if log else what.replace("_", " ")
+            ends = (low, high) if log else (0.0, top)
+            panels.append((name if log else "", charts.curves(key, title, lines, *ends, log=log, percent=percent)))
             listed = [{"name": c.name, "values": [round(v, 5) for v in c.values]} for c in lines]
-            data[key] = {"percent": not log, "lines": listed}
+            data[key] = {"percent": percent, "lines": listed}
     caption = (
         "Solid blue: training images; dashed orange: validation images; one line for each seed. All networks share "
         "their axes. Training figures are taken while the weights still change (and with dropout on, where the network "
@@ -151,6 +161,8 @@ def curves_section(study: StudyFolder, mark: str = "") -> tuple[Section, dict[st
 
 
 def _gap_table(networks: dict[str, list[Run]], sizes: dict[str, Any]) -> Table:
+    figures = figures_of(networks)
+
     def last(item: Named) -> list[dict[str, Any]]:
         return [r.history[-1] for r in item[1]]
 
@@ -165,11 +177,17 @@ def _gap_table(networks: dict[str, list[Run]], sizes: dict[str, Any]) -> Table:
                 small = ranged(values, form)
             return number(fmean(values), form, small)
 
-        return f"{'training' if key.startswith('train') else 'validation'} {key.partition('_')[2]}", value
+        return (
+            f"{'training' if key.startswith('train') else 'validation'} {key.partition('_')[2].replace('_', ' ')}",
+            value,
+        )
 
-    def gap(item: Named) -> Value:
-        gaps = [100 * (x["train_accuracy"] - x["val_accuracy"]) for x in last(item)]
-        return number(fmean(gaps), "{:+.1f} points", ranged(gaps, "{:+.1f}"))
+    def gap(name: str) -> Callable[[Named], Value]:
+        def value(item: Named) -> Value:
+            gaps = [100 * (x[f"train_{name}"] - x[f"val_{name}"]) for x in last(item)]
+            return number(fmean(gaps), "{:+.1f} points", ranged(gaps, "{:+.1f}"))
+
+        return value
 
     def ratio(item: Named) -> Value:
         ratios = [x["val_loss"] / x["train_loss"] for x in last(item) if x["train_loss"] > 0]
@@ -179,9 +197,12 @@ def _gap_table(networks: dict[str, list[Run]], sizes: dict[str, Any]) -> Table:
         ("network", lambda item: Value(item[0], item[0])),
         ("seeds", lambda item: number(len(item[1]), "{:d}")),
         ("epochs", lambda item: number(max(x["epoch"] for x in last(item)), "{:.0f}")),
-        *(after(f"{part}_accuracy", 100, "{:.1f} %") for part in ("train", "val")),
-        *(after(f"{part}_loss", 1, "{:.3f}") for part in ("train", "val")),
-        ("gap in accuracy", gap),
+        *(
+            after(f"{part}_{name}", *((100, "{:.1f} %") if name.endswith("accuracy") else (1, "{:.3f}")))
+            for name in (*figures, "loss")
+            for part in ("train", "val")
+        ),
+        *((f"gap in {name.replace('_', ' ')}", gap(name)) for name in figures if name.endswith("accuracy")),
         ("validation / training loss", ratio),
     ]
     caption = (
@@ -227,3 +248,68 @@ def training_section(study: StudyFolder) -> Section:
     energy = any(isinstance(x.get("joules"), (int, float)) for r in study.runs for x in r.history)
     said = "" if energy else " Energy of training: unavailable, no sensor was read."
     return Section("training", "Training time", [table(study.trained.items(), columns, caption + said)])
+
+
+def values_section(study: StudyFolder, head: Head) -> Section:
+    """Errors of a head of values: their mean (bias), mean size, and root mean square (resolution)."""
+    rows = [
+        (run, name, found)
+        for runs in study.networks.values()
+        for run in runs
+        for name, found in entry(entry(entry(run.figures, "heads"), head.name), "values").items()
+    ]
+
+    def error(key: str) -> Callable[[tuple[Run, str, dict[str, Any]]], Value]:
+        def value(row: tuple[Run, str, dict[str, Any]]) -> Value:
+            low, high = row[2].get(f"{key}_interval_95") or (math.nan, math.nan)
+            mean = row[2].get(key)
+            return (
+                NOTHING
+                if mean is None
+                else estimate(Interval(mean, low, high), "{:.4g}", unit=f" {head.unit}".rstrip())
+            )
+
+        return value
+
+    columns: Columns[tuple[Run, str, dict[str, Any]]] = [
+        ("network", lambda row: Value(row[0].network, row[0].network)),
+        ("seed", lambda row: number(row[0].seed, "{:d}")),
+        ("value", lambda row: Value(row[1], row[1])),
+        ("bias", error("bias")),
+        ("mean absolute error", error("mae")),
+        ("resolution (RMS error)", error("rmse")),
+        ("images with a truth (n)", lambda row: number(row[2].get("images"), "{:,d}")),
+    ]
+    caption = (
+        f"On {part_name(study)}, of {head.name}: what the network says minus the truth; images without a truth do not "
+        "count. Below each figure its 95 % interval (Student's t over images), which holds the images but not the seed."
+    )
+    blocks: list[Block] = [table(rows, columns, caption) if rows else Prose("No network has been evaluated yet.")]
+    return Section("values", "Bias and resolution", blocks)
+
+
+def application_section(study: StudyFolder) -> Section | None:
+    """Figures with intervals that the application itself makes of the predictions: an AUC, a baseline's."""
+    rows = [(run, *found) for runs in study.networks.values() for run in runs for found in _told(run.figures)]
+    columns: Columns[tuple[Run, str, Interval]] = [
+        ("network", lambda row: Value(row[0].network, row[0].network)),
+        ("seed", lambda row: number(row[0].seed, "{:d}")),
+        ("figure", lambda row: words(row[1])),
+        ("value", lambda row: estimate(row[2], "{:.4f}")),
+    ]
+    caption = f"On {part_name(study)}, below each figure its 95 % interval as the application computes it."
+    return Section("figures", "The application's own figures", [table(rows, columns, caption)]) if rows else None
+
+
+def _told(raw: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Interval]]:
+    """Entries that have an interval; not those of heads, which have sections of their own."""
+    for key, value in raw.items():
+        ends = raw.get(f"{key}_interval_95")
+        name = f"{before}{key}".replace("_", " ")
+        if isinstance(value, dict) and key not in ("heads", "per_class", "data"):
+            if isinstance(value.get("interval_95"), list):
+                yield name, Interval(value["estimate"], *value["interval_95"])
+            else:
+                yield from _told(value, f"{before}{value.get('name', key)} ")
+        elif isinstance(value, (int, float)) and isinstance(ends, list) and (key != "accuracy" or before):
+            yield name, Interval(float(value), *ends)
