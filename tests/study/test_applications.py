@@ -28,7 +28,8 @@ def test_doublets_are_a_study_like_any_other(tmp_path: Path, capsys: pytest.Capt
     )
     out = tmp_path / "out"
     assert main(["study", str(spec), "--out", str(out), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["problems"] == []
+    problems = json.loads(capsys.readouterr().out)["problems"]  # whether it can be had in INT8 is up to the CPU
+    assert {(p["cell"], p["status"]) for p in problems} <= {("export doublets_small-int8", "unavailable")}
     labels = {(c["kind"], c["label"]) for c in read_json(out / "study.json")["cells"]}
     assert labels == {
         ("train", "doublets_small-0"), ("evaluate", "doublets_small-0"), ("export", "doublets_small"),
@@ -37,11 +38,13 @@ def test_doublets_are_a_study_like_any_other(tmp_path: Path, capsys: pytest.Capt
     }  # fmt: skip
     text = (out / "report.md").read_text()
     found = read_json(next(out.glob("cells/evaluate-*")) / "metrics.json")
-    low, high = found["auc_interval_95"]
+    low, high = found["intervals_95"]["auc"]
     row = f"| doublets\\_small | 0 | auc | {found['auc']:.4f} ({low:.4f} to {high:.4f}) |"
     assert row in section(text, "The application's own figures")
     timed = section(text, "Time per image")
-    assert all(words in timed for words in ("onnxruntime fp32 |", "onnxruntime int8 |", "onnxruntime int8 x2"))
+    assert "onnxruntime fp32 |" in timed
+    assert "onnxruntime fp32 x2" in timed
+    assert ("onnxruntime:int8 | unavailable |" in timed) == bool(problems)
 
 
 def test_a_network_of_two_heads_has_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

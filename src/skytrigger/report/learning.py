@@ -303,13 +303,22 @@ def application_section(study: StudyFolder) -> Section | None:
 
 def _told(raw: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Interval]]:
     """Entries that have an interval; not those of heads, which have sections of their own."""
+    yield from _paired(raw, raw.get("intervals_95"), before)
     for key, value in raw.items():
-        ends = raw.get(f"{key}_interval_95")
-        name = f"{before}{key}".replace("_", " ")
-        if isinstance(value, dict) and key not in ("heads", "per_class", "data"):
+        ends, name = raw.get(f"{key}_interval_95"), f"{before} {key}".replace("_", " ").strip()
+        if isinstance(value, dict) and key not in ("heads", "per_class", "data", "intervals_95"):
             if isinstance(value.get("interval_95"), list):
                 yield name, Interval(value["estimate"], *value["interval_95"])
             else:
-                yield from _told(value, f"{before}{value.get('name', key)} ")
+                yield from _told(value, str(value.get("name", name)))
         elif isinstance(value, (int, float)) and isinstance(ends, list) and (key != "accuracy" or before):
             yield name, Interval(float(value), *ends)
+
+
+def _paired(value: Any, ends: Any, name: str) -> Iterator[tuple[str, Interval]]:
+    """A value, or values by name, with intervals of the same shape."""
+    if isinstance(ends, dict) and isinstance(value, dict):
+        for key, inner in ends.items():
+            yield from _paired(value.get(key), inner, f"{name} {key}".replace("_", " ").strip())
+    elif isinstance(ends, list) and isinstance(value, (int, float)):
+        yield name, Interval(float(value), *ends)
