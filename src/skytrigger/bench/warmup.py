@@ -59,5 +59,3 @@ class WarmUp:
                     "rule": f"medians of 3 windows of {self.window_s:g} s within {self.tolerance:.0%}",
                 }
 
-
-NO_WARMUP = WarmUp(window_s=0.0, window_calls=1, max_s=0.0)

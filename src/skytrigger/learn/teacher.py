@@ -19,6 +19,7 @@ from skytrigger.learn.output_layer import tensors_of
 from skytrigger.learn.run_folder import Build, RunFolder
 from skytrigger.model.file import read_model
 from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.registry import DEFAULT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,7 +115,7 @@ def _engine(file: Path) -> tuple[Callable[[Tensor], tuple[Tensor, ...]], ModelCa
     model = read_model(file)
     card = model.card
     # one thread: a second one would spin on the core that the student's training needs
-    session = open_session(model, "onnxruntime", card.precision, BATCH, threads=1)
+    session = open_session(model, DEFAULT, card.precision, BATCH, threads=1)
     mean, std = (np.array(v, np.float32)[:, None, None] for v in (card.mean, card.std))
 
     def network(images: Tensor) -> tuple[Tensor, ...]:

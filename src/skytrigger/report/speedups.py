@@ -19,9 +19,10 @@ from skytrigger.measure.stats import Interval
 from skytrigger.measure.summary import TimeSummary, roofline_of, time_summary
 from skytrigger.report.content import interval_of
 from skytrigger.report.palette import tone_of
+from skytrigger.runtimes.registry import FRAMEWORK
 
 # the framework as a user gets it: what every engine is set against
-FRAMEWORK = ("torch", "fp32")
+REFERENCE = (FRAMEWORK, "fp32")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _timings(records: Sequence[Record]) -> list[Timing]:
 
 
 def is_framework(record: Record) -> bool:
-    return (record.what.get("runtime"), record.what.get("precision")) == FRAMEWORK
+    return (record.what.get("runtime"), record.what.get("precision")) == REFERENCE
 
 
 def _against(base: Timing, others: Sequence[Timing]) -> list[Timing]:

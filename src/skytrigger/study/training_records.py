@@ -11,6 +11,7 @@ from skytrigger.learn.energy import EpochMeter
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.measure.meters.protocol import BESIDES, WindowEnergy, energy_entry
 from skytrigger.measure.records import NO_ENERGY, Record, Samples
+from skytrigger.runtimes.registry import FRAMEWORK
 
 SERIES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
@@ -50,7 +51,7 @@ def training_record(
     if all("joules" in h for h in history):
         samples["epoch_joules"] = Samples("J", tuple(h["joules"] for h in history), images)
     what = {
-        "network": recipe.model, "scenario": "training", "runtime": "torch", "batch_size": recipe.batch_size,
+        "network": recipe.model, "scenario": "training", "runtime": FRAMEWORK, "batch_size": recipe.batch_size,
         "precision": card.notes["training_precision"], "device": card.notes["device"],
         "threads": card.notes["threads"], "streams": 1, "seed": recipe.seed, "data_hash": dataset.content_hash,
         "model_hash": None, "engine_hash": None,
