@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from skytrigger.report.build import build_reports
-from skytrigger.report.optimize_page import write_page
+from skytrigger.report.optimize_page import write_search_page
 
 RESULTS = Path(__file__).parents[2] / "results"
 GOLDEN = Path(__file__).parent / "golden"
@@ -44,7 +44,7 @@ def figures(name: str, folder: Path) -> dict[str, Any]:
         source = RESULTS / name
         for file in ("optimize.json", "settings.json"):
             (folder / file).write_bytes((source / file).read_bytes())
-        write_page(folder)
+        write_search_page(folder)
     else:
         build_reports([RESULTS / f for f in PAGES[name]], folder)
     sections: dict[str, list[str]] = {}
