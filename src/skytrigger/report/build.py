@@ -12,7 +12,7 @@ from skytrigger.core.heads import CLASSES, VALUES, Head
 from skytrigger.core.host import host_id, host_label
 from skytrigger.measure import records as record_files
 from skytrigger.measure.records import Record
-from skytrigger.report import batch_size, confusion, energy, learning, origin, provenance, tables, timing
+from skytrigger.report import batch_size, confusion, energy, head_figures, learning, origin, provenance, tables, timing
 from skytrigger.report.content import Page, Section
 from skytrigger.report.pareto import pareto_section
 from skytrigger.report.speedups import Timing, timings
@@ -113,9 +113,9 @@ def _learned(
         matrix, matrices["confusion"] = confusion.confusion_section(study, pairs)
         sections = _named([learning.accuracy_section(study), confusion.pairs_section(pairs)], first)
         changes = _named([matrix], first)
-    sections += [s for s in (learning.application_section(study),) if s]
+    sections += [s for s in (head_figures.application_section(study),) if s]
     for head in (h for h in heads if h.kind == VALUES):
-        sections += _named([learning.values_section(study, head)], head, tag=True)
+        sections += _named([head_figures.values_section(study, head)], head, tag=True)
     sections += [curves, learning.training_section(study), *changes]
     for head in classed[1:]:
         own = study.of_head(head)
