@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-FOLDERS = ("bench", "measure", "model", "runtimes")
+FOLDERS = ("bench", "measure", "model", "report", "runtimes", "study")
 HEAVY = ("torch", "onnx", "onnxruntime", "scipy", "matplotlib", "pyarrow", "openvino", "numba")
 
 
