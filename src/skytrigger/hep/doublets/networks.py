@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -206,22 +205,3 @@ def _encoding(torch: Any) -> tuple[Tensor, Tensor]:
 
 
 NETWORKS: dict[str, Callable[..., Any]] = {"doublets_cnn": doublets_cnn, "doublets_small": doublets_small}
-
-
-def multiply_adds(network: nn.Module, channels: int, size: tuple[int, int]) -> int:
-    """Multiply-adds of the convolutions and dense layers for one image."""
-    torch = require("torch", why="networks")
-    total = 0
-
-    def add(module: Any, _: Any, output: Tensor) -> None:
-        nonlocal total
-        total += module.weight.numel() * math.prod(output.shape[2:])
-
-    kinds = (torch.nn.Conv2d, torch.nn.Linear)
-    hooks = [m.register_forward_hook(add) for m in network.modules() if isinstance(m, kinds)]
-    network.eval()
-    with torch.inference_mode():
-        network(torch.zeros(1, channels, *size))
-    for hook in hooks:
-        hook.remove()
-    return total
