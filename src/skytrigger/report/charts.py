@@ -88,7 +88,7 @@ def curves(
         parts += [line(x(tick), bottom, x(tick), bottom + 4, "axis"),
                   Text(x(tick), bottom + 16, f"{tick:g}", "tick", "middle")]  # fmt: skip
     for i, (word, tone) in enumerate({c.name.partition(",")[0]: c.tone for c in lines}.items()):
-        at = right - 150 + 74 * i
+        at = right - 138 + 70 * i
         parts += [line(at, 10, at + 14, 10, f"curve {tone}"), Text(at + 17, 14, word, "note")]
     for curve in lines:
         points = tuple((x(i), y(v)) for i, v in enumerate(curve.values, 1))

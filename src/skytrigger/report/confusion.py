@@ -56,7 +56,7 @@ def pairs_section(pairs: Sequence[dict[str, Any]]) -> Section:
         tone = {"better": "good", "worse": "bad"}.get(x["verdict"], "mute")
         word = {"better": "second more accurate", "worse": "second less accurate"}.get(x["verdict"], x["verdict"])
         if len(set(x["epochs"])) > 1 and tone != "mute":  # the network is not to blame
-            word, tone = f"{word}, not trained as long as each other", "mute"
+            word, tone = f"{word}; trained for different numbers of epochs", "mute"
         return Value(word, word, p, tone)
 
     def smallest(x: dict[str, Any]) -> Value:
