@@ -124,6 +124,7 @@ ceilings = false
 """
 
 
+@pytest.mark.slow
 def test_a_study_of_it_is_shown(tmp_path, capsys) -> None:
     (tmp_path / "spots.toml").write_text(SPEC)
     assert main(["study", str(tmp_path / "spots.toml"), "--out", str(tmp_path / "study")]) == 0
@@ -134,6 +135,7 @@ def test_a_study_of_it_is_shown(tmp_path, capsys) -> None:
         assert word in page
 
 
+@pytest.mark.slow
 def test_optimize_holds_a_floor_for_each_head(run, tmp_path, capsys) -> None:
     words = ("--max-drop", 60, "--effort", "quick", "--runtime", "onnxruntime", "--precision", "fp32", "--threads", 1)
     more = ("--streams", 1, "--batch-size", 8, "--bands-candidates", "none", "--out", tmp_path / "search")

@@ -192,4 +192,8 @@ def test_every_preset_can_be_planned() -> None:
     for name in ("quick", "batch-size", "power", "doublets"):
         spec = load_spec(name)
         assert spec.variants()
+    quick = load_spec("quick")
+    alike = [replace(quick.recipe_of(m, 0), model="") for m in quick.models]
+    assert len(alike) == 7
+    assert all(recipe == alike[0] for recipe in alike)
     assert [v.facts for v in load_spec("power").variants()] == [{"device": "cpu"}, {"device": "cuda:0"}]

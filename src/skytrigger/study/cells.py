@@ -23,9 +23,10 @@ from skytrigger.learn.evaluate import predictions_of_run, write_evaluation
 from skytrigger.learn.exporting import export_run
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.learn.runs import train_run
+from skytrigger.measure.records import NO_ENERGY
 from skytrigger.runtimes.registry import file_precision
 from skytrigger.runtimes.spec import EngineSpec
-from skytrigger.study.spec import TRAINING, Measure, Spec
+from skytrigger.study.spec import TRAINING, Measure, Spec, Variant
 from skytrigger.study.study_file import Cell, StudyFile
 from skytrigger.study.training_records import data_facts, energy_of, training_record
 
@@ -147,10 +148,9 @@ def _relative_cost(model: str, channels: int) -> float:
 
 def run_train(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
     """Train, metered where there is a sensor."""
-    spec, place = study.spec, cell.params.get("variant", {})
-    recipe = next(r for v in spec.variants() if v.facts == place
-                  if (r := spec.recipe_of(cell.network, cell.params["recipe"]["seed"], v)))  # fmt: skip
-    part, device = cell.cost / recipe.epochs, str(place.get("device", spec.device))
+    spec, variant = study.spec, Variant(cell.params.get("variant", {}))
+    recipe = spec.recipe_of(cell.network, cell.params["recipe"]["seed"], variant)
+    part, device = cell.cost / recipe.epochs, spec.device_of(variant)
 
     def on_epoch(line: dict[str, Any]) -> None:
         tick(part, f"{cell.label} epoch {line['epoch']}/{recipe.epochs} validation loss {line['val_loss']:.3f}")
@@ -186,7 +186,7 @@ def run_evaluate(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
     if "correct" in metrics:
         place = {k: v for k, v in cell.training.params.get("variant", {}).items() if k in ("rule", "scaling")}
         extra = {"part": part, **place, **({"study": study.spec.topic} if study.spec.topic else {})}
-        energy = cell.training.result["energy"]
+        energy = cell.training.result.get("energy") or {**NO_ENERGY, "why_not": "the training was not metered"}
         run = RunFolder(study.run(cell))
         trained = training_record(run, study.dataset, study.split, metrics, energy, extra)
         write_text(folder / "records.jsonl", trained.to_json() + "\n")
