@@ -11,8 +11,10 @@ from scipy.stats import binom, binomtest, bootstrap, norm, t
 from skytrigger.measure.stats import (
     Interval,
     TooFewSamples,
+    _inflation,
     bootstrap_interval,
     interval_of_stretches,
+    mean_interval,
     median_interval,
     newcombe,
     normal_quantile,
@@ -86,34 +88,88 @@ def test_normal_quantile() -> None:
     assert normal_quantile(0.975) == pytest.approx(norm.ppf(0.975))
 
 
+def _spread_out(n: int) -> np.ndarray:
+    """0 to n - 1 in an order without correlation between neighbours."""
+    if n < 3:
+        return np.arange(float(n))
+    return min(
+        (np.random.default_rng(s).permutation(n) * 1.0 for s in range(50)),
+        key=lambda v: np.corrcoef(v[1:], v[:-1])[0, 1],
+    )
+
+
 def test_order_statistics_under_40_samples() -> None:
-    values = np.random.default_rng(0).permutation(39) * 1.0
+    values = _spread_out(39)
     found = median_interval(values)
     rank = int(found.low) + 1
     assert binom.cdf(rank - 1, 39, 0.5) <= 0.025 < binom.cdf(rank, 39, 0.5)
     assert (found.estimate, found.high, found.n) == (19.0, 39.0 - rank, 39)
-    assert (median_interval(np.arange(6.0)).low, median_interval(np.arange(6.0)).high) == (0.0, 5.0)
+    assert (median_interval(_spread_out(6)).low, median_interval(_spread_out(6)).high) == (0.0, 5.0)
     for few in (1, 5):
-        assert not median_interval(np.arange(float(few))).known
+        assert not median_interval(_spread_out(few)).known
     with pytest.raises(TooFewSamples, match="median of no samples"):
         median_interval([])
+    assert median_interval(np.full(30, 7.0)) == Interval(7.0, 7.0, 7.0, 0.95, 30)
+
+
+def test_samples_that_follow_each_other_are_worth_fewer() -> None:
+    rising = np.arange(39.0)
+    assert not median_interval(rising).known  # a drift: worth one or two samples
+    slow = np.repeat(_spread_out(13), 3)
+    assert median_interval(slow).high > median_interval(_spread_out(39) / 3).high
+    r = np.corrcoef(_away(slow)[1:], _away(slow)[:-1])[0, 1]
+    assert r > 0.4
+
+
+def _away(values: np.ndarray) -> np.ndarray:
+    return values - values.mean()
+
+
+def test_inflation_by_hand() -> None:
+    v = np.array([1.0, 2.0, 4.0, 3.0, 5.0, 5.0, 7.0, 6.0])
+    d = _away(v)
+    r = (d[1:] * d[:-1]).sum() / (d**2).sum()
+    r += (1 + 3 * r) / 8
+    assert 0 < r < 0.98
+    assert _inflation(v) == pytest.approx((1 + r) / (1 - r))
+    assert _inflation(np.array([0.0, 1.0] * 4)) == 1.0  # alternating: never narrower
+    assert _inflation(np.ones(5)) == 1.0
+    assert _inflation(np.arange(1000.0)) == pytest.approx(1.98 / 0.02)
 
 
 def test_medians_of_stretches_from_40_samples_on() -> None:
     values = np.random.default_rng(1).gamma(3, size=400)
     medians = np.median(values.reshape(20, 20), axis=1)
-    half = t.ppf(0.975, 19) * medians.std(ddof=1) / math.sqrt(20)
+    wider = math.sqrt(_inflation(medians))
+    half = wider * t.ppf(0.975, 19) * medians.std(ddof=1) / math.sqrt(20)
     centre = np.median(values)
     found = median_interval(values)
     assert (found.low, found.high, found.n) == pytest.approx((centre - half, centre + half, 400))
-    logs = t.ppf(0.975, 19) * np.log(medians).std(ddof=1) / math.sqrt(20)
+    logs = wider * t.ppf(0.975, 19) * np.log(medians).std(ddof=1) / math.sqrt(20)
     found = median_interval(values, positive=True)
     assert (found.low, found.high) == pytest.approx((centre * math.exp(-logs), centre * math.exp(logs)))
     assert median_interval(values, 0.5).high < found.high
-    forty = np.arange(40.0)
-    parts = np.median(forty.reshape(10, 4), axis=1)
-    half = t.ppf(0.975, 9) * parts.std(ddof=1) / math.sqrt(10)
+    forty = _spread_out(40)
+    parts = np.median(forty.reshape(5, 8), axis=1)
+    half = t.ppf(0.975, 4) * parts.std(ddof=1) / math.sqrt(5) * math.sqrt(_inflation(parts))
     assert median_interval(forty).high == pytest.approx(19.5 + half)
+
+
+def test_mean_of_skewed_values_reaches_further_up() -> None:
+    x = np.random.default_rng(6).normal(size=400)
+    found = mean_interval(x)
+    half = t.ppf(0.975, 399) * x.std(ddof=1) / 20
+    assert found.estimate == pytest.approx(x.mean())
+    assert (found.low, found.high) == pytest.approx((x.mean() - half, x.mean() + half), abs=0.12 * half)
+    skewed = np.exp(2 * np.random.default_rng(7).normal(size=100))
+    found = mean_interval(skewed)
+    assert found.high - found.estimate > 1.5 * (found.estimate - found.low) > 0
+    assert found.n == 100
+    assert mean_interval(skewed) == found
+    assert mean_interval(skewed, 0.5).high < found.high
+    assert mean_interval([2.0, 2.0]) == Interval(2.0, 2.0, 2.0, 0.95, 2)
+    with pytest.raises(TooFewSamples, match="a bootstrap of 1 samples"):
+        mean_interval([1.0])
 
 
 def test_positive_values_with_zeros_among_them_stay_positive() -> None:

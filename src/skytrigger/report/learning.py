@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skytrigger.measure.seed_variance import seed_variance
-from skytrigger.measure.stats import Interval, TooFewSamples, bootstrap_interval, median_interval, wilson
+from skytrigger.measure.stats import Interval, TooFewSamples, mean_interval, median_interval, wilson
 from skytrigger.report import svg
 from skytrigger.report.content import (
     NOTHING,
@@ -62,7 +62,7 @@ def loss_of(runs: Sequence[Run]) -> Interval | None:
     if not held or len({r.image_ids for r in held}) != 1:
         return None
     try:
-        return bootstrap_interval(np.mean([r.losses for r in held], axis=0), resamples=1000)
+        return mean_interval(np.mean([r.losses for r in held], axis=0), resamples=1000)
     except TooFewSamples:
         return None
 
