@@ -109,7 +109,8 @@ def accuracy_section(study: StudyFolder) -> Section:
     caption = (
         f"On {part_name(study)}. Below each figure its 95 % interval. Accuracy: with one seed Wilson's, with several "
         "the mean over seeds with an interval that holds both the choice of images and of seeds. Loss: mean cross "
-        "entropy, bootstrap over images. Calibration error: expected, 15 bins, mean over seeds, below it the range."
+        "entropy, studentised bootstrap over images. Calibration error: expected, 15 bins, mean over seeds, below it "
+        "the range."
     )
     return Section("accuracy", "Accuracy and loss", [Table(head, rows, caption)])
 
