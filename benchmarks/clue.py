@@ -111,7 +111,7 @@ def measure(
 
 
 def _interval_ms(slots: list[Slot]) -> dict[str, float]:
-    """Time in ms with its 95 % interval: trimmed mean of the blocks' log times, bootstrap over blocks."""
+    """Time in ms with its 95 % interval: trimmed mean of the blocks' log times, signed-rank bounds (approximate)."""
     logs = block_log_times([s.value_s for s in slots])
     estimate, low, high = (1e3 * float(np.exp(v[0])) for v in log_intervals(logs[None]))
     return {"estimate": estimate, "low": low, "high": high}
@@ -245,7 +245,7 @@ def main() -> None:
     parser.add_argument("--sections", nargs="+", choices=list(SECTIONS), default=list(SECTIONS))
     parser.add_argument("--rows", nargs="+", choices=list(rows(None)))
     parser.add_argument("--data", type=Path, help="folder with clue/toyDetector_<n>.csv; else synthetic toy layers")
-    parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("--blocks", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--kdtree-hits", type=int, default=100_000, help="largest input for the slow baseline")
     parser.add_argument("--large", action="store_true", help="scaling up to 1e7 hits (some 3 GB)")

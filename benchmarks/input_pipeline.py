@@ -26,7 +26,7 @@ from skytrigger.eo.load import load
 from skytrigger.eo.networks import build
 from skytrigger.learn.batches import Batches, channel_statistics
 from skytrigger.learn.device import resolve_precision
-from skytrigger.measure.stats import bootstrap_interval
+from skytrigger.measure.paired import log_intervals
 
 BATCH = 32
 
@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", default=["synthetic:256"])
     parser.add_argument("--tiles", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=12)
     args = parser.parse_args()
     data = load(args.data)
     index = np.arange(min(args.tiles, len(data)) // BATCH * BATCH)
@@ -113,10 +113,10 @@ def main() -> None:
     print(f"{'pipeline':24} {'images/s':>9}   time of the packed store's epoch / this one's (95 % interval)")
     rows = {}
     for name, taken in seconds.items():
-        ratio = bootstrap_interval(store / np.array(taken), lambda resampled: np.median(resampled, axis=-1))
+        estimate, low, high = (float(np.exp(v[0])) for v in log_intervals(np.log(store / np.array(taken))[None]))
         rate = len(index) / float(np.median(taken))
-        rows[name] = {"images_per_s": rate, "ratio": ratio.to_json(), "seconds": taken}
-        print(f"{name:24} {rate:9.1f}   {ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
+        rows[name] = {"images_per_s": rate, "ratio": {"estimate": estimate, "low": low, "high": high}, "seconds": taken}
+        print(f"{name:24} {rate:9.1f}   {estimate:.3f} ({low:.3f} to {high:.3f})")
     print(json.dumps({"rounds": args.rounds, "pipelines": rows}))
 
 

@@ -129,9 +129,7 @@ def test_smallest_difference_is_unknown_below_six_discordant_images() -> None:
 
 def test_confusion_cells_claim_at_most_5_percent_of_1000_equal_pairs() -> None:
     rng = np.random.default_rng(1)
-    claimed = sum(
-        bool(confusion_change(*_two_networks(rng, 6, 100), 6, resamples=2).established()) for _ in range(1000)
-    )
+    claimed = sum(bool(confusion_change(*_two_networks(rng, 6, 100), 6).established()) for _ in range(1000))
     assert claimed <= 50
 
 
@@ -142,7 +140,7 @@ def test_confusion_cell_that_changed_is_found_and_its_size_covered() -> None:
         true, a, b = _two_networks(rng, 6, 200)
         moved = (true == 2) & (b == 2) & (rng.random(len(true)) < 0.16)
         b = np.where(moved, 4, b)
-        change = confusion_change(true, a, b, 6, resamples=400)
+        change = confusion_change(true, a, b, 6)
         found += (2, 4) in change.established()
         covered += change.low[2, 4] <= 0.16 * 0.9 <= change.high[2, 4]
     assert found >= 180
@@ -169,12 +167,16 @@ def test_confusion_change_by_hand() -> None:
     true = np.array([0, 0, 0, 1, 1])
     a = np.array([0, 0, 1, 1, 1])
     b = np.array([0, 1, 1, 1, 0])
-    change = confusion_change(true, a, b, 2, resamples=100)
+    change = confusion_change(true, a, b, 2)
     assert change.counts_a.tolist() == [[2, 1], [0, 2]]
     assert change.counts_b.tolist() == [[1, 2], [1, 1]]
     assert change.gained.tolist() == [[0, 1], [1, 0]]
     assert change.lost.tolist() == [[1, 0], [0, 1]]
     assert change.change[0, 1] == pytest.approx(1 / 3)
+    assert (change.low[0, 1], change.high[0, 1]) == (tango(1, 0, 3).low, tango(1, 0, 3).high)
+    assert (change.low[1, 1], change.high[1, 1]) == (tango(0, 1, 2).low, tango(0, 1, 2).high)
+    assert change.p[0, 1] == 1.0
+    assert change.level == 0.95
     assert flips(true, a, b) == {"changed": 2, "right_to_wrong": 2, "wrong_to_right": 0, "wrong_to_other_wrong": 0}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skytrigger.measure.seed_variance import seed_variance
-from skytrigger.measure.stats import Interval, TooFewSamples, bootstrap_interval, median_interval, wilson
+from skytrigger.measure.stats import Interval, TooFewSamples, mean_interval, median_interval, wilson
 from skytrigger.report import charts
 from skytrigger.report.content import (
     NOTHING,
@@ -70,7 +70,7 @@ def loss_of(runs: Sequence[Run]) -> Interval | None:
     if not held or len({r.image_ids for r in held}) != 1:
         return None
     try:
-        return bootstrap_interval(np.mean([r.losses for r in held], axis=0), resamples=1000)
+        return mean_interval(np.mean([r.losses for r in held], axis=0), resamples=1000)
     except TooFewSamples:
         return None
 
@@ -105,7 +105,8 @@ def accuracy_section(study: StudyFolder) -> Section:
     caption = (
         f"On {part_name(study)}. Below each figure its 95 % interval. Accuracy: with one seed Wilson's, with several "
         "the mean over seeds with an interval that holds both the choice of images and of seeds. Loss: mean cross "
-        "entropy, bootstrap over images. Calibration error: expected, 15 bins, mean over seeds, below it the range."
+        "entropy, studentised bootstrap over images. Calibration error: expected, 15 bins, mean over seeds, below it "
+        "the range."
     )
     return Section("accuracy", "Accuracy and loss", [table(judged, columns, caption)])
 
