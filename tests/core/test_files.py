@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
-from skytrigger.study.store import Cell
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import append_line, atomic_path, read_json, read_lines, sha256_json
+from skytrigger.study.study_file import Cell
 
 
 def test_a_torn_last_line_is_cut_off_before_the_next(tmp_path: Path) -> None:

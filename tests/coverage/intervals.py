@@ -23,8 +23,8 @@ from scipy.special import ndtr, ndtri
 sys.path.insert(0, str(Path(__file__).parents[1] / "measure"))
 
 from noisy_machine import log_noise, palindromic
-from skytrigger.study.compare_time import apart as apart_of
 
+from skytrigger.bench.compare_times import apart as apart_of
 from skytrigger.hep.doublets.metrics import auc_difference, filter_metrics
 from skytrigger.measure.accuracy import confusion_change, mcnemar
 from skytrigger.measure.calibration import calibration_interval

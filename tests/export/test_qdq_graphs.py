@@ -7,7 +7,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from skytrigger.export.qdq import Scale, _before_relu, _same_through_shapes, write_qdq
+
+from skytrigger.model.qdq import Scale, _before_relu, _same_through_shapes, write_qdq
 
 SHAPE = ["n", 2, 4, 4]
 

@@ -221,7 +221,8 @@ def run_bench(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
         topic = {"study": study.spec.topic} if study.spec.topic else {}
         # with 10 blocks a sign-flip p cannot fall below 0.01: too much for five engines after Holm
         options = Options(
-            seconds=params["seconds"], min_blocks=20 if params["seconds"] >= 3 else 12, tiles=str(tiles), data_hash=data.content_hash,
+            seconds=params["seconds"], min_blocks=20 if params["seconds"] >= 3 else 12, tiles=str(tiles),
+            data_hash=data.content_hash,
             energy_seconds=params.get("energy_seconds", 0.0), ceilings=params.get("ceilings", True),
             extra={**topic, "data": data_facts(data, study.split)},
         )  # fmt: skip
