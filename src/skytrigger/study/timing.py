@@ -30,8 +30,9 @@ def run_bench(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
             runtime, _, precision = engine.partition(":")
             jobs.append(Job(str(model_file(study, cell)), runtime, precision, size, threads, device=params["device"]))
         # with 10 blocks a sign-flip p cannot fall below 0.01: too much for five engines after Holm
+        least = 20 if params["seconds"] >= 3 else 12
         options = Options(
-            seconds=params["seconds"], min_blocks=20 if params["seconds"] >= 3 else 12, tiles=str(tiles), data_hash=study.dataset.content_hash,
+            seconds=params["seconds"], min_blocks=least, tiles=str(tiles), data_hash=study.dataset.content_hash,
             energy_seconds=params.get("energy_seconds", 0.0), ceilings=params.get("ceilings", True),
         )  # fmt: skip
         share = cell.cost / len(jobs)
