@@ -29,6 +29,9 @@ def test_log_softmax_is_safe_and_right() -> None:
     assert (logits == before).all()
     assert log_softmax(np.array([[1e5, 0.0]])).tolist() == [[0.0, -1e5]]
     assert log_softmax(logits).dtype == np.float64
+    assert log_softmax(np.array([[0, 1], [2, 5]])) == pytest.approx(scipy_log_softmax([[0, 1], [2, 5]], axis=1))
+    far = np.array([[1e5, 1e5 - 1], [0.0, 1.0]])  # each row by its own largest
+    assert log_softmax(far) == pytest.approx(scipy_log_softmax(far, axis=1))
 
 
 def test_every_figure(answers: tuple[np.ndarray, np.ndarray]) -> None:
@@ -65,6 +68,8 @@ def test_figures_of_each_class(answers: tuple[np.ndarray, np.ndarray]) -> None:
             hit = int(((true == i) & (predicted == i)).sum())
             wilson = binomtest(hit, int(images[i])).proportion_ci(0.95, "wilson")
             assert row["recall_interval_95"] == pytest.approx([wilson.low, wilson.high])
+    perfect = metrics(np.eye(2, dtype=np.float32)[[0, 1, 1]], np.array([0, 1, 1]), "xy")["per_class"]
+    assert [row["f1"] for row in perfect.values()] == [1.0, 1.0]
     empty = metrics(np.eye(3, dtype=np.float32)[[0, 1]], np.array([0, 1]), "xyz")["per_class"]["z"]
     assert empty == {"images": 0, "precision": None, "recall": None, "recall_interval_95": None, "f1": None}
 

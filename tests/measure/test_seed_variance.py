@@ -114,3 +114,33 @@ def test_level_moves_the_ends() -> None:
     assert seed_difference(right, ~right, 0.8).high < seed_difference(right, ~right).high
     with pytest.raises(ValueError, match="at least two seeds"):
         seed_difference(right, right[:1])
+
+
+def test_what_is_told_beside_the_interval() -> None:
+    right = _right(3, 300)
+    assert seed_variance(right, 0.8).accuracy.level == 0.8
+    assert seed_variance(right[:1], 0.8).accuracy == wilson(int(right[0].sum()), 300, 0.8)
+    assert seed_variance(right[:1]).seeds == 1
+    assert seed_difference(right, right[::-1], 0.8).level == 0.8
+    assert seed_difference(right[:2], right[1:]).known  # two on each side are enough
+    with pytest.raises(ValueError, match=r"^a seed component needs at least two seeds on each side$"):
+        seed_difference(right[:1], right)
+
+
+def test_levels_reach_every_part() -> None:
+    """Equal seeds leave only the images', equal images only the seeds' part: both follow the level."""
+    same = np.repeat(_right(1, 120), 3, axis=0)
+    one = wilson(int(same[0].sum()), 120, 0.8)
+    found = seed_variance(same, 0.8).accuracy
+    assert found.high - found.low == pytest.approx(one.high - one.low, rel=0.02)
+    pair = seed_difference(same, same, 0.8)
+    assert (pair.low, pair.high) == pytest.approx((tango(0, 0, 120, 0.8).low, tango(0, 0, 120, 0.8).high))
+
+
+def test_differences_stay_within_one() -> None:
+    rng = np.random.default_rng(0)
+    bad, good = rng.random((2, 30)) < np.array([[0.02], [0.4]]), rng.random((2, 30)) < np.array([[0.98], [0.6]])
+    assert seed_difference(bad, good).high == 1.0
+    assert seed_difference(good, bad).low == -1.0
+    assert seed_variance(good).accuracy.high == 1.0
+    assert seed_variance(bad).accuracy.low == 0.0

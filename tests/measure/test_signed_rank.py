@@ -58,3 +58,15 @@ def test_rows_are_apart_and_shift_with_their_values() -> None:
     assert flipped[0] == pytest.approx(-high)
     assert flipped[1] == pytest.approx(-low)
     assert signed_rank_bounds(d, 0.5)[1] == pytest.approx([signed_rank_bounds(row[None], 0.5)[1][0] for row in d])
+
+
+def test_one_row_alone_and_its_level() -> None:
+    d = np.random.default_rng(2).normal(size=14)
+    for level in (0.5, 0.8, 0.95):
+        low, high = signed_rank_bounds(d, level)
+        both = signed_rank_bounds(np.stack([d, -d]), level)
+        assert (float(low), float(high)) == (both[0][0], both[1][0])
+    spans = [float(np.diff(signed_rank_bounds(d, level))[0]) for level in (0.5, 0.8, 0.95)]
+    assert spans == sorted(spans)
+    assert len(set(spans)) == 3
+    assert signed_rank_bounds(np.ones(3))[0].shape == ()

@@ -242,3 +242,42 @@ def test_rows_of_several_columns_stay_together() -> None:
     pairs = np.random.default_rng(5).normal(size=(50, 1)) + np.array([0.0, 3.0])
     found = bootstrap_interval(pairs, lambda a: np.asarray((a[..., 1] - a[..., 0]).mean(axis=1)), resamples=200)
     assert (found.low, found.high) == pytest.approx((3.0, 3.0))
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_bootstrap_by_its_definition_with_ties(block: int) -> None:
+    """Efron's bias correction counts a resample equal to the estimate as half below it."""
+    x = np.array([0.0, 0, 1, 1, 0, 1, 0, 0, 1, 0])
+    found = bootstrap_interval(x, resamples=500, block=block, seed=3)
+    starts = np.random.default_rng(3).integers(0, 10, (500, math.ceil(10 / block)))
+    means = []
+    for row in starts:
+        drawn = [x[(s + k) % 10] for s in row for k in range(block)][:10]
+        means.append(np.mean(drawn))
+    below = np.mean(np.array(means) < 0.4 - 1e-12) + 0.5 * np.mean(np.isclose(means, 0.4))
+    z0 = norm.ppf(below)
+    expected = np.quantile(means, norm.cdf([2 * z0 - 1.959964, 2 * z0 + 1.959964]))
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=1e-6)
+    assert found.level == 0.95
+
+
+def test_a_statistic_beyond_all_its_resamples_still_has_an_interval() -> None:
+    x = np.arange(9.0)
+    low = bootstrap_interval(x, lambda a: np.where(a.shape[0] == 1, -1.0, a.mean(axis=1)), resamples=200)
+    high = bootstrap_interval(x, lambda a: np.where(a.shape[0] == 1, 99.0, a.mean(axis=1)), resamples=200)
+    assert math.isfinite(low.low)
+    assert math.isfinite(high.high)
+    means = x[np.random.default_rng(0).integers(0, 9, (200, 9))].mean(axis=1)
+    z0 = norm.ppf(0.5 / 200)
+    for found, sign in ((low, 1), (high, -1)):
+        ends = norm.cdf([2 * sign * z0 - 1.959964, 2 * sign * z0 + 1.959964])
+        assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, ends)))
+
+
+def test_levels_are_told() -> None:
+    assert newcombe(wilson(5, 9, 0.8), wilson(3, 9, 0.8)).level == 0.8
+    assert interval_of_stretches(1.0, [1.0, 2, 3, 4, 5], 0.8).level == 0.8
+    assert bootstrap_interval([1.0, 2, 4], level=0.8, resamples=20).level == 0.8
+    assert median_interval(np.arange(50.0), 0.8).level == 0.8
+    assert median_interval(np.arange(50.0), 0.8, positive=True).level == 0.8
+    assert median_interval(_spread_out(20), 0.8).level == median_interval([1.0], 0.8).level == 0.8
