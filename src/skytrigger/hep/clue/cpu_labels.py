@@ -9,14 +9,6 @@ from skytrigger.hep.clue.cpu_sort import I32, compiled
 
 
 @compiled
-def begin_roots(follows, place, start, stop, root):
-    """First step of every hit towards its seed or outlier, as a position."""
-    for p in range(start, stop):
-        to = follows[p]
-        root[p] = place[np.uint32(to)] if to >= 0 else I32(p)
-
-
-@compiled
 def find_roots(root, start, stop):
     """Halve the way to the end until nothing moves. Other threads may do so in their range at the same time: what is
     read is always some hit further on, and only an end points at itself."""

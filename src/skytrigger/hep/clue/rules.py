@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -121,7 +122,6 @@ class Cuts:
     dc: np.float32
     density_square: np.float32
     search: np.float32
-    search_square: np.float32
     seed_distance: np.float32
     outlier_distance: np.float32
     kernel: Kernel
@@ -133,6 +133,7 @@ class Cuts:
         return float(max(self.dc, self.search))
 
 
+@lru_cache(64)
 def largest_square(radius: np.float32, *, strict: bool) -> np.float32:
     """The largest float32 s with ``sqrt(s) <= radius`` (``<`` if strict), the root rounded to float32."""
 
@@ -187,7 +188,6 @@ def resolve_cuts(
         dc=radius,
         density_square=largest_square(radius, strict=rules.strict),
         search=search,
-        search_square=largest_square(search, strict=False),
         seed_distance=search if rules.narrow else seed,
         outlier_distance=search if rules.narrow else outlier,
         kernel=kernel or rules.kernel,
