@@ -13,7 +13,8 @@ import numpy as np
 from skytrigger.core.extras import find
 from skytrigger.core.progress import say
 from skytrigger.hep.clue import Clusters, Workspace, cluster
-from skytrigger.hep.clue.events import Hitset, blobs, pu200_event, toy_detector, toy_layer
+from skytrigger.hep.clue.events import blobs, pu200_event, toy_detector, toy_layer
+from skytrigger.hep.clue.hitset import Hitset
 from skytrigger.hep.clue.tables import read_hits
 
 TOY = {"dc": 3.0, "rhoc": 8.0, "seed_distance": 5.0, "outlier_distance": 5.0}

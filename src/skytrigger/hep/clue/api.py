@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,7 @@ from skytrigger.hep.clue.results import Clusters, empty_clusters, merge_parts
 from skytrigger.hep.clue.rules import Cuts, Kernel, Rules, resolve_cuts, resolve_rules
 
 if TYPE_CHECKING:
+    from skytrigger.hep.clue.hitset import Hitset
     from skytrigger.hep.clue.workspace import Workspace
 
 BACKENDS = ("cpu", "reference", "kdtree", "cuda")
@@ -103,6 +104,16 @@ def cluster(
     hits = check_hits(*arrays, period)
     found = _run(hits, cuts, backend, strategy, workspace, threads or 1) if len(hits) else empty_clusters(0)
     return found if kept is None else merge_parts(n, [(kept, found)])
+
+
+def cluster_hits(hits: Hitset, *, three_dimensional: bool = False, **options: Any) -> Clusters:
+    """`cluster` of a table: z counts if asked for, and a column of noise for rules that know noise (if not given)."""
+    if three_dimensional and hits.z is None:
+        raise InputError("the hits have no z", expected="z, for distances in three dimensions")
+    if hits.noise is not None and resolve_rules(options.get("rules", "paper")).kappa is not None:
+        options = {"noise": hits.noise} | options
+    z = hits.z if three_dimensional else None
+    return cluster(hits.x, hits.y, hits.layer, hits.weight, hits.event, z, **options)
 
 
 def _run(hits: Hits, cuts: Cuts, backend: str, strategy: int, workspace: Workspace | None, threads: int) -> Clusters:

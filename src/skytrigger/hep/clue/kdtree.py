@@ -101,7 +101,7 @@ def cluster(hits: Hits, cuts: Cuts) -> Clusters:
 def _add(sums: list[NDArray[np.int64]], limbs: list[NDArray[np.int64]], pairs: Pairs, cuts: Cuts) -> None:
     """Neighbours' weights to the exact sums."""
     near = pairs[2] <= cuts.density_square
-    i, j, square = (v[near] for v in pairs)
+    i, j, square = pairs[0][near], pairs[1][near], pairs[2][near]
     factor: NDArray[np.int64] | int
     if cuts.kernel.kind == "flat":
         factor = flat_bits(cuts.kernel)[0]
