@@ -90,7 +90,7 @@ def test_root(tmp_path: Path) -> None:
         ("a.csv", "x,z\n1,2\n", "no column y"),
         ("a.csv", "x,y\n1,two\n", "numbers"),
         ("a.csv", "1,2\n3\n", "cannot read"),
-        ("a.csv", "1,2,0.5,1\n", "fractions"),
+        ("a.csv", "1,2,0.5,1\n", r"layer\[0\] = 0.5"),
         ("a.parquet", "not parquet", "cannot read"),
         ("a.h5", "not hdf5", "not a valid HDF5"),
         ("a.txt", "1,2\n", "unknown kind"),

@@ -8,6 +8,7 @@ is shared out inside: hits, groups or rows of tiles, whichever the step allows.
 from __future__ import annotations
 
 import itertools
+import warnings
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
@@ -26,8 +27,10 @@ CHUNK = 1 << 16
 20 events of 100,000 hits, ns a hit: 43 with 2^16 (event by event), 49 with 2^17, 55 uncut."""
 HITS_PER_THREAD = 1 << 16
 """Fewer do not pay for waking a thread at every step: 100,000 hits took 1.1 to 1.6 times as long on two."""
-LONG_PAIRS = 3e9
-"""Some seconds of work: such a call runs in a thread of its own, so that Ctrl-C ends it."""
+PAIRS_A_SECOND = 1e9
+"""About, on one thread."""
+LONG_PAIRS = 3 * PAIRS_A_SECOND
+"""From here on a call runs in a thread of its own, so that Ctrl-C ends it."""
 
 
 def cluster(
@@ -40,6 +43,12 @@ def cluster(
     with (workspace or kept_workspace()).held() as space:
         if grid.pairs < LONG_PAIRS:
             return _cluster(hits, cuts, space, threads, grid, stop)
+        warnings.warn(
+            f"dc {cuts.dc:g} reaches over much of the detector: about {grid.pairs:.1g} comparisons, some "
+            f"{grid.pairs / PAIRS_A_SECOND:.0f} s (Ctrl-C ends them)",
+            RuntimeWarning,
+            stacklevel=4,
+        )
         with ThreadPoolExecutor(1) as pool:
             result = pool.submit(_cluster, hits, cuts, space, threads, grid, stop)
             try:
@@ -51,8 +60,11 @@ def cluster(
 
 
 def _cluster(hits: Hits, cuts: Cuts, space: Workspace, threads: int, grid: Grid, stop: NDArray[np.int32]) -> Clusters:
+    from skytrigger.hep.clue.compiling import announce
     from skytrigger.hep.clue.cpu_chunk import Chunk, share
+    from skytrigger.hep.clue.cpu_search import cluster_groups
 
+    announce(cluster_groups)
     n = len(hits)
     threads = max(1, min(threads, n // HITS_PER_THREAD))
     kinds: tuple[Any, ...] = (np.int32, bool, np.float32, np.float32, np.int32)
@@ -90,3 +102,16 @@ def cut_chunks(hits: Hits, threads: int = 1) -> list[tuple[int, int, int, int]]:
         own = hits.group[first:last]
         chunks.append((first, last, int(own.min()), int(own.max()) + 1))
     return chunks
+
+
+def warm() -> None:
+    """Compile all that usual calls need, ahead of them."""
+    from skytrigger.hep.clue.api import cluster as call
+
+    rng = np.random.default_rng(0)
+    x, y, fine = rng.random((3, 200))
+    for weight in (None, np.ones(200), fine):
+        call(x, y, weight=weight, dc=0.1, rhoc=1.0)
+    call(x, y, weight=fine, dc=0.1, rhoc=fine)
+    call(x, y, weight=fine, dc=0.1, rhoc=1.0, z=fine)
+    call(x, y, weight=fine, dc=0.1, rhoc=1.0, period={"y": 2.0})

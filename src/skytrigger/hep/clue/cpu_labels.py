@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from skytrigger.hep.clue.cpu_sort import I32, compiled
+from skytrigger.hep.clue.compiling import compiled
+from skytrigger.hep.clue.cpu_sort import I32
 
 
 @compiled

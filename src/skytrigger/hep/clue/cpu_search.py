@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from skytrigger.hep.clue.compiling import compiled
 from skytrigger.hep.clue.cpu_labels import find_roots
-from skytrigger.hep.clue.cpu_sort import F32, I32, compiled, round_densities
+from skytrigger.hep.clue.cpu_sort import F32, I32, round_densities
 from skytrigger.hep.clue.cpu_window import (
     broadcast_or_none,
     closer,
@@ -96,10 +97,12 @@ def densities(hits, limits, sums, kernel, notes, rows):
     i, limit = np.int64(bounds[rows[0] * nx]), np.int64(bounds[rows[1] * nx])
     for row in range(rows[0], rows[1]):
         end = np.int64(bounds[(row + 1) * nx])
-        if i == end or notes.stop[0] != 0:
+        if i == end:
             continue
         n_rows = rows_around(row, axes, reach, period, around)
         while i < end:
+            if notes.stop[0] != 0:
+                return
             last = min(i + WIDTH, end) - 1
             xi, yi, zi = load(xs, i), load(ys, i), load_or_none(zs, i)
             total = nothing
@@ -192,8 +195,8 @@ def widen(hits, limits, notes, links, row, first, beyond):
                 row += 1
                 end = np.int64(bounds[(row + 1) * nx])
             n_rows = rows_around(row, axes, reach, period, around)
-            if notes.stop[0] != 0:
-                return
+        if notes.stop[0] != 0:
+            return
         zi = broadcast_or_none(zs, p)
         own = broadcast(xs, p), broadcast(ys, p), zi, broadcast(rho, p), broadcast(tie, p)
         best, best_tie = start, nobody

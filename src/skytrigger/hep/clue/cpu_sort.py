@@ -3,13 +3,9 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,no-any-return"
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 
-# no reference counting: every array is the caller's, and counting those in tuples took a fifth of a call
-compiled: Any = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False, _nrt=False)
+from skytrigger.hep.clue.compiling import compiled
 
 F32 = np.float32
 I32 = np.int32

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skytrigger.hep.clue.cpu_sort import compiled
+from skytrigger.hep.clue.compiling import compiled
 from skytrigger.hep.clue.lanes import WIDTH, absolute, broadcast, lane, load, select, splat, square_root, store
 
 
