@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def compiled(function: Callable[..., Any]) -> Any:
         return njit(**OPTIONS)(function)
 
 
+@cache
 def announce(function: Any) -> None:
     """Say what is going on before a first call that has to compile `function`."""
     folder = function.stats.cache_path

@@ -69,8 +69,8 @@ class Chunk:
 
     def cluster(self, found: Clusters, first_number: int) -> int:
         """Fill the chunk's slice of `found`; returns the next cluster number."""
-        hits = self._sort()
-        links = self._search(hits, self._fixed_point(hits))
+        hits, fixed = self._sort()
+        links = self._search(hits, fixed)
         return self._finish(links, found, first_number)
 
     def _array(self, name: str, size: int, dtype: Any) -> NDArray[Any]:
@@ -85,7 +85,7 @@ class Chunk:
     def _own(self, values: NDArray[Any] | None) -> NDArray[Any] | None:
         return None if values is None else values[self.first : self.last]
 
-    def _sort(self) -> Sorted:
+    def _sort(self) -> tuple[Sorted, FixedPoint]:
         hits, grid, n, parts = self.hits, self.grid, self.n, self.threads
         x, y, z, weight = (self._own(v) for v in (hits.x, hits.y, hits.z, hits.weight))
         group = NONE if hits.group is None else hits.group[self.first : self.last]
@@ -97,43 +97,61 @@ class Chunk:
         tables[:] = 0
         index, place = self._array("index", n + PAD, np.int32), self._array("place", n, np.int32)
 
-        def count(start: int, stop: int, table: NDArray[np.int32]) -> None:
+        def count(start: int, stop: int, table: NDArray[np.int32]) -> tuple[int, int]:
             of = slice(start, stop)
             plane = (v if v is None else v[of] for v in (x, y, z))
             cpu_sort.tile_numbers(*plane, group[of], axes, self.first_group, tile[of])
             cpu_sort.count(tile[of], table)
+            return (0, 0) if weight is None else cpu_sort.lowest_and_highest_bit(weight[of])
 
         def sort(start: int, stop: int, table: NDArray[np.int32]) -> None:
             cpu_sort.sort_hits(tile, start, stop, table, index, place)
 
         tasks = [(*r, t) for r, t in zip(split(n, parts), tables[:, 1:], strict=True)]
-        self._share(count, tasks)
+        bits = self._share(count, tasks)
         cpu_sort.begins(tables)
+        fixed = self._fixed_point(bits, tables[0, 1 :: grid.tiles])
         self._share(sort, tasks)
         rhoc = None if len(hits.rhoc) == 1 else self._own(hits.rhoc)
         columns = {"xs": x, "ys": y, "zs": z, "ws": weight, "rhoc": rhoc}
         ordered = {name: self._array(name, n + PAD, np.float32) for name, v in columns.items() if v is not None}
 
+        ws, number = ordered.get("ws"), self._array("number", n, np.int32)
+        q = self._whole(fixed)
+
         def gather(part: slice) -> None:
             for name, out in ordered.items():
                 cpu_sort.gather(columns[name], index[:n][part], out[part])
+            self._take_limb(ws, fixed, 0, q, part)
+            number[part] = -1
 
         self._share(gather, [(slice(*r),) for r in split(n, parts)])
         # where the last part's tiles end is where the tiles end
         tiled = Tiled(ordered["xs"], ordered["ys"], ordered.get("zs"), tables[-1], axes, hits.period)
-        return Sorted(tiled, ordered.get("ws"), ordered.get("rhoc", hits.rhoc), index, place)
+        return Sorted(tiled, ws, ordered.get("rhoc", hits.rhoc), index, place), fixed
 
-    def _fixed_point(self, hits: Sorted) -> FixedPoint:
-        if hits.weight is None:
-            return plan_fixed_point(0, 1, self.n, self.cuts.kernel)
-        low, high = cpu_sort.lowest_and_highest_bit(hits.weight[: self.n])
+    def _fixed_point(self, bits: list[tuple[int, int]], groups: NDArray[np.int32]) -> FixedPoint:
+        """From the lowest and highest bits of the weights, and where the groups begin."""
+        low, high = min(b[0] for b in bits), max(b[1] for b in bits)
         if high < low:
             low, high = 0, 0
-        most = self.n  # no hit has more neighbours than its group has hits
-        if self.n_groups > 1:
-            step = self.grid.tiles
-            most = int(np.diff(hits.tiled.bounds[::step]).max())
+        most = int(np.diff(groups, append=self.n).max())  # no hit has more neighbours than its group has hits
         return plan_fixed_point(int(low), int(high - low) + 1, most, self.cuts.kernel)
+
+    def _whole(self, fixed: FixedPoint) -> NDArray[Any]:
+        """Memory for the weights as whole numbers."""
+        plain = self.cuts.kernel.kind == "flat" and self.hits.z is None and self.hits.period is None
+        dtype = np.int32 if fixed.narrow and plain else np.int64  # each combination is a compilation
+        return self._array("q", self.n + PAD, dtype)
+
+    def _take_limb(
+        self, ws: NDArray[np.float32] | None, fixed: FixedPoint, place: int, q: NDArray[Any], part: slice
+    ) -> None:
+        if ws is None:
+            q[part] = 1
+            return
+        scale = 2.0 ** (-fixed.exponent - place * fixed.limb_bits)
+        cpu_sort.take_limb(ws[part], scale, 2.0**fixed.limb_bits, place + 1 == fixed.n_limbs, q[part])
 
     def _limits(self, rhoc: NDArray[np.float32]) -> Limits:
         cuts, near, axes = self.cuts, self.grid.near, (self.grid.x, self.grid.y, self.grid.z)
@@ -143,16 +161,11 @@ class Chunk:
         return Limits(*squares, *distances, reach, wide, cuts.zero_ties, rhoc)
 
     def _sums(self, hits: Sorted, fixed: FixedPoint, place: int) -> Sums:
-        """Limb `place` of the weights."""
-        plain = self.cuts.kernel.kind == "flat" and hits.tiled.z is None and hits.tiled.period is None
-        dtype = np.int32 if fixed.narrow and plain else np.int64  # each combination is a compilation
-        q, sums = (self._array(name, self.n + PAD, dtype) for name in ("q", "sums"))
-        if hits.weight is None:
-            q[: self.n] = 1
-        else:
-            scale = 2.0 ** (-fixed.exponent - place * fixed.limb_bits)
-            last = place + 1 == fixed.n_limbs
-            cpu_sort.take_limb(hits.weight, self.n, scale, 2.0**fixed.limb_bits, last, q)
+        """Limb `place` of the weights; that of place 0 is there."""
+        q = self._whole(fixed)
+        if place:
+            self._take_limb(hits.weight, fixed, place, q, slice(self.n))
+        sums = self._array("sums", self.n + PAD, q.dtype)
         return Sums(q, sums, *_factors(self.cuts.kernel, fixed), 2.0 ** (fixed.exponent - fixed.factor_bits))
 
     def _search(self, hits: Sorted, fixed: FixedPoint) -> Links:
@@ -160,13 +173,14 @@ class Chunk:
         tie = hits.number if cuts.zero_ties else self._array("tie", n + PAD, np.int32)
         names = {"rho": np.float32, "delta": np.float32, "higher": np.int32, "seed": np.uint8, "root": np.int32}
         links = Links(hits.number, hits.place, tie, *(self._array(k, n + PAD, dtype) for k, dtype in names.items()))
-        limits, sums = self._limits(hits.rhoc), self._sums(hits, fixed, 0)
+        limits = self._limits(hits.rhoc)
         by_groups = fixed.n_limbs == 1 and (self.threads == 1 or self.n_groups >= 4 * self.threads)
         ranges = self._row_ranges(hits.tiled.bounds, by_groups)
         notes = [self._notes(t, n // len(ranges), limits) for t in range(len(ranges))]
         if by_groups:
             step = self.grid.rows
             groups = [(r[0] // step, r[1] // step) for r in ranges]
+            sums = self._sums(hits, fixed, 0)
             tasks = [(hits.tiled, limits, sums, *each) for each in zip(notes, itertools.repeat(links), groups)]
             self._share(cpu_search.cluster_groups, tasks)
             return links
@@ -220,29 +234,25 @@ class Chunk:
         n, own = self.n, slice(self.first, self.last)
         place, ranges = links.place, split(self.n, self.threads)
         seeds, number = self._array("seeds", n + 1, np.int32), self._array("number", n, np.int32)
-        number[:n] = -1
         counts = self._share(cpu_labels.list_seeds, [(links.seed, place, *r, seeds) for r in ranges])
         firsts = np.cumsum([first_number, *counts]).tolist()
         self._share(
             cpu_labels.number_seeds,
             [(seeds, r[0], c, f, number) for r, c, f in zip(ranges, counts, firsts, strict=False)],
         )
-        ids = self._array("ids", n, np.int32)
-        parts = [slice(*r) for r in ranges]
-        self._share(cpu_sort.gather, [(number, links.root[:n][r], ids[r]) for r in parts])
 
         def give_back(part: slice) -> None:
             at = place[:n][part]
             for values, out in (
-                (ids, found.cluster_id),
                 (links.seed, found.is_seed.view(np.uint8)),
                 (links.rho, found.rho),
                 (links.delta, found.delta),
             ):
                 cpu_sort.gather(values, at, out[own][part])
+            cpu_labels.gather_numbers(number, links.root, at, found.cluster_id[own][part])
             cpu_labels.gather_hits(links.higher, at, self.first, found.nearest_higher[own][part])
 
-        self._share(give_back, [(r,) for r in parts])
+        self._share(give_back, [(slice(*r),) for r in ranges])
         return int(firsts[-1])
 
 

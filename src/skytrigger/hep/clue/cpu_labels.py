@@ -50,3 +50,10 @@ def gather_hits(higher, place, offset, out):
     for i in range(len(place)):
         to = higher[np.uint32(place[i])]
         out[i] = to + offset if to >= 0 else to
+
+
+@compiled
+def gather_numbers(number, root, place, out):
+    """Cluster number of each hit: that of where its way ends."""
+    for i in range(len(place)):
+        out[i] = number[np.uint32(root[np.uint32(place[i])])]

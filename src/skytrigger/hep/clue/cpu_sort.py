@@ -99,9 +99,9 @@ def lowest_and_highest_bit(weight):
 
 
 @compiled
-def take_limb(ws, n, scale, above, last, out):
+def take_limb(ws, scale, above, last, out):
     """Limb of each weight: ``floor(w * scale) mod above`` (not reduced for the last limb)."""
-    for p in range(n):
+    for p in range(len(ws)):
         value = np.floor(np.float64(ws[p]) * scale)
         if not last:
             value -= np.floor(value / above) * above
