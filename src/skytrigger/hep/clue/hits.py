@@ -59,6 +59,8 @@ class Hits:
 def array_of(name: str, values: ArrayLike) -> NDArray[Any]:
     """`values` as a NumPy array: lists, pandas, polars, pyarrow, awkward, masked arrays, and through ``__dlpack__``
     whatever lies in host memory. A masked or missing value is refused with its index."""
+    if type(values) is np.ndarray and values.dtype.kind in "fiub":
+        return values
     missing = None
     try:
         if np.ma.isMaskedArray(values):

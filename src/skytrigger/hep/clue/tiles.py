@@ -134,18 +134,17 @@ def _cost(height: float, near: float, cuts: Cuts, density: float, extents: list[
     """
     reach, search = SLACKS * max(float(cuts.dc), near), float(cuts.search)
     n_rows = max(1.0, extents[1] / height)
+    rows = min(2 * math.ceil(reach / height) + 1, math.ceil(n_rows))
     line = density * min(height, extents[1])  # hits per unit length of a row
     width = max(reach / 8, extents[0] * n_rows / budget)
     in_row = max(line * extents[0], 1.0)
 
-    def rows(radius: float) -> int:
-        return min(2 * math.ceil(radius / height) + 1, math.ceil(n_rows))
-
     own = min(BLOCK, in_row)
     noted = 0.8 * density * (own / line + 2 * near) * (min(height, extents[1]) + 2 * near)
-    block = rows(reach) * (own + line * 2 * (reach + width) + RUN_COST) + BLOCK_COST + NOTE_COST * noted
+    block = rows * (own + line * 2 * (reach + width) + RUN_COST) + BLOCK_COST + NOTE_COST * noted
     cost = (1 / BLOCK + 0.5 / in_row) * block
     if near < search:
-        alone = rows(search) * (line * 2 * (search + width) + RUN_COST) / BLOCK * 3 + LONE_COST
+        rows = min(2 * math.ceil(search / height) + 1, math.ceil(n_rows))
+        alone = rows * (line * 2 * (search + width) + RUN_COST) / BLOCK * 3 + LONE_COST
         cost += alone / (1 + density * math.pi * near**2)
     return cost
