@@ -21,7 +21,7 @@ SAMPLE = 4096
 BLOCK = 8
 RUN_COST = 14.0
 BLOCK_COST = 30.0
-LONE_COST = 40.0
+LONE_COST = 18.0
 """What a run, a block and a lone hit cost by themselves, in candidates: mispredicted branches, mostly. Measured."""
 
 
@@ -145,6 +145,6 @@ def _cost(height: float, near: float, cuts: Cuts, density: float, extents: list[
     cost = (1 / BLOCK + 0.5 / in_row) * block
     if near < search:
         rows = min(2 * math.ceil(search / height) + 1, math.ceil(n_rows))
-        alone = rows * (line * 2 * (search + width) + RUN_COST) / BLOCK * 3 + LONE_COST
+        alone = rows * (line * 2 * (search + width) + RUN_COST) / BLOCK * 1.4 + LONE_COST
         cost += alone / (1 + density * math.pi * near**2)
     return cost
