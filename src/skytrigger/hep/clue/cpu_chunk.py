@@ -135,7 +135,9 @@ class Chunk:
         low, high = min(b[0] for b in bits), max(b[1] for b in bits)
         if high < low:
             low, high = 0, 0
-        most = int(np.diff(groups, append=self.n).max())  # no hit has more neighbours than its group has hits
+        most = self.n  # no hit has more neighbours than its group has hits
+        if self.n_groups > 1:
+            most = max(int(np.diff(groups).max()), self.n - int(groups[-1]))
         return plan_fixed_point(int(low), int(high - low) + 1, most, self.cuts.kernel)
 
     def _whole(self, fixed: FixedPoint) -> NDArray[Any]:
