@@ -319,7 +319,8 @@ def found(case: Case, replicates: int) -> float:
 def found_at(index: int, replicates: int) -> float:
     """`found` of the case with that number, fewer of the costly ones."""
     case = all_cases()[index]
-    share = found(case, max(200, min(replicates, int(1500 / case.effort))))
+    least = 200 if case.effort < 50 else 600  # few of the costly ones are left to chance too much
+    share = found(case, max(least, min(replicates, int(1500 / case.effort))))
     print(f"{case.method}; {case.what}; n = {case.n}: {100 * share:.1f} %", file=sys.stderr, flush=True)
     return share
 
