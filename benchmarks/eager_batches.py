@@ -14,9 +14,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
 
 import numpy as np
 import onnx
@@ -71,13 +70,15 @@ def main() -> None:
         say(f"{arm}: {1e3 * float(np.median(its['slots'])):.4f} ms an image")
 
 
-def untrained(out: Path) -> int:
+def untrained(out: Path, channels: Sequence[str] = CHANNELS) -> int:
     """`basic` with its initial weights as a model file; its multiply-adds."""
-    network = build("basic", len(CHANNELS), SIZE, 10).eval()
+    count = len(channels)
+    network = build("basic", count, SIZE, 10).eval()
     classes = tuple(f"class {i}" for i in range(10))
-    card = ModelCard("basic", CHANNELS, classes, SIZE, (1000.0,) * 13, (1000.0,) * 13, "DN", data_hash="")
+    scale = (1000.0,) * count
+    card = ModelCard("basic", tuple(channels), classes, SIZE, scale, scale, "DN", data_hash="")
     export_onnx(network, card, out)
-    return multiply_adds(network, len(CHANNELS), SIZE)
+    return multiply_adds(network, count, SIZE)
 
 
 def with_gather(winner: Path, out: Path) -> None:
@@ -128,18 +129,25 @@ def _session_of(file: Path) -> Callable[[Tiles], object]:
     return lambda tiles: session.run(None, {"tiles": tiles})
 
 
-def visit_of(call: Callable[[Tiles], object], images: int, seconds: float) -> Callable[[list[float]], Slot]:
-    """A visit of calls on rotating tiles; the slot holds seconds of CPU an image."""
+def visit_of(
+    call: Callable[[Tiles], object],
+    images: int,
+    seconds: float,
+    *,
+    channels: int = len(CHANNELS),
+    clock: Callable[[], float] = time.thread_time,
+) -> Callable[[list[float]], Slot]:
+    """A visit of calls on rotating tiles; the slot holds seconds of CPU an image, the list gets wall seconds."""
     several = max(2, 256 // images)
-    tiles = np.random.default_rng(0).integers(0, 4000, (several, images, len(CHANNELS), *SIZE)).astype(np.float32)
+    tiles = np.random.default_rng(0).integers(0, 4000, (several, images, channels, *SIZE)).astype(np.float32)
 
     def visit(wall: list[float]) -> Slot:
         call(tiles[0])
-        watch, done, start, began = Watch.begin(), 0, time.thread_time(), time.perf_counter()
-        while not done or time.thread_time() - start < seconds:
+        watch, done, start, began = Watch.begin(), 0, clock(), time.perf_counter()
+        while not done or clock() - start < seconds:
             call(tiles[(done + 1) % several])
             done += 1
-        spent, passed = time.thread_time() - start, time.perf_counter() - began
+        spent, passed = clock() - start, time.perf_counter() - began
         wall.append(passed / done / images)
         return Slot((spent / done / images,), watch.taken())
 
