@@ -20,6 +20,7 @@ from skytrigger.hep.doublets.application import DOUBLETS
 from skytrigger.hep.doublets.metrics import curve, scores
 from skytrigger.hep.doublets.reader import read_doublets
 from skytrigger.hep.doublets.simulator import simulate
+from skytrigger.hep.doublets.split import distinct_doublets
 from skytrigger.hep.doublets.trees import Trees
 
 COUNT, SEED = 12_000, 3
@@ -32,7 +33,8 @@ def main() -> None:
     parser.add_argument("--out", default="results/doublets", type=Path)
     args = parser.parse_args()
     made, real = simulate(COUNT, seed=SEED), read_doublets(args.data)
-    train = DOUBLETS.split(real, DOUBLETS.splits[0], 0).train
+    parts = DOUBLETS.split(real, DOUBLETS.splits[0], 0)
+    train = parts.train
     trees = Trees.fit(made.x[:LEARNED], made.y[:LEARNED], SEED)
     auc = curve(scores(trees.logits(made.x[LEARNED:])), made.y[LEARNED:]).auc
     found = {
@@ -40,8 +42,27 @@ def main() -> None:
         "count": COUNT, "seed": SEED, "cms_doublets": len(train), "data": real.source,
         "trees": {"learned": LEARNED, "judged": COUNT - LEARNED, "auc": auc},
     }  # fmt: skip
+    found["file"] = {
+        "inner": len(np.unique(real.x[:, 0].reshape(len(real), -1), axis=0)),
+        "outer": len(np.unique(real.x[:, 1].reshape(len(real), -1), axis=0)),
+        "in_a_part": sum(len(parts.part(p)) for p in ("train", "val", "test")),
+        "largest_component": largest_component(real),
+    }
     say(str(found))
     write_json(args.out / "simulator.json", found)
+
+
+def largest_component(data: Dataset) -> int:
+    """Distinct doublets in the largest group that shares clusters."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first = np.unique(distinct_doublets(data.x), return_index=True)[1]
+    inner, outer = (np.unique(data.x[first, pad].reshape(len(first), -1), axis=0, return_inverse=True)[1] for pad in (0, 1))
+    count = int(inner.max()) + 1
+    size = count + int(outer.max()) + 1
+    graph = coo_array((np.ones(len(first)), (inner, outer + count)), (size, size))
+    return int(np.bincount(connected_components(graph, directed=False)[1][inner]).max())
 
 
 def shapes(data: Dataset, rows: Any) -> dict[str, Any]:

@@ -11,11 +11,14 @@ import pyarrow.parquet as pq
 from figures import figure
 from figures.text import RESULTS, digits, loaded, records, span, table, times_of
 from skytrigger.core.host import host_label
+from skytrigger.hep.doublets.evaluation import packaged
 from skytrigger.hep.doublets.metrics import curve
+from skytrigger.hep.doublets.networks import build
 from skytrigger.hep.doublets.throughput_table import Row
 from skytrigger.hep.doublets.throughput_table import table as throughput_table
 from skytrigger.measure.paired import Slot
 from skytrigger.measure.stats import Interval
+from skytrigger.optimize.students import multiply_adds as count_multiply_adds
 
 TITLES = {"doublets_small": "`doublets_small`", "boosted_trees": "boosted trees on 37 shape features"}
 EFFICIENCIES = (0.9, 0.99)
@@ -181,6 +184,42 @@ def gpu_rate() -> str:
 def multiply_adds(case: str) -> str:
     """Of the origin's network."""
     return f"{loaded('doublets/speed_1_threads.json')['against'][case]['multiply_adds'] / 1e6:.1f} million"
+
+
+@figure("doublets.file")
+def file_fact(what: str) -> str:
+    """Different clusters of a pad, or the largest group of doublets that share some."""
+    return f"{loaded('doublets/simulator.json')['file'][what]:,}"
+
+
+@figure("doublets.left_out")
+def left_out() -> str:
+    """Distinct doublets in no part of the split."""
+    return f"{loaded('doublets/accuracy.json')['data']['distinct'] - loaded('doublets/simulator.json')['file']['in_a_part']:,}"
+
+
+@figure("doublets.size")
+def size() -> str:
+    """Of the packaged filter's file."""
+    return f"{packaged().stat().st_size / 1000:.0f} kB"
+
+
+@cache
+def _network(name: str, channels: str, pooling: str = "origin") -> Any:
+    options = {"first_pooling": pooling} if name == "doublets_cnn" else {"mean": [0.0, 0.0], "std": [1.0, 1.0]}
+    return build(name, int(channels), (16, 16), 2, **options).eval()
+
+
+@figure("doublets.parameters")
+def parameters(name: str, channels: str, pooling: str = "origin") -> str:
+    """Of a network, as it is built."""
+    return f"{sum(p.numel() for p in _network(name, channels, pooling).parameters()):,}"
+
+
+@figure("doublets.work")
+def work(channels: str, pooling: str) -> str:
+    """Multiply-adds of the origin's network, as it is built."""
+    return f"{count_multiply_adds(_network('doublets_cnn', channels, pooling), int(channels), (16, 16)) / 1e6:.1f} million"
 
 
 @figure("doublets.simulator")
