@@ -58,7 +58,8 @@ def largest_component(data: Dataset) -> int:
     from scipy.sparse.csgraph import connected_components
 
     first = np.unique(distinct_doublets(data.x), return_index=True)[1]
-    inner, outer = (np.unique(data.x[first, pad].reshape(len(first), -1), axis=0, return_inverse=True)[1] for pad in (0, 1))
+    pads = (data.x[first, pad].reshape(len(first), -1) for pad in (0, 1))
+    inner, outer = (np.unique(pad, axis=0, return_inverse=True)[1] for pad in pads)
     count = int(inner.max()) + 1
     size = count + int(outer.max()) + 1
     graph = coo_array((np.ones(len(first)), (inner, outer + count)), (size, size))

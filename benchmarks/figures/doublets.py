@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from figures import figure
-from figures.text import RESULTS, digits, loaded, records, span, table, times_of
+from figures.text import RESULTS, loaded, records, span, table, times_of
 from skytrigger.core.host import host_label
 from skytrigger.hep.doublets.evaluation import packaged
 from skytrigger.hep.doublets.metrics import curve
@@ -54,16 +54,19 @@ def folds_table() -> str:
 @figure("doublets.test")
 def test_table() -> str:
     """The test part."""
-    kinds = {"small": ("training part", "`doublets_small`"), "cnn": ("training part", "`doublets_cnn`, 3 epochs of 4 copies"),
+    kinds = {"small": ("training part", "`doublets_small`"),
+             "cnn": ("training part", "`doublets_cnn`, 3 epochs of 4 copies"),
              "packaged": ("training and validation parts", "`doublets_small`, packaged")}  # fmt: skip
     rows = []
     for key, titles in kinds.items():
         found = loaded("doublets/accuracy.json")[key]
         low, high = found["intervals_95"]["auc"]
-        rows.append([*titles, f"{found['auc']:.3f} ({low:.3f} to {high:.3f})", *(f"{found['rejection'][str(e)]:.3f}" for e in EFFICIENCIES),
+        rejections = [f"{found['rejection'][str(e)]:.3f}" for e in EFFICIENCIES]
+        rows.append([*titles, f"{found['auc']:.3f} ({low:.3f} to {high:.3f})", *rejections,
                      f"{found['baseline']['auc']:.3f}"])  # fmt: skip
     return table(
-        "| trained on | network | AUC | rejection at 90 % | at 99 % | trees, same doublets |\n|---|---|--:|--:|--:|--:|",
+        "| trained on | network | AUC | rejection at 90 % | at 99 % | trees, same doublets |\n"
+        "|---|---|--:|--:|--:|--:|",
         rows,
     )
 
@@ -195,7 +198,8 @@ def file_fact(what: str) -> str:
 @figure("doublets.left_out")
 def left_out() -> str:
     """Distinct doublets in no part of the split."""
-    return f"{loaded('doublets/accuracy.json')['data']['distinct'] - loaded('doublets/simulator.json')['file']['in_a_part']:,}"
+    distinct = loaded("doublets/accuracy.json")["data"]["distinct"]
+    return f"{distinct - loaded('doublets/simulator.json')['file']['in_a_part']:,}"
 
 
 @figure("doublets.size")
@@ -219,7 +223,8 @@ def parameters(name: str, channels: str, pooling: str = "origin") -> str:
 @figure("doublets.work")
 def work(channels: str, pooling: str) -> str:
     """Multiply-adds of the origin's network, as it is built."""
-    return f"{count_multiply_adds(_network('doublets_cnn', channels, pooling), int(channels), (16, 16)) / 1e6:.1f} million"
+    network = _network("doublets_cnn", channels, pooling)
+    return f"{count_multiply_adds(network, int(channels), (16, 16)) / 1e6:.1f} million"
 
 
 @figure("doublets.simulator")
@@ -246,6 +251,3 @@ def simulator_auc() -> str:
     """Of trees on simulated doublets."""
     found = loaded("doublets/simulator.json")["trees"]
     return f"{found['auc']:.3f} ({found['judged']:,} judged, {found['learned']:,} learned from)"
-
-
-__all__ = ["digits"]

@@ -63,7 +63,10 @@ def fast_table() -> str:
             rows.append([file, str(batch), TITLES[runtime], digits(ms_of(mine).estimate),
                          *(span(ratio_of(mine, r)) for r in rivals)])  # fmt: skip
             first = ""
-    head = "| model, file | batch | engine | ms/image | of PyTorch eager | of ONNX Runtime | of OpenVINO |\n|---|---:|---|---:|---:|---:|---:|"
+    head = (
+        "| model, file | batch | engine | ms/image | of PyTorch eager | of ONNX Runtime | of OpenVINO |\n"
+        "|---|---:|---|---:|---:|---:|---:|"
+    )
     return table(head, rows)
 
 
@@ -126,7 +129,8 @@ def packaged_headline() -> str:
             f"{span(packaged_times(name, f'basic {stock}', engine))}, {TITLES[stock]}",
         ])  # fmt: skip
     head = (
-        "| model | file | accuracy | `basic` | CPU ms/image | times eager `basic`, batch 16 | batch 64 | times stock `basic` |\n"
+        "| model | file | accuracy | `basic` | CPU ms/image | times eager `basic`, batch 16 | batch 64 "
+        "| times stock `basic` |\n"
         "|---|---|---:|---:|---:|---:|---:|---:|"
     )
     return table(head, rows)
@@ -163,7 +167,8 @@ def eager_table() -> str:
         ]
         rows.append([arm["what"], str(arm["images"]), span(arm_ms(arm)), *against])
     head = (
-        "| what | images a call | CPU ms/image | times the winner with its picking | times the winner on its own bands |\n"
+        "| what | images a call | CPU ms/image | times the winner with its picking "
+        "| times the winner on its own bands |\n"
         "|---|---:|---:|---:|---:|"
     )
     return table(head, rows)

@@ -18,7 +18,8 @@ def _records() -> tuple[Record, ...]:
 
 
 def one(
-    network: str, runtime: str, precision: str, kind: str = "float32", streams: int = 1, scenario: str = "device-resident",
+    network: str, runtime: str, precision: str, kind: str = "float32", streams: int = 1,
+    scenario: str = "device-resident",
     memory: str | None = None,
 ) -> Record:  # fmt: skip
     """The record of a cell."""
@@ -126,7 +127,8 @@ def streams_gain(runtime: str, precision: str, kind: str, memory: str = "") -> s
 def link(kind: str) -> str:
     """Bytes of tiles a second over the link, `hopper`, page-locked, two streams."""
     size = 13 * 64 * 64 * np.dtype(kind).itemsize
-    return f"{size / float(np.median(us(one('basic', 'hopper', 'fp16', kind, 2, 'transfers', 'page-locked')))) / 1e3:.0f} GB/s"
+    record = one("basic", "hopper", "fp16", kind, 2, "transfers", "page-locked")
+    return f"{size / float(np.median(us(record))) / 1e3:.0f} GB/s"
 
 
 @cache
@@ -214,7 +216,8 @@ def headline() -> str:
     rows = []
     for key, title in names.items():
         known = key in windows
-        rows.append([title, spread(us(one("basic", *key))), window(*key).removesuffix(" us") if known else "not measured",
+        rows.append([title, spread(us(one("basic", *key))),
+                     window(*key).removesuffix(" us") if known else "not measured",
                      joules(*key).removesuffix(" mJ") if known else "not measured",
                      "" if key[0] == "hopper" else times("hopper", "fp16", *key).removesuffix(" times")])  # fmt: skip
     head = "| | us/image, bursts | us/image, window | mJ/image | times `hopper`, bursts |\n|---|---:|---:|---:|---:|"

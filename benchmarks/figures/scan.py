@@ -45,9 +45,8 @@ def unexplained(text: str, page: str, constants: list[dict[str, Any]]) -> tuple[
             if found:
                 used.add(number)
                 spans += found
-        for match in MEASURED.finditer(words):
-            if not any(a <= match.start() and match.end() <= b for a, b in spans):
-                problems.append(
-                    f"{page}:{line}: {match[0]!r} has no record: ...{words[max(0, match.start() - 40) : match.end() + 20]}..."
-                )
+        left = (m for m in MEASURED.finditer(words) if not any(a <= m.start() and m.end() <= b for a, b in spans))
+        problems += [
+            f"{page}:{line}: {m[0]!r} has no record: {words[max(0, m.start() - 40) : m.end() + 20]}" for m in left
+        ]
     return problems, used

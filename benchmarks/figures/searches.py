@@ -137,7 +137,8 @@ def doublets_table() -> str:
     auc = {k: f"{v['estimate']:.3f} ({v['low']:.3f} to {v['high']:.3f})" for k, v in told.items()}
     _auc(folder)
     rows = [
-        [f"the winner, {size}, `{winner_hash(folder)[:12]}`", auc["winner"], span(ms_of(mine)), "", span(ms_of(alone)), ""],
+        [f"the winner, {size}, `{winner_hash(folder)[:12]}`", auc["winner"], span(ms_of(mine)), "",
+         span(ms_of(alone)), ""],
         ["the origin's network, PyTorch eager", auc["given"], span(ms_of(eager)), span(ratio_of(mine, eager)), "", ""],
         [f"the same, {stock.what['runtime']}", "the same", span(ms_of(stock)), span(ratio_of(mine, stock)),
          span(ms_of(single)), span(ratio_of(alone, single))],
@@ -161,7 +162,8 @@ def searches_table() -> str:
             search_times(folder, "stock", "single").removesuffix(" times"),
         ])  # fmt: skip
     head = (
-        "| | winner | file | its test accuracy | `basic` | ms/image | times eager `basic`, batch 64 | times stock `basic` | single images |\n"
+        "| | winner | file | its test accuracy | `basic` | ms/image | times eager `basic`, batch 64 "
+        "| times stock `basic` | single images |\n"
         "|---|---:|---|---:|---:|---:|---:|---:|---:|"
     )
     return table(head, rows)
@@ -186,4 +188,5 @@ def most_accurate(folder: str) -> str:
     rows = [e for e in loaded(f"{folder}/optimize.json")["engines"] if e["name"] != "given" and e["timed"]]
     best = max(rows, key=lambda e: (e["accuracy"]["estimate"], -e["ms_per_image"]["estimate"]))
     value = best["accuracy"]["estimate"]
-    return f"{number(100 * value, 1)} % at {digits(best['ms_per_image']['estimate'])} ms ({best['runtime']} {best['precision']})"
+    engine = f"{best['runtime']} {best['precision']}"
+    return f"{number(100 * value, 1)} % at {digits(best['ms_per_image']['estimate'])} ms ({engine})"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from figures import figure
-from figures.text import RESULTS, lines_of, loaded, number, percent, points, predictions, right, table
+from figures.text import RESULTS, lines_of, loaded, percent, points, predictions, right, table
 from skytrigger.core.files import sha256_file
 from skytrigger.eo.packaged import packaged
 from skytrigger.learn.compare_accuracy import compare_accuracy
@@ -165,8 +165,10 @@ def flips(which: str) -> str:
     """How many decisions changed, and which way."""
     found = comparison(which)
     changed = found["flips"]
-    return (f"{changed['changed']:,} of {found['images']:,} decisions changed, {found['b_only_right']} from wrong to right and "
-            f"{found['a_only_right']} from right to wrong")  # fmt: skip
+    return (
+        f"{changed['changed']:,} of {found['images']:,} decisions changed, {changed['wrong_to_right']} from wrong to "
+        f"right and {changed['right_to_wrong']} from right to wrong"
+    )
 
 
 @figure("compare.cells")
@@ -287,10 +289,11 @@ def packaged_table() -> str:
         found = judged(name)
         basic = accuracy(study, "basic").accuracy
         bands = "13-band" if name == "eurosat_ms" else "RGB"
-        rows.append([f"`{name}`", packaged_hash(name), f"{found['images']:,} {bands} tiles, further east than all training tiles",
-                     f"{found['correct']:,}", percent(wilson(found["correct"], found["images"])), f"{percent(basic)}; {seeds}"])  # fmt: skip
-    head = "| model | file | judged on | correct | accuracy (95 %, Wilson) | `basic` on the same tiles |\n|---|---|---|---:|---:|---:|"
+        own = percent(wilson(found["correct"], found["images"]))
+        rows.append([f"`{name}`", packaged_hash(name), f"{found['images']:,} {bands} tiles, east of all training tiles",
+                     f"{found['correct']:,}", own, f"{percent(basic)}; {seeds}"])  # fmt: skip
+    head = (
+        "| model | file | judged on | correct | accuracy (95 %, Wilson) | `basic` on the same tiles |\n"
+        "|---|---|---|---:|---:|---:|"
+    )
     return table(head, rows)
-
-
-__all__ = ["accuracy", "cells", "judged", "number"]

@@ -12,12 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from figures import FIGURES, engines, figure, gpu, searches, tiles
-from figures.pages import outside, rendered
-from figures.scan import read_constants, unexplained
-from figures.text import digits, number, points, span
-from skytrigger.core.files import sha256_file
-from skytrigger.eo.packaged import PACKAGED, packaged
+from figures import FIGURES, engines, figure, gpu, searches, tiles  # noqa: E402
+from figures.pages import outside, rendered  # noqa: E402
+from figures.scan import read_constants, unexplained  # noqa: E402
+from figures.text import digits, number, points, span  # noqa: E402
+from skytrigger.core.files import sha256_file  # noqa: E402
+from skytrigger.eo.packaged import PACKAGED, packaged  # noqa: E402
 
 
 @pytest.fixture

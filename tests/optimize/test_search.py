@@ -13,6 +13,7 @@ from made_up import MadeUp
 
 from skytrigger.core.dataset import Split
 from skytrigger.core.errors import InputError, SkytriggerError
+from skytrigger.learn.predictions import read_predictions
 from skytrigger.model.file import read_model
 from skytrigger.optimize import settings as settings_module
 from skytrigger.optimize.candidates import Candidate
@@ -91,6 +92,37 @@ def test_the_test_part_chooses_nothing(done: tuple[Path, dict, MadeUp], problem:
     again = optimise(blind, asked(), tmp_path / "out", threads=1, bench=MadeUp())
     assert again["winner"]["name"] == found["winner"]["name"]
     assert [r["change"] for r in again["engines"]] == [r["change"] for r in found["engines"]]
+
+
+def test_the_look_at_the_test_part_is_kept_answer_by_answer(done: tuple[Path, dict, MadeUp], problem: Problem) -> None:
+    out, found, _ = done
+    for name in ("winner", "given"):
+        kept = read_predictions(out / "test_predictions" / f"{name}.parquet")
+        assert kept.ids == tuple(problem.dataset.ids[i] for i in problem.split.test)
+        assert np.array_equal(kept.true, problem.dataset.y[problem.split.test])
+        right = float((kept.logits.argmax(axis=1) == kept.true).mean())
+        assert right == pytest.approx(found["test"]["accuracy"][name]["estimate"])
+
+
+def test_a_given_network_that_learned_from_the_test_part_is_refused(problem: Problem, tmp_path: Path) -> None:
+    split = problem.split
+    turned = replace(problem, split=replace(split, train=split.test, test=split.train))
+    with pytest.raises(InputError, match="96 of 96 test images here are among its training images"):
+        optimise(turned, asked(), tmp_path / "out", threads=1, bench=MadeUp())
+    assert not (tmp_path / "out" / "optimize.json").exists()
+    (warning,) = replace(turned, allow_seen=True).leakage()
+    assert "96 of 96 test images" in warning
+
+
+def test_an_allowed_leak_is_in_the_result_and_on_the_page(
+    done: tuple[Path, dict, MadeUp], problem: Problem, tmp_path: Path
+) -> None:
+    from skytrigger.report.optimize_page import choice_section
+
+    _, found, _ = done
+    assert found["leakage"] == []
+    (leak,) = replace(problem, split=replace(problem.split, test=problem.split.train), allow_seen=True).leakage()
+    assert leak in str(choice_section({**found, "leakage": [leak]}))
 
 
 class Killed(BaseException):
