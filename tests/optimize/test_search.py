@@ -104,27 +104,6 @@ def test_the_look_at_the_test_part_is_kept_answer_by_answer(done: tuple[Path, di
         assert right == pytest.approx(found["test"]["accuracy"][name]["estimate"])
 
 
-def test_a_given_network_that_learned_from_the_test_part_is_refused(problem: Problem, tmp_path: Path) -> None:
-    split = problem.split
-    turned = replace(problem, split=replace(split, train=split.test, test=split.train))
-    with pytest.raises(InputError, match="96 of 96 test images here are among its training images"):
-        optimise(turned, asked(), tmp_path / "out", threads=1, bench=MadeUp())
-    assert not (tmp_path / "out" / "optimize.json").exists()
-    (warning,) = replace(turned, allow_seen=True).leakage()
-    assert "96 of 96 test images" in warning
-
-
-def test_an_allowed_leak_is_in_the_result_and_on_the_page(
-    done: tuple[Path, dict, MadeUp], problem: Problem, tmp_path: Path
-) -> None:
-    from skytrigger.report.optimize_page import choice_section
-
-    _, found, _ = done
-    assert found["leakage"] == []
-    (leak,) = replace(problem, split=replace(problem.split, test=problem.split.train), allow_seen=True).leakage()
-    assert leak in str(choice_section({**found, "leakage": [leak]}))
-
-
 class Killed(BaseException):
     pass
 
@@ -278,16 +257,6 @@ def test_stored_tiles_are_one_more_input_type(problem: Problem) -> None:
     assert from_json(as_json(engine, problem.given), problem.given) == engine
     assert asked(stored=True).input_types(problem.dataset) == ["float32", problem.dataset.x.dtype.name]
     assert asked(stored=True).stored_as(problem.dataset) == problem.dataset.x.dtype.name
-
-
-def test_a_step_is_done_once(tmp_path: Path) -> None:
-    store, made = Store(tmp_path / "s", {"a": 1}), []
-    for _ in range(2):
-        assert store.once("kind", {"x": 1}, lambda folder: made.append(1) or {"y": 2}) == {"y": 2}
-    store.once("kind", {"x": 2}, lambda folder: made.append(2) or {})
-    assert made == [1, 2]
-    with pytest.raises(InputError, match="another search"):
-        Store(tmp_path / "s", {"a": 2})
 
 
 def test_epochs_follow_the_images(problem: Problem, tmp_path: Path) -> None:
