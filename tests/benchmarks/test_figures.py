@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -152,3 +154,12 @@ def test_the_winner_with_its_picking_is_compared_with_the_fastest_batch_of_eager
     medians = {n: sorted(a["slots"])[len(a["slots"]) // 2] for n, a in arms["arms"].items() if n.startswith("eager")}
     assert min(medians, key=medians.get) == "eager 16"
     assert arms["blocks"] >= 20
+
+
+def test_every_page_agrees_with_its_records():
+    paths = os.pathsep.join(str(ROOT / part) for part in ("src", "benchmarks"))
+    done = subprocess.run(
+        [sys.executable, "-m", "figures"], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "figures agree with their records" in done.stdout

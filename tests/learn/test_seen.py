@@ -162,3 +162,25 @@ def test_split_lists_of_both_together_divide_a_set_of_some_of_the_tiles(tmp_path
         (tmp_path / part).write_text("".join(f"tile_{i}\nelsewhere_{part}_{i}\n" for i in rows))
     split = split_lists(data, *(tmp_path / p for p in ("train", "val", "test")))
     assert [len(split.part(p)) for p in ("train", "val", "test")] == [50, 20, 20]
+
+
+@pytest.mark.real
+def test_real_13_band_tiles_are_known_from_rgb_training(real_data: Path):
+    from skytrigger.eo.load import load
+
+    wide = load([str(real_data / "eurosat_ms_train.zip")])
+    split = split_lists(wide, LISTS / "eurosat-ms" / "train.txt", LISTS / "eurosat-ms" / "val.txt")
+    rgb = Seen(np.unique(hashes_of(stems(LISTS / "eurosat-rgb" / "train.txt"), "")), np.zeros(0, np.uint64))
+    card = replace(card_for(wide), notes={NOTE: rgb.note()})
+    with pytest.raises(InputError, match="73 of 81 validation images here are among its training images"):
+        require_unseen([Source("eurosat_rgb", card)], wide, split)
+    together = Seen(np.unique(hashes_of(stems(LISTS / "split" / "train.txt"), "")), np.zeros(0, np.uint64))
+    clean = replace(card, notes={NOTE: together.note()})
+    assert require_unseen([Source("eurosat_rgb", clean)], wide, split) == ()
+
+
+def card_for(data):
+    from skytrigger.core.card import ModelCard
+
+    n = len(data.channels)
+    return ModelCard("basic", data.channels, data.classes, (64, 64), (0.0,) * n, (1.0,) * n, data.units, data_hash="")
