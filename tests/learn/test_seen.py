@@ -184,3 +184,21 @@ def card_for(data):
 
     n = len(data.channels)
     return ModelCard("basic", data.channels, data.classes, (64, 64), (0.0,) * n, (1.0,) * n, data.units, data_hash="")
+
+
+def test_the_commands_refuse_allow_and_say(tmp_path: Path, capsys):
+    from skytrigger.cli.main import main
+
+    common = ["--data", "synthetic:60", "--threads", "1"]
+    asked = ["train", "--model", "student", "--epochs", "1", *common]
+    assert main([*asked, "--out", str(tmp_path / "a")]) == 0
+    again = [*asked, "--seed", "3", "--start", str(tmp_path / "a"), "--out", str(tmp_path / "b"), "--json"]
+    assert main(again) == 2
+    assert "among its training images" in capsys.readouterr().err
+    assert main([*again, "--allow-seen"]) == 0
+    told = json.loads(capsys.readouterr().out)["leakage"]
+    assert any(sentence.startswith("a: 7 of 10 test images") for sentence in told)
+    assert main(["evaluate", str(tmp_path / "b"), *common, "--out", str(tmp_path / "e"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["leakage"]
+    assert (found["images"], found["of"], found["warnings"]) == (7, 10, told)
+    assert json.loads((tmp_path / "e" / "metrics.json").read_text())["leakage"] == found
