@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= train,openvino,hep
 OUT ?= runs/quick
 
-.PHONY: study test check figures bench clean
+.PHONY: study test check figures bench mutants clean
 
 study: $(VENV)/.study
 	$(BIN)/skytrigger study quick --out $(OUT)
@@ -25,6 +25,12 @@ figures: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# one changed operator or number at a time: what survives was not tested; MUTANTS="skytrigger.measure.stats*" for a part
+mutants: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mutmut run $(MUTANTS)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mutmut results
 
 # torch first and alone: with it in place nothing else pulls another build of it
 $(VENV)/.study: pyproject.toml constraints.txt

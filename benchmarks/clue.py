@@ -1,19 +1,17 @@
 """CLUE backends against each other and, where they are installed, against other packages, in one interleaved run.
 
     python benchmarks/clue.py --out results/clue                     # all sections
-    python benchmarks/clue.py --sections compare --rows hgcal-100k   # one row
     python benchmarks/clue_page.py results/clue                      # tables and picture of the page
 
-Sections: `compare` (`cpu` on one thread, a second copy of it as control, two threads, `kdtree`, CLUEstering 2.x,
-scikit-learn's DBSCAN and HDBSCAN), `scaling` (with hits at constant occupancy, and with occupancy), `memory` (against
-copying the same bytes).
+Sections: `compare` (one thread, a copy of it as control, another outlier distance, no workspace, two threads, two calls
+at once, `kdtree`, CLUEstering 2.x, DBSCAN), `scaling` (with hits at constant occupancy, and of one event that grows),
+`occupancy` (neighbours a hit), `memory` (against copying the same bytes).
 
 Arms are visited in blocks A B .. B A (`measure.paired`); beside every time stands the agreement of its partition.
 Times are wall clock of the whole Python call, and CPU time of the process beside it, for machines that are shared.
-CLUEstering is timed at its fastest tile size, searched for each row, on hits that lie in the order of layers already
-(sorting them is not timed); its own clock around its compiled part is recorded beside its whole call. Its preset
-searches nearest higher hits no further than the smaller of the two distances: its partition is compared with that of
-our rules `cluestering`, its time with our rules `paper`, which do more.
+CLUEstering is timed at its fastest tile size, on hits that lie in the order of layers already (sorting them is not
+timed). It searches nearest higher hits no further than the smaller of the two distances: its partition is compared with
+that of our rules `cluestering`, its time with our rules `paper`, which do more.
 """
 
 from __future__ import annotations
@@ -27,19 +25,19 @@ from typing import Any
 
 import numpy as np
 
-from clue_arms import HGCAL, Arm, agreement, at_once_arm, cluestering_arms, own_arm, rows, sklearn_arm
+from clue_arms import BLOBS, HGCAL, Arm, agreement, at_once_arm, cluestering_arms, dbscan_arm, own_arm, rows
 from skytrigger.core.files import write_json
 from skytrigger.core.host import host_facts, host_label
 from skytrigger.core.progress import say, track
 from skytrigger.hep.clue import Clusters
-from skytrigger.hep.clue.events import pu200_event, pu200_events
+from skytrigger.hep.clue.events import blobs, pu200_event, pu200_events
 from skytrigger.hep.clue.rules import Kernel
 from skytrigger.measure.conditions import Watch
 from skytrigger.measure.paired import Slot, block_log_times, compare_blocks, log_intervals, run_blocks
 from skytrigger.measure.records import Record, Samples, append
 
-KDTREE_LAYER = 10_000
-"""Hits of a layer: its scan is quadratic."""
+OCCUPANCY = {6: 14, 12: 29, 28: 66, 43: 100}
+"""Neighbours a hit, about -> hits of a blob with sigma = dc."""
 
 
 def visit(arm: Arm, calls: int, inner: list[float] | None = None) -> Callable[[], Slot]:
@@ -88,9 +86,8 @@ def measure(
         samples = {"call": Samples("s", tuple(wall)), "cpu": Samples("s", tuple(cpu))}
         if arm != "cpu":
             both = compare_blocks(base, taken, control)
-            row["times_of_cpu"] = both.ratio.to_json()
+            row |= {"times_of_cpu": both.ratio.to_json(), "verdict": both.verdict}
             row["times_of_cpu_by_cpu_time"] = compare_blocks(_cpu(base), _cpu(taken), None).ratio.to_json()
-            row["verdict"] = both.verdict
         if any(inner[arm]):
             parts = [Slot((v,), s.conditions) for v, s in zip(inner[arm], taken, strict=True)]
             row["compiled_ms"] = _interval_ms(parts)
@@ -100,9 +97,8 @@ def measure(
         what = {"network": f"clue {name}", "runtime": arm, "batch_size": 1, "hits": hits, "device": "cpu"}
         record = Record("latency", what, host, samples, extra={"agreement": row["agreement"]})
         append(out / "records.jsonl", record)
-        text = ""
-        if ratio := row.get("times_of_cpu"):
-            text = f"  {ratio['estimate']:.3g} x cpu ({ratio['low'] or np.nan:.3g} to {ratio['high'] or np.nan:.3g})"
+        ratio = row.get("times_of_cpu", {"estimate": 1.0})
+        text = f"  {ratio['estimate']:.3g} x cpu"
         say(
             f"{name:20s} {arm:30s} {row['ms']['estimate']:9.3f} ms  min {row['min_ms']:9.3f}  "
             f"CPU {row['median_cpu_ms']:9.3f}{text}  {row['agreement']}"
@@ -111,7 +107,7 @@ def measure(
 
 
 def _interval_ms(slots: list[Slot]) -> dict[str, float]:
-    """Time in ms with its 95 % interval: trimmed mean of the blocks' log times, bootstrap over blocks."""
+    """Time in ms with its 95 % interval: trimmed mean of the blocks' log times, signed-rank bounds (approximate)."""
     logs = block_log_times([s.value_s for s in slots])
     estimate, low, high = (1e3 * float(np.exp(v[0])) for v in log_intervals(logs[None]))
     return {"estimate": estimate, "low": low, "high": high}
@@ -129,21 +125,24 @@ def compare(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
             continue
         hits, options = make()
         arms: dict[str, Arm] = {"cpu": own_arm(hits, options), "control": own_arm(hits, options)}
+        outlier = options["dc"] * (1.0 if options["outlier_distance"] > options["dc"] else 2.0)
+        other = f"outlier distance {outlier / options['dc']:g} dc"
+        arms[other] = own_arm(hits, options, outlier_distance=outlier)
+        arms["no workspace"] = own_arm(hits, options, keep=False)
         if args.threads > 1:
             arms[f"cpu-{args.threads}"] = own_arm(hits, options, threads=args.threads)
             arms[f"{args.threads} calls at once, each"] = at_once_arm(hits, options, args.threads)
-        if len(hits) <= args.kdtree_hits and np.bincount(hits.layer).max() <= KDTREE_LAYER:
+        if name in args.kdtree_rows:
             arms["kdtree"] = own_arm(hits, options, backend="kdtree")
-        theirs = own_arm(hits, options, rules="cluestering", kernel=Kernel("flat", (1.0,)))
-        if options["seed_distance"] != options["outlier_distance"]:
-            arms["cpu, CLUEstering's rules"] = theirs
         rivals = cluestering_arms(hits, options)
-        expected = theirs()[1]
+        same = {other: arms[other]()[1]}
+        if rivals:
+            theirs = own_arm(hits, options, rules="cluestering", kernel=Kernel("flat", (1.0,)))
+            if options["seed_distance"] != options["outlier_distance"]:
+                arms["cpu, CLUEstering's rules"] = theirs
+            same |= dict.fromkeys([*rivals, "cpu, CLUEstering's rules"], theirs()[1])
         arms |= rivals
-        for method in ("DBSCAN", "HDBSCAN"):
-            other = sklearn_arm(method, hits, options)
-            arms |= {method: other} if other else {}
-        same = dict.fromkeys([*rivals, "cpu, CLUEstering's rules"], expected)
+        arms |= {"DBSCAN": sklearn} if (sklearn := dbscan_arm(hits, options)) else {}
         results[name] = measure(name, arms, same, args.blocks, len(hits), args.out, host)
     return {"rows": results, "against_cluestering": against_cluestering(results)}
 
@@ -199,21 +198,60 @@ def scaling(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
         ratio = compare_blocks(_per_hit(slots["1e5"], per_hit["1e5"]), each, None)
         cpu = float(np.median([np.median(s.device_seconds) for s in taken])) / per_hit[name] * 1e9
         ns = {k: 1e6 * v for k, v in _interval_ms(each).items()}
-        result[name] = {
-            "hits": per_hit[name],
-            "ns_per_hit": ns,
-            "cpu_ns_per_hit": cpu,
-            "per_hit_of_1e5": ratio.ratio.to_json(),
-        }
+        result[name] = {"hits": per_hit[name], "ns_per_hit": ns, "cpu_ns_per_hit": cpu}
+        result[name]["per_hit_of_1e5"] = ratio.ratio.to_json()
         samples = {"call": Samples("s", tuple(s.value_s for s in taken))}
         what = {"network": "clue scaling", "runtime": "cpu", "hits": per_hit[name], "case": name, "threads": 1}
         append(args.out / "records.jsonl", Record("latency", what, host, samples))
-        say(f"scaling {name:22s} {ns['estimate']:7.1f} ns/hit (CPU {cpu:.1f}), {ratio.ratio.estimate:.3f} of 1e5's")
+        say(f"scaling {name:22s} {ns['estimate']:7.1f} ns/hit (CPU {cpu:.1f})")
     return result
 
 
 def _per_hit(slots: list[Slot], hits: int) -> list[Slot]:
     return [Slot(tuple(v / hits for v in s.seconds), s.conditions) for s in slots]
+
+
+def occupancy(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
+    """Nanoseconds a hit and a pair against neighbours a hit, with outlier distances of dc and 2 dc."""
+    arms: dict[str, Arm] = {}
+    about: dict[str, tuple[int, int, float]] = {}
+    for neighbours, per_blob in OCCUPANCY.items():
+        for hits in (100_000, 1_000_000):
+            made = blobs(hits, per_blob)
+            for factor in (1, 2):
+                name = f"{hits} hits, {neighbours} neighbours, outlier distance {factor} dc"
+                arms[name] = own_arm(made, BLOBS | {"outlier_distance": float(factor)})
+                about[name] = hits, factor, float(arms[name]()[1].rho.mean()) - 1
+    with track("occupancy", args.blocks) as advance:
+        calls = {k: max(1, round(3e5 / about[k][0])) for k in arms}
+        slots = run_blocks({k: visit(v, calls[k]) for k, v in arms.items()}, args.blocks, advance=lambda: advance(1))
+    result = {}
+    for name, taken in slots.items():
+        hits, factor, neighbours = about[name]
+        base = slots[name.replace(f"distance {factor} dc", "distance 1 dc")]
+        about_it = {"hits": hits, "outlier_factor": factor, "neighbours": neighbours}
+        result[name] = about_it | {
+            **_ns(taken, hits, neighbours),
+            "times_of_dc": compare_blocks(base, taken, None).ratio.to_json(),
+            "times_of_dc_by_cpu_time": compare_blocks(_cpu(base), _cpu(taken), None).ratio.to_json(),
+        }
+        clocks = {"call": [s.value_s for s in taken], "cpu": [float(np.median(s.device_seconds)) for s in taken]}
+        samples = {clock: Samples("s", tuple(values)) for clock, values in clocks.items()}
+        what = {"network": "clue occupancy", "runtime": "cpu", "hits": hits, "case": name, "threads": 1}
+        record = Record("latency", what, host, samples, extra={"neighbours": neighbours})
+        append(args.out / "records.jsonl", record)
+        say(f"{name}: {result[name]['cpu_ns_per_hit']['estimate']:.1f} ns/hit of CPU time")
+    return result
+
+
+def _ns(taken: list[Slot], hits: int, neighbours: float) -> dict[str, dict[str, float]]:
+    """Nanoseconds a hit and a pair, by the clock on the wall and by CPU time."""
+    result = {}
+    for clock, slots in (("", taken), ("cpu_", _cpu(taken))):
+        ns = {k: 1e6 * v for k, v in _interval_ms(_per_hit(slots, hits)).items()}
+        result[f"{clock}ns_per_hit"] = ns
+        result[f"{clock}ns_per_pair"] = {k: v / neighbours for k, v in ns.items()}
+    return result
 
 
 def memory(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
@@ -236,7 +274,7 @@ def memory(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
     return {"times_of_copy": ratio.to_json(), "copy_ms": _interval_ms(slots["copy"]), "ms": _interval_ms(slots["cpu"])}
 
 
-SECTIONS = {"compare": compare, "scaling": scaling, "memory": memory}
+SECTIONS = {"compare": compare, "scaling": scaling, "occupancy": occupancy, "memory": memory}
 
 
 def main() -> None:
@@ -245,9 +283,9 @@ def main() -> None:
     parser.add_argument("--sections", nargs="+", choices=list(SECTIONS), default=list(SECTIONS))
     parser.add_argument("--rows", nargs="+", choices=list(rows(None)))
     parser.add_argument("--data", type=Path, help="folder with clue/toyDetector_<n>.csv; else synthetic toy layers")
-    parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("--blocks", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--kdtree-hits", type=int, default=100_000, help="largest input for the slow baseline")
+    parser.add_argument("--kdtree-rows", nargs="*", default=["blobs-10k", "hgcal-100k"])
     parser.add_argument("--large", action="store_true", help="scaling up to 1e7 hits (some 3 GB)")
     args = parser.parse_args()
     host = host_facts()

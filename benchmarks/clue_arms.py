@@ -13,11 +13,12 @@ import numpy as np
 from skytrigger.core.extras import find
 from skytrigger.core.progress import say
 from skytrigger.hep.clue import Clusters, Workspace, cluster
-from skytrigger.hep.clue.events import Hitset, blobs, pu200_event, toy_detector, toy_layer
+from skytrigger.hep.clue.events import blobs, pu200_event, toy_detector, toy_layer
+from skytrigger.hep.clue.hitset import Hitset
 from skytrigger.hep.clue.tables import read_hits
 
 TOY = {"dc": 3.0, "rhoc": 8.0, "seed_distance": 5.0, "outlier_distance": 5.0}
-BLOBS = {"dc": 0.5, "rhoc": 3.0, "seed_distance": 0.5, "outlier_distance": 0.5}
+BLOBS = {"dc": 1.0, "rhoc": 3.0, "seed_distance": 1.0, "outlier_distance": 1.0}
 HGCAL = {"dc": 1.3, "rhoc": 1.0, "seed_distance": 1.3, "outlier_distance": 2.6}
 # (seconds, result, seconds of the compiled part or 0)
 Arm = Callable[[], tuple[float, Any, float]]
@@ -37,8 +38,6 @@ def rows(data: Path | None) -> dict[str, Callable[[], tuple[Hitset, dict[str, fl
         "blobs-100k": lambda: (blobs(100_000), BLOBS),
         "blobs-1M": lambda: (blobs(1_000_000), BLOBS),
         "toy-1k": lambda: toy(1000),
-        "toy-3k": lambda: toy(3000),
-        "toy-5k": lambda: toy(5000),
         "toy-10k": lambda: toy(10_000),
         "hgcal-100k": lambda: (pu200_event(100_000), HGCAL),
         "hgcal-300k": lambda: (pu200_event(300_000), HGCAL),
@@ -51,13 +50,14 @@ def by_layer(hits: Hitset) -> Hitset:
     return hits.take(np.argsort(hits.layer, kind="stable"))
 
 
-def own_arm(hits: Hitset, options: dict[str, Any], **how: Any) -> Arm:
-    space = Workspace()
+def own_arm(hits: Hitset, options: dict[str, Any], keep: bool = True, **how: Any) -> Arm:
+    """`cluster`, with a workspace of its own if `keep`."""
+    space = Workspace() if keep else None
     columns = (hits.x, hits.y, hits.layer, hits.weight, hits.event)
 
     def call() -> tuple[float, Any, float]:
         start = time.perf_counter()
-        found = cluster(*columns, **options, **how, workspace=space)
+        found = cluster(*columns, **(options | how), workspace=space)
         return time.perf_counter() - start, found, 0.0
 
     return call
@@ -118,18 +118,13 @@ def fastest(seconds: Callable[[int], float], sizes: list[int]) -> int:
     return sizes[int(np.argmin(taken))]
 
 
-def sklearn_arm(name: str, hits: Hitset, options: dict[str, float]) -> Arm | None:
-    """One layer only; other algorithms, so their partitions differ."""
+def dbscan_arm(hits: Hitset, options: dict[str, Any]) -> Arm | None:
+    """One small layer only; another algorithm, so its partition differs."""
     module = find("sklearn.cluster")
-    if module is None or len(hits) > 100_000 or hits.layer.any():
+    if module is None or len(hits) > 10_000 or hits.layer.any():
         return None
     points = np.stack([hits.x, hits.y], axis=1)
-    if name == "DBSCAN":
-        method = module.DBSCAN(eps=options["dc"], min_samples=int(options["rhoc"]), n_jobs=1)
-    elif len(hits) > 10_000:
-        return None
-    else:
-        method = module.HDBSCAN(min_cluster_size=10, copy=True, n_jobs=1)
+    method = module.DBSCAN(eps=options["dc"], min_samples=int(options["rhoc"]), n_jobs=1)
 
     def call() -> tuple[float, Any, float]:
         start = time.perf_counter()

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from skytrigger.measure.host import host_label
 
 from gpu_card_pictures import pictures
 from skytrigger.core.files import read_json, write_text
+from skytrigger.core.host import host_label
 from skytrigger.hep.doublets.throughput_table import table as doublet_rows
 from skytrigger.measure.origin import read_origin
 from skytrigger.measure.records import Record, read

@@ -26,9 +26,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skytrigger.measure.host import nvml_gpus
-
 from skytrigger.core.files import read_json, write_json
+from skytrigger.core.host import nvml_gpus
 from skytrigger.core.progress import say
 
 BENCHMARKS = Path(__file__).resolve().parent

@@ -26,7 +26,7 @@ from skytrigger.eo.load import load
 from skytrigger.eo.networks import build
 from skytrigger.learn.batches import Batches, channel_statistics
 from skytrigger.learn.device import resolve_precision
-from skytrigger.measure.stats import bootstrap_interval
+from skytrigger.measure.paired import log_intervals
 
 BATCH = 32
 
@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", default=["synthetic:256"])
     parser.add_argument("--tiles", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=12)
     args = parser.parse_args()
     data = load(args.data)
     index = np.arange(min(args.tiles, len(data)) // BATCH * BATCH)
@@ -81,7 +81,12 @@ def main() -> None:
     bf16 = resolve_precision("auto", torch.device("cpu")) == "bf16"
     batches = Batches(data, mean, std, torch.device("cpu"))
     random = np.random.default_rng(0)
-    one = batches.take(index[:BATCH])
+
+    def ours(order: np.ndarray) -> Iterator:
+        for rows in np.split(order, range(BATCH, len(order), BATCH)):
+            yield batches.images(rows), batches.truth(rows)[0]
+
+    one = next(ours(index))
 
     with tempfile.TemporaryDirectory() as folder:
         files = Files(write_files(data, Path(folder)), data.y, mean, std)
@@ -91,7 +96,7 @@ def main() -> None:
             return iter(torch.utils.data.DataLoader(subset, BATCH, shuffle=True, num_workers=workers))
 
         pipelines = {
-            "packed store": lambda: batches.over(random.permutation(index), BATCH),
+            "packed store": lambda: ours(random.permutation(index)),
             "DataLoader, no workers": lambda: loader(0),
             "DataLoader, 2 workers": lambda: loader(2),
             "no input at all": lambda: (one for _ in range(len(index) // BATCH)),
@@ -103,15 +108,15 @@ def main() -> None:
                 taken = epoch_s(network, optimiser, pipelines[name](), bf16)
                 if turn:  # the first round warms up
                     seconds[name].append(taken)
-    ours = np.array(seconds["packed store"])
+    store = np.array(seconds["packed store"])
     print(host_label(host_facts()), f"| basic, {len(index)} images, batch {BATCH}, {'bf16' if bf16 else 'fp32'}")
     print(f"{'pipeline':24} {'images/s':>9}   time of the packed store's epoch / this one's (95 % interval)")
     rows = {}
     for name, taken in seconds.items():
-        ratio = bootstrap_interval(ours / np.array(taken), lambda resampled: np.median(resampled, axis=-1))
+        estimate, low, high = (float(np.exp(v[0])) for v in log_intervals(np.log(store / np.array(taken))[None]))
         rate = len(index) / float(np.median(taken))
-        rows[name] = {"images_per_s": rate, "ratio": ratio.to_json(), "seconds": taken}
-        print(f"{name:24} {rate:9.1f}   {ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
+        rows[name] = {"images_per_s": rate, "ratio": {"estimate": estimate, "low": low, "high": high}, "seconds": taken}
+        print(f"{name:24} {rate:9.1f}   {estimate:.3f} ({low:.3f} to {high:.3f})")
     print(json.dumps({"rounds": args.rounds, "pipelines": rows}))
 
 

@@ -2,9 +2,9 @@
 
     python benchmarks/packaged_speed.py --out results/fast
 
-`basic` in PyTorch eager at 16 images (the fastest of 13 bands, `eager_batches.py`) and at 64, and on both stock runtimes
-in float32 at 64; the classifiers at 64. Visits are CPU time of the whole process, in counterbalanced blocks with a
-control.
+`basic` in PyTorch eager at 16 images (the fastest of 13 bands, `eager_batches.py`) and at 64, and on both stock
+runtimes in float32 at 64; the classifiers at 64. Visits are CPU time of the whole process, in counterbalanced blocks
+with a control.
 """
 
 from __future__ import annotations

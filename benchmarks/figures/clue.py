@@ -9,7 +9,6 @@ import numpy as np
 import clue_page
 from figures import figure
 from figures.text import RESULTS, digits, inverse, loaded, records, span, table
-from skytrigger.core.host import host_label
 from skytrigger.measure.paired import Slot, block_log_times, compare_blocks, log_intervals
 from skytrigger.measure.records import Record, read
 from skytrigger.measure.stats import Interval
@@ -82,6 +81,12 @@ def ratio(name: str, program: str) -> str:
     return span(times_of_cpu("clue", name, RIVAL if program == "CLUEstering" else program))
 
 
+@figure("clue.by_cpu")
+def by_cpu(run: str, name: str, *program: str) -> str:
+    """A program's CPU time over ours, in a run whose wall clock is mostly waiting."""
+    return span(times_of_cpu(f"clue/{run}", name, " ".join(program), "cpu", "cpu"))
+
+
 @figure("clue.two_threads")
 def two_threads(folder: str, name: str) -> str:
     """How many times as fast two threads are."""
@@ -125,26 +130,8 @@ def mean(field: str) -> str:
 
 @figure("clue.tables")
 def tables(run: str = "") -> str:
-    """All rows of the run in the folder, or in a folder below it, between the marks that `clue_page.py` replaces."""
-    folder, mark = f"clue/{run}".rstrip("/"), run or "tables"
-    compare, scaling, memory = (loaded(f"{folder}/{name}.json") for name in ("compare", "scaling", "memory"))
-    copy, label = memory["memory"], host_label(compare["host"])
-    more: list[str] = []
-    if (RESULTS / folder / "occupancy.json").is_file():
-        more = [*clue_page.occupancy_table(loaded(f"{folder}/occupancy.json")["occupancy"]), ""]
-    lines = [
-        f"<!-- {mark} -->",
-        f"Host: {label}; {compare['blocks']} blocks, every program twice in each; 95 % intervals.", "",
-        *clue_page.mean_lines(compare["compare"]["against_cluestering"]), "",
-        *clue_page.compare_table(compare["compare"]["rows"]), "",
-        *clue_page.scaling_table(scaling["scaling"]), "",
-        *more,
-        f"Copying 33 bytes a hit, the least that 300,000 hits take (16 read, 17 written): "
-        f"{clue_page.times(copy['copy_ms'])} ms; clustering them: {clue_page.times(copy['ms'])} ms, "
-        f"{clue_page.ratio(copy['times_of_copy'])} times that.",
-        f"<!-- end of {mark} -->",
-    ]  # fmt: skip
-    return "\n".join(lines)
+    """All rows of the run in the folder, or in a folder below it, as `clue_page.py` writes them."""
+    return "\n".join(clue_page.table_lines(RESULTS / "clue", run))
 
 
 @figure("clue.growth")

@@ -8,9 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from skytrigger.measure.host import host_facts
-
 from skytrigger.core.files import write_text
+from skytrigger.core.host import host_facts
 from skytrigger.core.progress import say
 from skytrigger.measure.records import Record, append
 

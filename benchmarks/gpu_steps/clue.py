@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from skytrigger.measure.host import cores_in_mask, host_facts
 
+from skytrigger.core.host import cores_in_mask, host_facts
 from skytrigger.core.progress import say
 from skytrigger.hep.clue import Clusters, Workspace, cluster
 from skytrigger.hep.clue.events import Hitset, pu200_event, pu200_events, toy_detector, toy_layer

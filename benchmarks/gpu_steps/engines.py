@@ -17,13 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from skytrigger.export.onnx_file import export_onnx
-from skytrigger.measure.host import host_facts
-from skytrigger.runtimes.model_file import ModelFile, read_model
-from skytrigger.runtimes.onnx_graph import module_of
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import UnavailableError
+from skytrigger.core.host import host_facts
 from skytrigger.core.progress import say
 from skytrigger.eo import networks
 from skytrigger.hep.doublets import networks as doublets
@@ -31,7 +28,10 @@ from skytrigger.measure.meters.found import open_meters
 from skytrigger.measure.meters.protocol import Reading, window_energy
 from skytrigger.measure.meters.replay import ReplayMeter
 from skytrigger.measure.records import Record, Samples, append
+from skytrigger.model.export import export_onnx
+from skytrigger.model.file import ModelFile, read_model
 from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.torch.graph import module_of
 
 MEAN, DEVIATION = 1200.0, 900.0
 WINNER = Path(__file__).parents[2] / "results/optimize/best.onnx"

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from skytrigger.measure.host import host_facts
 
 from skytrigger.core.dataset import Dataset, Split
+from skytrigger.core.host import host_facts
 from skytrigger.core.progress import say
 from skytrigger.eo.load import load
 from skytrigger.eo.networks import NAMES, build

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from skytrigger.measure.host import host_facts
-
 from skytrigger.core.files import write_json
+from skytrigger.core.host import host_facts
 from skytrigger.measure.records import Record, Samples, append
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

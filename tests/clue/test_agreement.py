@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from skytrigger.hep.clue import Kernel, Workspace, cluster
+from skytrigger.hep.clue import Kernel, Workspace, cluster, cpu_chunk
 from skytrigger.hep.clue import cpu as cpu_backend
-from skytrigger.hep.clue.hits import check_hits
-from skytrigger.hep.clue.rules import RULES, resolve_cuts
-from skytrigger.hep.clue.tiles import plan_grid
+from skytrigger.hep.clue.hits import Hits, check_hits
+from skytrigger.hep.clue.rules import RULES, Cuts, resolve_cuts
+from skytrigger.hep.clue.tiles import Grid, plan_grid
 
 from .cases import random_case, same
 
@@ -67,8 +68,37 @@ def test_tile_sizes_do_not_show() -> None:
     expected = cluster(x, y, layer, weight, dc=1.0, rhoc=3.0, seed_distance=1.5, outlier_distance=2.0, backend="kdtree")
     for per_hit in (0.1, 1.0, 8.0):
         for height in (0.3, 2.06, 9.0, 100.0):
-            found = cpu_backend.cluster(hits, cuts, grid=plan_grid(hits, cuts, per_hit, height))
-            assert not same(expected, found), (per_hit, height)
+            grid = plan_grid(hits, cuts, per_hit, height)
+            for near in (0.05, 0.4, 1.0, 2.0):
+                found = cpu_backend.cluster(hits, cuts, grid=replace(grid, near=np.float32(near)))
+                assert not same(expected, found), (per_hit, height, near)
+
+
+def test_lone_hits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little of the search distance the density pass looks at, in every geometry."""
+
+    def plan(hits: Hits, cuts: Cuts) -> Grid:
+        return replace(plan_grid(hits, cuts), near=np.float32(float(cuts.search) * share))
+
+    monkeypatch.setattr(cpu_backend, "plan_grid", plan)
+    for seed in range(60):
+        case = random_case(seed, (5, 40, 60))
+        if seed % 3 == 1:
+            case["z"] = np.random.default_rng(seed).integers(0, 6, len(case["x"])) * case["dc"] / 2
+        if seed % 3 == 2:
+            case["period"] = {"y": float(np.ptp(case["y"]) * 1.05 + 1e-3)}
+        expected = cluster(**case, backend="reference")
+        for share in (0.01, 0.3, 0.9):
+            assert not same(expected, cluster(**case)), (seed, share)
+
+
+def test_wide_search_is_planned_where_it_pays() -> None:
+    rng = np.random.default_rng(6)
+    x, y = rng.random((2, 20_000))
+    crowded, sparse = (resolve_cuts(RULES["paper"], dc, None, 2 * dc, None) for dc in (0.03, 0.002))
+    hits = check_hits(x, y, None, None, None, None, 3.0, None)
+    assert plan_grid(hits, crowded).near == crowded.dc
+    assert plan_grid(hits, sparse).near == sparse.search
 
 
 def test_chunks_and_threads_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +137,7 @@ def test_full_notes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = rng.random((2, 6000)) * 4  # some 1,400 hits within the search distance of each
     expected = cluster(x, y, dc=0.5, rhoc=4.0, backend="kdtree")
     assert not same(expected, cluster(x, y, dc=0.5, rhoc=4.0))
-    monkeypatch.setattr(cpu_backend, "NOTES_PER_HIT", 0)  # 1,024 in all
+    monkeypatch.setattr(cpu_chunk, "NOTES_PER_HIT", 0)  # 1,024 in all
     assert not same(expected, cluster(x, y, dc=0.5, rhoc=4.0))
 
 

@@ -10,7 +10,8 @@ import pytest
 from skytrigger.core.errors import InputError
 from skytrigger.hep.clue import Clusters, cluster
 from skytrigger.hep.clue.detector import cluster_detector, eta_phi
-from skytrigger.hep.clue.events import Hitset, blobs, pu200_event, pu200_events, toy_detector, toy_layer
+from skytrigger.hep.clue.events import blobs, pu200_event, pu200_events, toy_detector, toy_layer
+from skytrigger.hep.clue.hitset import Hitset
 from skytrigger.hep.clue.pictures import layer_picture
 from skytrigger.hep.clue.positions import cluster_table
 from skytrigger.hep.clue.tuning import scan, score

@@ -9,7 +9,8 @@ import pytest
 
 from skytrigger.core.errors import InputError
 from skytrigger.hep.clue import cluster
-from skytrigger.hep.clue.events import Hitset, pu200_events
+from skytrigger.hep.clue.events import pu200_events
+from skytrigger.hep.clue.hitset import Hitset
 from skytrigger.hep.clue.tables import RESULT_COLUMNS, read_hits, write_clusters, write_hits
 
 
@@ -85,13 +86,13 @@ def test_root(tmp_path: Path) -> None:
     ("name", "content", "word"),
     [
         ("a.csv", "", "empty"),
-        ("a.csv", "1,2,3,4,5\n", "5 columns"),
+        ("a.csv", "1,2,3,4,5\n", "no column x, y; it has 1, 2, 3, 4, 5"),
         ("a.csv", "x,z\n1,2\n", "no column y"),
         ("a.csv", "x,y\n1,two\n", "numbers"),
         ("a.csv", "1,2\n3\n", "cannot read"),
-        ("a.csv", "1,2,0.5,1\n", "fractions"),
+        ("a.csv", "1,2,0.5,1\n", r"layer\[0\] = 0.5"),
         ("a.parquet", "not parquet", "cannot read"),
-        ("a.h5", "not hdf5", "cannot read"),
+        ("a.h5", "not hdf5", "not a valid HDF5"),
         ("a.txt", "1,2\n", "unknown kind"),
     ],
 )

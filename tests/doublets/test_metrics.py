@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from skytrigger.core.errors import InputError
-from skytrigger.hep.doublets.metrics import auc_difference, calibration, curve, filter_metrics
+from skytrigger.hep.doublets.metrics import _draws, auc_difference, calibration, curve, filter_metrics
 
 _SCORES = st.lists(st.tuples(st.integers(-6, 6), st.booleans()), min_size=2, max_size=80)
 
@@ -116,3 +116,31 @@ def test_true_odds_are_calibrated_and_doubled_ones_are_not():
 def test_scores_that_are_not_finite_are_refused():
     with pytest.raises(InputError, match="1 scores are not finite"):
         curve(np.array([0.0, np.nan]), np.array([0, 1]))
+
+
+def test_draws_of_one_class_are_left_out_and_not_counted():
+    """Two families, one true and one fake: half of all draws hold one class, and no ROC."""
+    score, true, group = np.array([1.0, 0.0]), np.array([1, 0]), np.array([0, 1])
+    found = filter_metrics(_logits(score), true, group, resamples=64)
+    assert found["intervals_95"]["auc"] == [1.0, 1.0]
+    drawn = list(_draws(true, group, np.ones(2, int), 64, 0))
+    assert len(drawn) == 64
+    assert {tuple(d) for d in drawn} == {(1, 1)}
+
+
+def test_families_are_drawn_whole_and_as_many_as_there_are():
+    group = np.array([7, 7, 3, 9, 9, 9])
+    weight = np.array([1, 2, 1, 1, 1, 3])
+    for count in _draws(np.array([1, 0, 1, 0, 1, 0]), group, weight, 50, 1):
+        times = count / weight
+        assert len(set(times[:2])) == len(set(times[3:])) == 1
+        assert times[0] + times[2] + times[3] == 3
+
+
+def test_one_seed_one_interval(sample):
+    score, true = sample
+    spans = [
+        tuple(filter_metrics(_logits(score), true, np.arange(800), resamples=100, seed=s)["intervals_95"]["auc"])
+        for s in (0, 0, 1)
+    ]
+    assert spans[0] == spans[1] != spans[2]

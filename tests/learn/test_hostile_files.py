@@ -12,7 +12,7 @@ import pytest
 from skytrigger.core.errors import InputError
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.run_folder import load_tensors
-from skytrigger.study.spec import load_spec
+from skytrigger.study.toml import load_spec
 
 
 def _safetensors(path: Path, header: Any, data: bytes = bytes(16), length: int | None = None) -> Path:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import binom, binomtest, skellam
@@ -108,17 +108,22 @@ def test_non_inferiority_follows_the_interval() -> None:
     assert non_inferior(test, 0.03)
 
 
-@given(st.integers(6, 300))
-@settings(max_examples=30, deadline=None)
-def test_smallest_difference_has_its_power(discordant: int) -> None:
-    from scipy.stats import binom
-
-    shown = smallest_difference(5000, discordant)
-    p = (shown * 5000 / discordant + 1) / 2
+@pytest.mark.parametrize("discordant", [6, 7, 8, 9, 12, 17, 30, 31, 100, 550, 1189])
+@pytest.mark.parametrize("power", [0.5, 0.8])
+def test_smallest_difference_has_its_power(discordant: int, power: float) -> None:
+    """The share on one side at which the exact test rejects, in that direction, with just this power."""
     counts = np.arange(discordant + 1)
-    significant = sign_test(counts, discordant - counts) <= 0.05
-    power = binom.pmf(counts, discordant, p)[significant & (counts > discordant / 2)].sum()
-    assert power == pytest.approx(0.8, abs=0.01) or p == pytest.approx(1.0)
+    rejects = np.array([binomtest(int(k), discordant).pvalue <= 0.05 for k in counts]) & (counts > discordant / 2)
+    share = brentq(lambda p: binom.pmf(counts, discordant, p)[rejects].sum() - power, 0.5, 1 - 1e-12)
+    shown = smallest_difference(5000, discordant, power=power)
+    assert shown == pytest.approx((2 * share - 1) * discordant / 5000, rel=1e-9)
+    assert smallest_difference(5000, discordant, 0.8, power) <= shown
+
+
+def test_smallest_difference_defaults() -> None:
+    assert smallest_difference(5000, 30) == smallest_difference(5000, 30, 0.95, 0.8)
+    assert math.isnan(smallest_difference(5000, 1))
+    assert not math.isnan(smallest_difference(5000, 1, level=0.0))
 
 
 def test_smallest_difference_is_unknown_below_six_discordant_images() -> None:
@@ -129,9 +134,7 @@ def test_smallest_difference_is_unknown_below_six_discordant_images() -> None:
 
 def test_confusion_cells_claim_at_most_5_percent_of_1000_equal_pairs() -> None:
     rng = np.random.default_rng(1)
-    claimed = sum(
-        bool(confusion_change(*_two_networks(rng, 6, 100), 6, resamples=2).established()) for _ in range(1000)
-    )
+    claimed = sum(bool(confusion_change(*_two_networks(rng, 6, 100), 6).established()) for _ in range(1000))
     assert claimed <= 50
 
 
@@ -142,7 +145,7 @@ def test_confusion_cell_that_changed_is_found_and_its_size_covered() -> None:
         true, a, b = _two_networks(rng, 6, 200)
         moved = (true == 2) & (b == 2) & (rng.random(len(true)) < 0.16)
         b = np.where(moved, 4, b)
-        change = confusion_change(true, a, b, 6, resamples=400)
+        change = confusion_change(true, a, b, 6)
         found += (2, 4) in change.established()
         covered += change.low[2, 4] <= 0.16 * 0.9 <= change.high[2, 4]
     assert found >= 180
@@ -169,12 +172,16 @@ def test_confusion_change_by_hand() -> None:
     true = np.array([0, 0, 0, 1, 1])
     a = np.array([0, 0, 1, 1, 1])
     b = np.array([0, 1, 1, 1, 0])
-    change = confusion_change(true, a, b, 2, resamples=100)
+    change = confusion_change(true, a, b, 2)
     assert change.counts_a.tolist() == [[2, 1], [0, 2]]
     assert change.counts_b.tolist() == [[1, 2], [1, 1]]
     assert change.gained.tolist() == [[0, 1], [1, 0]]
     assert change.lost.tolist() == [[1, 0], [0, 1]]
     assert change.change[0, 1] == pytest.approx(1 / 3)
+    assert (change.low[0, 1], change.high[0, 1]) == (tango(1, 0, 3).low, tango(1, 0, 3).high)
+    assert (change.low[1, 1], change.high[1, 1]) == (tango(0, 1, 2).low, tango(0, 1, 2).high)
+    assert change.p[0, 1] == 1.0
+    assert change.level == 0.95
     assert flips(true, a, b) == {"changed": 2, "right_to_wrong": 2, "wrong_to_right": 0, "wrong_to_other_wrong": 0}
 
 
@@ -245,3 +252,45 @@ def test_metrics_and_comparison_share_one_calibration_rule(monkeypatch: pytest.M
     assert metrics.expected_calibration_error(logits, true) == pytest.approx(ours)
     monkeypatch.setattr(metrics, "calibration_error", lambda *_: 0.125)
     assert metrics.expected_calibration_error(logits, true) == 0.125
+
+
+def test_mcnemar_refuses_what_is_not_paired() -> None:
+    for a, b in ((np.ones(3, bool), np.ones(4, bool)), (np.ones((2, 2), bool), np.ones((2, 2), bool)),
+                 (np.ones(0, bool), np.ones(0, bool))):  # fmt: skip
+        with pytest.raises(ValueError, match=r"answers of shape \(.*\) and \(.*\) cannot be paired"):
+            mcnemar(a, b)
+
+
+def test_mcnemar_passes_its_level_on() -> None:
+    right, other = np.arange(50) < 40, np.arange(50) % 3 > 0
+    test = mcnemar(right, other, 0.8)
+    assert test.difference == tango(test.b_only, test.a_only, 50, 0.8)
+    assert (test.difference.level, test.difference.n) == (0.8, 50)
+    assert mcnemar(right, other).difference.level == 0.95
+
+
+@pytest.mark.parametrize("n", [1, 7, 300])
+def test_tango_where_all_images_changed(n: int) -> None:
+    """At a difference of 1 nothing is left to vary; the low end is where n gains in n are just believable."""
+    gained, lost = tango(n, 0, n), tango(0, n, n)
+    assert gained.estimate == 1.0
+    assert gained.high == pytest.approx(1.0, abs=1e-6)
+    assert (lost.low, lost.high) == pytest.approx((-gained.high, -gained.low), abs=1e-6)
+    # the constrained likelihood has no image unchanged: n (1 - d)^2 / ((1 - d) (1 + d)) = z^2
+    z2 = 1.959964**2
+    assert gained.low == pytest.approx((n - z2) / (n + z2), abs=1e-5)
+    assert tango(3.5, 1.25, 40).estimate == pytest.approx(2.25 / 40)
+
+
+def test_flips_of_every_kind() -> None:
+    true = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
+    a = np.array([0, 0, 1, 1, 0, 1, 0, 0, 0, 1])
+    b = np.array([0, 1, 0, 1, 1, 2, 1, 1, 1, 1])
+    found = flips(true, a, b)
+    assert found == {"changed": 7, "right_to_wrong": 2, "wrong_to_right": 2, "wrong_to_other_wrong": 3}
+
+
+def test_a_margin_just_reached_is_not_excluded() -> None:
+    test = mcnemar(np.arange(100) < 90, np.arange(100) < 88)
+    assert not non_inferior(test, -test.difference.low)
+    assert non_inferior(test, -test.difference.low + 1e-9)

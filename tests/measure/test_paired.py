@@ -135,3 +135,57 @@ def test_trimmed_mean_and_sign_flip_against_scipy() -> None:
             alternative="two-sided",
         )
         assert p == pytest.approx(oracle.pvalue, abs=0.04)
+
+
+@pytest.mark.parametrize("blocks", [10, 12, 20])
+def test_each_of_the_three_conditions_can_refuse_alone(blocks: int) -> None:
+    """Samples for which two of p, interval and noise floor would claim and the third does not."""
+    rng = np.random.default_rng(9)
+    d = rng.standard_t(2, (4000, blocks)) + rng.uniform(0.2, 1.5, (4000, 1))
+    claims, x = decide(d, 1e-3 * rng.standard_normal((4000, blocks)))
+    small_p, leaves_out, above = x["p"] <= 0.05, (x["low"] > 0) | (x["high"] < 0), np.abs(x["estimate"]) > x["floor"]
+    for by_p, by_interval in ((True, False), (False, True)):
+        alone = (small_p == by_p) & (leaves_out == by_interval) & above
+        assert alone.any()
+        assert not claims[alone].any()
+    claimed = small_p & leaves_out & above
+    assert (claims[claimed] == np.sign(x["estimate"][claimed])).all()
+    loud, _ = decide(d, rng.standard_normal((4000, blocks)) * 100)
+    assert not loud[np.abs(x["estimate"]) < 1].any()
+    assert not decide(d, None)[0].any()
+
+
+def test_the_interval_holds_its_estimate_and_needs_six_blocks() -> None:
+    d = np.random.default_rng(10).standard_cauchy((500, 10))
+    estimate, low, high = paired.log_intervals(d)
+    assert (low <= estimate).all()
+    assert (estimate <= high).all()
+    assert np.isnan(paired.log_intervals(d[:, :5])[1]).all()
+    estimate, low, high = paired.log_intervals(d, 0.5)
+    assert np.mean((low <= 0) & (high >= 0)) == pytest.approx(0.5, abs=0.1)
+
+
+def test_noise_floor_is_the_larger_of_ratio_and_half_width() -> None:
+    floor = paired.noise_floor(np.array([-0.5, 0.01]), np.array([-0.6, -0.1]), np.array([-0.4, 0.3]))
+    assert floor == pytest.approx([0.5, 0.2])
+
+
+@pytest.mark.parametrize(("share", "why"), [(0.099, ""), (0.101, "steal")])
+def test_steal_is_allowed_up_to_a_tenth(share: float, why: str) -> None:
+    assert why in rejected([{"wall_s": 2.0, "steal_s": 2.0 * share}])
+    assert bool(rejected([{"wall_s": 2.0, "steal_s": 2.0 * share}])) == bool(why)
+
+
+@pytest.mark.parametrize(("share", "lost"), [(0.049, False), (0.051, True)])
+def test_quota_throttling_is_allowed_up_to_a_twentieth(share: float, lost: bool) -> None:
+    assert bool(rejected([{"wall_s": 2.0, "quota_throttled_s": 2.0 * share}])) == lost
+
+
+@pytest.mark.parametrize(("hurt_blocks", "verdict"), [(10, "worse"), (11, "not established")])
+def test_up_to_a_third_of_the_blocks_may_be_lost(hurt_blocks: int, verdict: str) -> None:
+    rng = np.random.default_rng(11)
+    a, b, c = (_arm(rng, 30, f) for f in (1.0, 1.5, 1.0))
+    stolen = {"wall_s": 0.1, "steal_s": 0.09}
+    hurt = [Slot(s.seconds, stolen) if i < 2 * hurt_blocks else s for i, s in enumerate(b)]
+    result = compare_blocks(a, hurt, (a, c))
+    assert (result.verdict, result.rejected_blocks) == (verdict, hurt_blocks)

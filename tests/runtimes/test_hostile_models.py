@@ -9,12 +9,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from skytrigger.runtimes.model_file import read_model
 
 from skytrigger.core.errors import InputError
 from skytrigger.hep.doublets.trees import Trees
 from skytrigger.model import checks as onnx_checks
 from skytrigger.model.checks import refuse_large, refuse_outside
+from skytrigger.model.file import read_model
 
 Change = Callable[[onnx.ModelProto], None]
 

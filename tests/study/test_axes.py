@@ -114,7 +114,7 @@ def test_power_study_meters_every_epoch_and_every_engine(tmp_path: Path, monkeyp
     monkeypatch.setattr("skytrigger.learn.energy.open_meters", lambda device: [ReplayMeter(traces, FACTS)])
     inference = [trace(20), trace(90, 5.0), trace(20)] * 4
     monkeypatch.setattr("skytrigger.bench.records.open_meters", lambda *a: [ReplayMeter(inference, FACTS)])
-    for module in ("skytrigger.bench.job", "skytrigger.study.spec", power_window.__name__):
+    for module in ("skytrigger.bench.options", "skytrigger.study.spec", power_window.__name__):
         monkeypatch.setattr(f"{module}.MIN_WINDOW_S", 0.01)
     sweep = Sweep("device", ("cpu", "cuda:7"))
     measure = Measure(ENGINE, (8,), device="training", energy_seconds=0.02)
@@ -192,4 +192,8 @@ def test_every_preset_can_be_planned() -> None:
     for name in ("quick", "batch-size", "power", "doublets"):
         spec = load_spec(name)
         assert spec.variants()
+    quick = load_spec("quick")
+    alike = [replace(quick.recipe_of(m, 0), model="") for m in quick.models]
+    assert len(alike) == 7
+    assert all(recipe == alike[0] for recipe in alike)
     assert [v.facts for v in load_spec("power").variants()] == [{"device": "cpu"}, {"device": "cuda:0"}]

@@ -7,16 +7,16 @@
 
 from __future__ import annotations
 
-from skytrigger.core.lazy import lazy
+from skytrigger.core.faces import face
 
-_HOMES = {
-    "application": "registry:application",
-    "application_of": "registry:application_of",
-    "applications": "registry:applications",
+_NAMES = {
+    "application": "registry",
+    "application_of": "registry",
+    "applications": "registry",
     "build_network": "registry:build",
-    "model_path": "registry:model_path",
+    "model_path": "registry",
     "network_names": "registry:names",
-    "register": "registry:register",
+    "register": "registry",
 }
-__all__ = sorted(_HOMES)
-__getattr__ = lazy(__name__, _HOMES)
+__all__ = sorted(_NAMES)
+__getattr__ = face(__name__, _NAMES)

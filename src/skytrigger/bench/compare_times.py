@@ -13,7 +13,7 @@ from skytrigger.core.host import host_id
 from skytrigger.measure.accuracy import holm
 from skytrigger.measure.paired import Slot, compare_blocks
 from skytrigger.measure.records import Record
-from skytrigger.measure.stats import median_interval
+from skytrigger.measure.stats import Interval, median_interval
 from skytrigger.measure.tables import KEYS as CELL_KEYS
 
 LEVEL = 0.95
@@ -103,9 +103,9 @@ def _cell(a: Record, b: Record, level: float) -> dict[str, Any]:
         control = a.extra.get("control")
         twins = (_slots(control["a"], control), _slots(control["c"], control)) if control else None
         got = compare_blocks(_slots_of(a), _slots_of(b), twins, LEVEL)
-        found = got.to_json()
-        found["reasons"] = list(found["reasons"])
-        return {**cell, "paired": True, **found}
+        comparison = got.to_json()
+        comparison["reasons"] = list(comparison["reasons"])
+        return {**cell, "paired": True, **comparison}
     return {**cell, "paired": False, **_unpaired(a, b, level)}
 
 
@@ -143,6 +143,11 @@ def held_up(record: Record) -> float:
     return min(0.9, max(shares) / wall_s)
 
 
+def apart(x: Interval, y: Interval) -> Interval:
+    """`y` minus `x` of two runs that share nothing: from the nearest ends of both intervals to the farthest."""
+    return Interval(y.estimate - x.estimate, y.low - x.high, y.high - x.low, y.level, min(x.n, y.n))
+
+
 def _unpaired(a: Record, b: Record, level: float) -> dict[str, Any]:
     """Medians per image of two separate runs; established only far beyond what drift can do."""
     intervals = []
@@ -151,14 +156,15 @@ def _unpaired(a: Record, b: Record, level: float) -> dict[str, Any]:
         logs = np.log(np.maximum(series.values, 1e-12)) - math.log(series.items)
         intervals.append(median_interval(logs, level))
     x, y = intervals
-    ratio = math.exp(y.estimate - x.estimate)
+    logs_apart = apart(x, y)
+    ratio = math.exp(logs_apart.estimate)
     slower = b if ratio > 1 else a
     floor = UNPAIRED_FLOOR / (1 - held_up(slower))
     reasons = ["measured in separate runs, not side by side"]
     if host_id(a.where) != host_id(b.where):
         reasons.append("measured on different machines or software: the difference is theirs, too")
     known = x.known and y.known
-    low, high = (math.exp(y.low - x.high), math.exp(y.high - x.low)) if known else (math.nan, math.nan)
+    low, high = math.exp(logs_apart.low), math.exp(logs_apart.high)
     verdict = "not established"
     if not known:
         reasons.append("too few samples for an interval")

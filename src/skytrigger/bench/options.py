@@ -27,7 +27,7 @@ class Options:
         Timed seconds aimed at for each cell, shared out over its visits.
     min_blocks, max_blocks
         Blocks of two visits to every cell; as many as the seconds allow. Under 10 blocks (20 pairs) `compare` makes no
-        claim; with less than 3 seconds a cell the least is 4, else 10.
+        claim; with less than 3 seconds a cell the least is 4, else 20.
     control
         Open the first cell twice: the A/A control that gives the noise floor.
     together
@@ -76,7 +76,7 @@ class Options:
     @property
     def least_blocks(self) -> int:
         """`min_blocks`, or what the seconds suggest."""
-        return self.min_blocks or (MIN_PAIRS // 2 if self.seconds >= 3 else 4)
+        return self.min_blocks or min(self.max_blocks, MIN_PAIRS if self.seconds >= 3 else 4)
 
     def offline(self, spec: EngineSpec) -> bool:
         """Whether `spec` is measured as throughput."""

@@ -58,6 +58,3 @@ class WarmUp:
                     "window_medians_s": [round(m, 9) for m in medians],
                     "rule": f"medians of 3 windows of {self.window_s:g} s within {self.tolerance:.0%}",
                 }
-
-
-NO_WARMUP = WarmUp(window_s=0.0, window_calls=1, max_s=0.0)

@@ -12,9 +12,10 @@ from skytrigger.core.errors import InputError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments; several values of --dc or --rhoc, separated by commas, make a scan."""
-    parser.add_argument(
-        "points", help="hits: .csv (x,y,layer,weight), .parquet, .h5, .root, or synthetic[:HITS[:SEED]]"
-    )
+    parser.add_argument("points", help="hits: .csv, .tsv (also .gz), .parquet, .h5, .root, or synthetic[:HITS[:SEED]]")
+    parser.add_argument("--columns", default="", metavar="ROLE=NAME,...", help="x=lcX,y=lcY,weight=lcEnergy,layer=none")
+    parser.add_argument("--tree", help="of a ROOT file")
+    parser.add_argument("--group", help="of an HDF5 file; elsewhere the collection before the columns' names")
     parser.add_argument("--dc", default="", help="radius of the density; a,b,c scans (needs a column truth)")
     parser.add_argument("--rhoc", default="", help="density of a seed; a,b,c scans")
     parser.add_argument("--seed-distance", default="", help="seeds are further from denser hits (default: dc)")
@@ -29,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="of the backend cpu")
     parser.add_argument("--scheduler", help="Dask scheduler for a scan over many events")
     parser.add_argument("--out", help="results: .csv, .parquet or .h5")
+    parser.add_argument("--clusters", help="energies, positions and sizes of clusters: .csv, .parquet or .h5")
     parser.add_argument("--digits", type=int, default=6, help="significant digits in CSV (9 lose nothing)")
     parser.add_argument("--picture", help="a layer as .png, .svg or .pdf")
     parser.add_argument("--layer", type=int, help="of the picture (default: the fullest)")
@@ -48,17 +50,23 @@ def _one(name: str, text: str) -> float | None:
     return values[0] if values else None
 
 
-def _hits(points: str) -> Any:
+def _hits(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+    """The hits, and how they were read."""
     from skytrigger.hep.clue.events import pu200_event
-    from skytrigger.hep.clue.tables import read_hits
+    from skytrigger.hep.clue.naming import parse_columns
+    from skytrigger.hep.clue.tables import read_table
 
+    points, columns = args.points, parse_columns(args.columns)
     name, *numbers = points.split(":")
     if name != "synthetic":
-        return read_hits(points)
+        hits, facts = read_table(points, columns, args.tree, args.group)
+        if args.three_dimensional and hits.z is None:
+            raise InputError(f"{points} has no column z", expected="z, for --three-dimensional, or --columns z=NAME")
+        return hits, facts
     if len(numbers) > 2 or not all(n.isdigit() for n in numbers):
         raise InputError(f"{points}", expected="synthetic, synthetic:HITS or synthetic:HITS:SEED")
     n_hits, seed = (*map(int, numbers), *(100_000, 0)[len(numbers) :])
-    return pu200_event(n_hits, seed=seed)
+    return pu200_event(n_hits, seed=seed), {"assumed": ["synthetic"]}
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
@@ -87,21 +95,15 @@ def run(args: argparse.Namespace) -> Outcome:
 
 
 def _cluster(args: argparse.Namespace, options: dict[str, Any]) -> Outcome:
-    from skytrigger.hep.clue.api import cluster
+    from skytrigger.hep.clue.api import cluster_hits
     from skytrigger.hep.clue.pictures import layer_picture
-    from skytrigger.hep.clue.tables import write_clusters
+    from skytrigger.hep.clue.tables import write_clusters, write_columns
 
-    hits = _hits(args.points)
-    if args.three_dimensional and hits.z is None:
-        raise InputError(f"{args.points} has no column z", expected="z, for --three-dimensional")
+    hits, facts = _hits(args)
     start = time.perf_counter()
-    found = cluster(
-        hits.x,
-        hits.y,
-        hits.layer,
-        hits.weight,
-        hits.event,
-        hits.z if args.three_dimensional else None,
+    found = cluster_hits(
+        hits,
+        three_dimensional=args.three_dimensional,
         dc=_one("dc", args.dc),
         rhoc=_one("rhoc", args.rhoc),
         seed_distance=_one("seed-distance", args.seed_distance),
@@ -111,11 +113,14 @@ def _cluster(args: argparse.Namespace, options: dict[str, Any]) -> Outcome:
     seconds = time.perf_counter() - start
     if args.out:
         write_clusters(args.out, hits, found, args.digits)
+    if args.clusters:
+        write_columns(args.clusters, found.table(hits).columns(), args.digits)
     if args.picture:
         layer_picture(args.picture, hits, found, args.layer)
     out = int((found.cluster_id < 0).sum())
     data = {
         "points": args.points,
+        "read": facts,
         "synthetic": args.points.split(":")[0] == "synthetic",
         "n_hits": len(found),
         "n_clusters": found.n_clusters,
@@ -124,32 +129,53 @@ def _cluster(args: argparse.Namespace, options: dict[str, Any]) -> Outcome:
         "rules": args.rules,
         "seconds": seconds,
         "out": args.out,
+        "clusters": args.clusters,
         "picture": args.picture,
     }
     text = f"{len(found)} hits: {found.n_clusters} clusters, {out} hits in none ({args.backend}, rules {args.rules})"
-    return Outcome(data, text + (f"\nwritten to {args.out}" if args.out else ""))
+    written = " and ".join(path for path in (args.out, args.clusters, args.picture) if path)
+    return Outcome(data, text + _read_lines(facts) + (f"\nwritten to {written}" if written else ""))
+
+
+def _read_lines(facts: dict[str, Any]) -> str:
+    """Columns and assumptions, as text."""
+    columns = ", ".join(f"{role} = {name}" for role, name in facts.get("columns", {}).items())
+    lines = [f"read {columns}"] if columns else []
+    lines += [f"assumed {'; '.join(facts['assumed'])}"] if facts.get("assumed") else []
+    lines += [f"not used: {', '.join(facts['ignored'])}"] if facts.get("ignored") else []
+    return "".join(f"\n{line}" for line in lines)
 
 
 def _scan(args: argparse.Namespace, options: dict[str, Any]) -> Outcome:
     import numpy as np
 
+    from skytrigger.hep.clue.api import cluster_hits
+    from skytrigger.hep.clue.pictures import layer_picture
     from skytrigger.hep.clue.tables import write_columns
     from skytrigger.hep.clue.tuning import scan
 
-    hits = _hits(args.points)
+    hits, facts = _hits(args)
+    if args.clusters:
+        raise InputError("--clusters in a scan", expected="one --dc and one --rhoc")
     if args.seed_distance or args.outlier_distance:
         raise InputError(
             "--seed-distance and --outlier-distance in a scan", expected="their defaults, which go with each dc"
         )
     dc, rhoc = _numbers("dc", args.dc), _numbers("rhoc", args.rhoc)
-    trials = scan(hits, dc, rhoc, scheduler=args.scheduler, **options)
+    trials = scan(hits, dc, rhoc, scheduler=args.scheduler, three_dimensional=args.three_dimensional, **options)
     rows = [t.row() for t in trials]
     if args.out:
         write_columns(args.out, {name: np.array([r[name] for r in rows]) for name in rows[0]}, args.digits)
+    if args.picture:
+        names = ("dc", "rhoc", "seed_distance", "outlier_distance")
+        setting = {name: getattr(trials[0], name) for name in names}
+        best = cluster_hits(hits, three_dimensional=args.three_dimensional, **setting, **options)
+        layer_picture(args.picture, hits, best, args.layer)
     lines = [f"best of {len(rows)} settings on {rows[0]['n_events']} event(s), by energy-weighted F1:"]
     lines += [
         f"  dc {r['dc']:g} rhoc {r['rhoc']:g}: F1 {r['f1']:.4f}, efficiency {r['efficiency']:.4f}, "
         f"purity {r['purity']:.4f}, {r['n_clusters']} clusters"
         for r in rows[:5]
     ]
-    return Outcome({"points": args.points, "trials": rows, "out": args.out}, "\n".join(lines))
+    data = {"points": args.points, "read": facts, "trials": rows, "out": args.out, "picture": args.picture}
+    return Outcome(data, "\n".join(lines) + _read_lines(facts))

@@ -9,11 +9,16 @@ from skytrigger.cli.outcome import Outcome
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """No arguments."""
+    """Whether to compile ahead."""
+    parser.add_argument("--warm", action="store_true", help="compile the clustering's loops now, not at the first call")
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Ask CPU, GPU, runtimes and sensors; nothing is changed."""
+    """Ask CPU, GPU, runtimes and sensors; nothing is changed, but what --warm compiles is kept."""
+    if args.warm:
+        from skytrigger.hep.clue.cpu import warm
+
+        warm()
     from skytrigger.core.extras import EXTRA_OF
     from skytrigger.core.host import host_facts
     from skytrigger.measure.meters.found import power_sensors

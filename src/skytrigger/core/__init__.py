@@ -7,19 +7,19 @@
 
 from __future__ import annotations
 
-from skytrigger.core.lazy import lazy
+from skytrigger.core.faces import face
 
-_HOMES = {
-    "Application": "application:Application",
-    "Dataset": "dataset:Dataset",
-    "Head": "heads:Head",
-    "InputError": "errors:InputError",
-    "ModelCard": "card:ModelCard",
-    "SkytriggerError": "errors:SkytriggerError",
-    "Split": "dataset:Split",
-    "content_hash": "dataset:content_hash",
-    "labelled": "dataset:labelled",
-    "make_split": "split:make_split",
+_NAMES = {
+    "Application": "application",
+    "Dataset": "dataset",
+    "Head": "heads",
+    "InputError": "errors",
+    "ModelCard": "card",
+    "SkytriggerError": "errors",
+    "Split": "dataset",
+    "content_hash": "dataset",
+    "labelled": "dataset",
+    "make_split": "split",
 }
-__all__ = sorted(_HOMES)
-__getattr__ = lazy(__name__, _HOMES)
+__all__ = sorted(_NAMES)
+__getattr__ = face(__name__, _NAMES)

@@ -8,19 +8,19 @@
 
 from __future__ import annotations
 
-from skytrigger.core.lazy import lazy
+from skytrigger.core.faces import face
 
-_HOMES = {
-    "BANDS": "bands:BANDS",
-    "EUROSAT_ORDER": "bands:EUROSAT_ORDER",
+_NAMES = {
+    "BANDS": "bands",
+    "EUROSAT_ORDER": "bands",
     "NETWORKS": "networks:NAMES",
     "build_network": "networks:build",
-    "channel_statistics": "statistics:channel_statistics",
+    "channel_statistics": "statistics",
     "load_tiles": "load:load",
     "make_synthetic": "synthetic:make",
-    "open_store": "store:open_store",
+    "open_store": "store",
     "pack_tiles": "pack:pack",
-    "write_contact_sheet": "contact_sheet:write_contact_sheet",
+    "write_contact_sheet": "contact_sheet",
 }
-__all__ = sorted(_HOMES)
-__getattr__ = lazy(__name__, _HOMES)
+__all__ = sorted(_NAMES)
+__getattr__ = face(__name__, _NAMES)

@@ -8,16 +8,16 @@
 
 from __future__ import annotations
 
-from skytrigger.core.lazy import lazy
+from skytrigger.core.faces import face
 
-_HOMES = {
-    "Clusters": "clue.results:Clusters",
-    "cluster": "clue.api:cluster",
-    "filter_metrics": "doublets.metrics:filter_metrics",
-    "load_doublets": "doublets.application:load_doublets",
-    "read_doublets": "doublets.reader:read_doublets",
+_NAMES = {
+    "Clusters": "clue.results",
+    "cluster": "clue.api",
+    "filter_metrics": "doublets.metrics",
+    "load_doublets": "doublets.application",
+    "read_doublets": "doublets.reader",
     "simulate_doublets": "doublets.simulator:simulate",
-    "split_doublets": "doublets.split:split_doublets",
+    "split_doublets": "doublets.split",
 }
-__all__ = sorted(_HOMES)
-__getattr__ = lazy(__name__, _HOMES)
+__all__ = sorted(_NAMES)
+__getattr__ = face(__name__, _NAMES)

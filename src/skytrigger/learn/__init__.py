@@ -7,22 +7,22 @@
 
 from __future__ import annotations
 
-from skytrigger.core.lazy import lazy
+from skytrigger.core.faces import face
 
-_HOMES = {
-    "Predictions": "predictions:Predictions",
-    "Recipe": "recipe:Recipe",
-    "RunFolder": "run_folder:RunFolder",
-    "Teacher": "teacher:Teacher",
-    "align": "evaluate:align",
+_NAMES = {
+    "Predictions": "predictions",
+    "Recipe": "recipe",
+    "RunFolder": "run_folder",
+    "Teacher": "teacher",
+    "align": "evaluate",
     "compare_predictions": "compare_accuracy:compare_accuracy",
     "evaluate_model": "evaluate:evaluate",
-    "export_run": "exporting:export_run",
+    "export_run": "exporting",
     "output_layer_of": "output_layer:output_layer",
-    "read_predictions": "predictions:read_predictions",
-    "recipe_of": "runs:recipe_of",
+    "read_predictions": "predictions",
+    "recipe_of": "runs",
     "train_network": "train:train",
-    "train_run": "runs:train_run",
+    "train_run": "runs",
 }
-__all__ = sorted(_HOMES)
-__getattr__ = lazy(__name__, _HOMES)
+__all__ = sorted(_NAMES)
+__getattr__ = face(__name__, _NAMES)

@@ -181,7 +181,7 @@ def _over_seeds(
 ) -> None:
     difference = seed_difference(right_a, right_b, LEVEL)
     result |= {
-        "method": "mean over seeds; images and seeds both as random (Welch-Satterthwaite)",
+        "method": "mean over seeds; half widths of seeds (Student's t) and images (Tango) added in squares",
         "difference": difference.to_json(),
         "p_value": None,
         "smallest_difference_shown": None,

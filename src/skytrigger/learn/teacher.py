@@ -99,10 +99,6 @@ class Teacher:
             means = [torch.stack(head).mean(0) for head in zip(*parts, strict=True)]
         return [mean.clone() for mean in means]
 
-    def probabilities(self, images: Tensor, temperature: float) -> Tensor:
-        """`taught` of the first head."""
-        return self.taught(images, temperature)[0]
-
 
 def answers_of(heads: Sequence[Head]) -> list[tuple[Any, ...]]:
     """What makes two networks answer the same questions, whatever they were trained by."""

@@ -88,19 +88,12 @@ def train(
     SkytriggerError
         The loss is no longer finite.
     """
-    if not len(split.train) or not len(split.val):
-        raise InputError(
-            f"training needs training and validation images, got {len(split.train)} and {len(split.val)}",
-            remedy="another --split, or more data",
-        )
-    if teacher:
-        teacher.require(dataset.heads, dataset.units)
+    _require(dataset, split, teacher)
     sources = learned_from(start, teacher)
     warnings = require_unseen(sources, dataset, split, allow_seen)
     threads = use_threads(threads)
     with distributed.group(device) as ranks:
-        folder = RunFolder(Path(out))
-        where = resolve_device(ranks.device(device))
+        folder, where = RunFolder(Path(out)), resolve_device(ranks.device(device))
         seen = tuple(channels or dataset.channels)
         job = _Job(build, dataset, split, recipe, folder, ranks, on_epoch, where, seen, teacher, start)
         job.notes[NOTE] = seen_after(dataset, split, sources, warnings)
@@ -118,6 +111,17 @@ def learned_from(start: str | Path | None, teacher: Teacher | None) -> list[Sour
     sources = [Source(Path(start).name, RunFolder(Path(start)).card())] if start else []
     taught = zip(teacher.runs, teacher.cards, strict=True) if teacher else ()
     return sources + [Source(run.name, card) for run, card in taught]
+
+
+def _require(dataset: Dataset, split: Split, teacher: Teacher | None) -> None:
+    """Raise InputError where nothing can be trained, or the teacher knows other things."""
+    if teacher:
+        teacher.require(dataset.heads, dataset.units)
+    if not len(split.train) or not len(split.val):
+        raise InputError(
+            f"training needs training and validation images, got {len(split.train)} and {len(split.val)}",
+            remedy="another --split, or more data",
+        )
 
 
 @dataclass

@@ -115,7 +115,7 @@ class ConfusionChange:
     """Change of each confusion-matrix cell from A to B; all arrays (classes, classes), row = true class.
 
     `gained` and `lost` count images that came into and left a cell. `change`, `low` and `high` are fractions of the
-    true class, the interval from a bootstrap of images within each true class. `p` is the exact paired test of the
+    true class, the interval Tango's of the images of that class. `p` is the exact paired test of the
     cell, `p_holm` corrected for all cells that any image is in.
     """
 
@@ -142,16 +142,13 @@ def confusion_change(
     classes: int,
     *,
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> ConfusionChange:
     """Paired change of every cell, stratified by true class, with Holm's correction.
 
-    Whether a cell changed is decided by the exact sign test of the images that moved in or out; the bootstrap says by
-    how much. A percentile bootstrap cannot decide: 9 images in and none out never resample to zero (p about e^-9),
-    while a fair coin does that once in 256 times, and after a correction for 90 cells it is such tails that count.
-    Over 1,000 simulated pairs without a difference and a dozen moved images a cell, it made a false claim in 8 %, the
-    sign test in 1 %.
+    Whether a cell changed is decided by the exact sign test of the images that moved in or out; Tango's interval says
+    by how much. A percentile bootstrap can do neither: 9 images in and none out never resample to zero (p about e^-9),
+    while a fair coin does that once in 256 times, and after a correction for 90 cells it is such tails that count
+    (false claims in 8 %, the sign test in 1 %); of 30 images and one or two moved, its interval covers 71 %.
     """
     moves = np.zeros((classes, classes, classes), dtype=np.int64)  # true, predicted by A, predicted by B
     np.add.at(moves, (true, predicted_a, predicted_b), 1)
@@ -163,22 +160,11 @@ def confusion_change(
     p_holm = np.ones_like(p)
     p_holm[used] = holm(p[used])
     size = np.maximum(1, moves.sum(axis=(1, 2)))[:, None]
-    spread = resampled_changes(moves, resamples, seed) / size
-    low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.zeros_like(p), np.zeros_like(p)
+    for i, j in np.argwhere(used):
+        interval = tango(int(gained[i, j]), int(lost[i, j]), int(size[i, 0]), level)
+        low[i, j], high[i, j] = interval.low, interval.high
     return ConfusionChange(counts_a, counts_b, gained, lost, (counts_b - counts_a) / size, low, high, p, p_holm, level)
-
-
-def resampled_changes(moves: Labels, resamples: int, seed: int = 0) -> Labels:
-    """(resamples, classes, classes) changes B minus A when the images of each true class are drawn again."""
-    rng = np.random.default_rng(seed)
-    classes = len(moves)
-    changes = np.zeros((resamples, classes, classes), dtype=np.int64)
-    for i, pairs in enumerate(moves):
-        n = int(pairs.sum())
-        if n:
-            drawn = rng.multinomial(n, pairs.reshape(-1) / n, resamples).reshape(resamples, classes, classes)
-            changes[:, i] = drawn.sum(axis=1) - drawn.sum(axis=2)
-    return changes
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,8 +9,9 @@ granted:
   sum's quantile above ``T``;
 - ``T <= E + sum w_b |e_b|``: so ``E`` lies at least ``T`` minus the quantile of what noise alone would show.
 
-Both hold for any gaps and bins, so the interval covers at least its level (simulated: tests/coverage). It is wider than
-one that knew the gaps. The network is consistent with being calibrated where it begins at 0.
+Both hold for any gaps and bins, so the interval covers at least its level (simulated: tests/coverage). It is wider
+than one that knew the gaps. Whether there is an error at all is asked more sharply by `calibrated_p`, which knows the
+noise that the stated probabilities have: it may say no where the interval, which allows for more noise, begins at 0.
 """
 
 from __future__ import annotations

@@ -79,9 +79,9 @@ class _Pruning:
             for place in places[1:]:
                 self._block(out, f"{place}.branch", kept, self.options["inner"][number])
             before = kept
-        head = f"{len(self.layers) - 1}"
-        out[f"{head}.weight"] = self.state[f"{head}.weight"][:, before].clone()
-        out[f"{head}.bias"] = self.state[f"{head}.bias"].clone()
+        for name, value in self.state.items():  # the last layer: of one head or of several
+            if name.startswith(f"{len(self.layers) - 1}."):
+                out[name] = (value[:, before] if name.endswith("weight") else value).clone()
         return self.options, out
 
     def _stages(self) -> list[list[int]]:
@@ -130,8 +130,13 @@ class _Pruning:
         return np.asarray(np.hypot(scale, shift))
 
     def _read_size(self, name: str) -> NDArray[np.float64]:
-        weight = self.state[f"{name}.weight"].double().numpy()
-        return np.asarray(np.sqrt(np.square(weight).reshape(*weight.shape[:2], -1).sum((0, 2))))
+        weights = [self.state[k].double().numpy() for k in self.state if _is_weight_of(k, name)]
+        return np.asarray(np.sqrt(sum(np.square(w).reshape(*w.shape[:2], -1).sum((0, 2)) for w in weights)))
+
+
+def _is_weight_of(key: str, name: str) -> bool:
+    """Of the layer `name`, or of one of the heads that the last layer consists of."""
+    return key == f"{name}.weight" or (key.startswith(f"{name}.heads.") and key.endswith(".weight"))
 
 
 def _largest(scores: NDArray[np.float64], count: int) -> Index:

@@ -104,7 +104,7 @@ def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str
     caption = (
         f"Batch {size} on {device}, {' or '.join(map(str, threads))} threads. Median over all timed calls with its "
         "95 % interval. Speed-up: the framework's time divided by this engine's, paired visit by visit within one "
-        "counterbalanced run, with a bootstrap interval over blocks; each engine is judged for itself at 95 %: not "
+        "counterbalanced run, with the signed-rank interval over blocks; each engine is judged for itself at 95 %: not "
         "established where its ratio lies within the run's A/A noise floor, its interval holds 1 or random signs do as "
         "much. A percentile is shown where the calls suffice for it (p99: 1,000)."
     ) + (CEILING_NOTE if ceiling else "")

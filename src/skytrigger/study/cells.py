@@ -23,9 +23,10 @@ from skytrigger.learn.evaluate import predictions_of_run, write_evaluation
 from skytrigger.learn.exporting import export_run
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.learn.runs import train_run
+from skytrigger.measure.records import NO_ENERGY
 from skytrigger.runtimes.registry import file_precision
 from skytrigger.runtimes.spec import EngineSpec
-from skytrigger.study.spec import TRAINING, Measure, Spec
+from skytrigger.study.spec import TRAINING, Measure, Spec, Variant
 from skytrigger.study.study_file import Cell, StudyFile
 from skytrigger.study.training_records import data_facts, energy_of, training_record
 
@@ -147,10 +148,9 @@ def _relative_cost(model: str, channels: int) -> float:
 
 def run_train(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
     """Train, metered where there is a sensor."""
-    spec, place = study.spec, cell.params.get("variant", {})
-    recipe = next(r for v in spec.variants() if v.facts == place
-                  if (r := spec.recipe_of(cell.network, cell.params["recipe"]["seed"], v)))  # fmt: skip
-    part, device = cell.cost / recipe.epochs, str(place.get("device", spec.device))
+    spec, variant = study.spec, Variant(cell.params.get("variant", {}))
+    recipe = spec.recipe_of(cell.network, cell.params["recipe"]["seed"], variant)
+    part, device = cell.cost / recipe.epochs, spec.device_of(variant)
 
     def on_epoch(line: dict[str, Any]) -> None:
         tick(part, f"{cell.label} epoch {line['epoch']}/{recipe.epochs} validation loss {line['val_loss']:.3f}")
@@ -186,7 +186,7 @@ def run_evaluate(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
     if "correct" in metrics:
         place = {k: v for k, v in cell.training.params.get("variant", {}).items() if k in ("rule", "scaling")}
         extra = {"part": part, **place, **({"study": study.spec.topic} if study.spec.topic else {})}
-        energy = cell.training.result["energy"]
+        energy = cell.training.result.get("energy") or {**NO_ENERGY, "why_not": "the training was not metered"}
         run = RunFolder(study.run(cell))
         trained = training_record(run, study.dataset, study.split, metrics, energy, extra)
         write_text(folder / "records.jsonl", trained.to_json() + "\n")
@@ -208,18 +208,21 @@ def run_bench(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
     size, streams = params["batch_size"], params.get("streams", 1)
     threads = params["threads"] or max(1, cores_in_mask() // streams)
     device = cell.training.result["device"] if params["device"] == TRAINING else params["device"]
-    files = {need.params["precision"]: str(study.file.folder(need) / "model.onnx") for need in cell.needs}
+    files = {need.params["precision"]: need for need in cell.needs}
+    absent = {e: files[p].error for e in params["engines"] if files[p := _file_precision(e)].status != "done"}
     with tempfile.TemporaryDirectory() as folder:
         tiles = Path(folder) / "tiles.npy"
         np.save(tiles, data.x[np.resize(study.split.val, max(size * streams, 16))].astype(np.float32))
         jobs = []
-        for engine in params["engines"]:
+        for engine in (e for e in params["engines"] if e not in absent):
             runtime, _, precision = engine.partition(":")
-            jobs.append(EngineSpec(files[_file_precision(engine)], runtime, precision, size, threads, streams, device))
+            model = str(study.file.folder(files[_file_precision(engine)]) / "model.onnx")
+            jobs.append(EngineSpec(model, runtime, precision, size, threads, streams, device))
         topic = {"study": study.spec.topic} if study.spec.topic else {}
         # with 10 blocks a sign-flip p cannot fall below 0.01: too much for five engines after Holm
         options = Options(
-            seconds=params["seconds"], min_blocks=12, tiles=str(tiles), data_hash=data.content_hash,
+            seconds=params["seconds"], min_blocks=20 if params["seconds"] >= 3 else 12, tiles=str(tiles),
+            data_hash=data.content_hash,
             energy_seconds=params.get("energy_seconds", 0.0), ceilings=params.get("ceilings", True),
             extra={**topic, "data": data_facts(data, study.split)},
         )  # fmt: skip
@@ -231,4 +234,4 @@ def run_bench(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
         raise UnavailableError("; ".join(found.unavailable.values()))
     lines = "".join(record.to_json() + "\n" for record in found.records)
     write_text(study.file.folder(cell) / "records.jsonl", lines)
-    return {"measured": len(found.records), "unavailable": found.unavailable, "failed": found.failed}
+    return {"measured": len(found.records), "unavailable": {**absent, **found.unavailable}, "failed": found.failed}

@@ -131,6 +131,7 @@ def _accuracy_lines(x: dict[str, Any]) -> list[str]:
         )
         lines.append(
             f"  {side.upper()} {_percent(s['accuracy'])}{seeds}; calibration error {_percent(s['calibration_error'])}"
+            + (f", calibrated: p = {s['calibrated_p']:.2g}" if "calibrated_p" in s else "")
         )
     d = x["difference"]
     p = "" if x["p_value"] is None else f", exact McNemar p = {x['p_value']:.2g}"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skytrigger.core.errors import InputError
-from skytrigger.hep.clue.hits import Hits, check_hits, coordinate
+from skytrigger.hep.clue.hits import Hits, array_of, check_hits, coordinate, number, one_or_each
 from skytrigger.hep.clue.results import Clusters, empty_clusters, merge_parts
 from skytrigger.hep.clue.rules import Cuts, Kernel, Rules, resolve_cuts, resolve_rules
 
 if TYPE_CHECKING:
+    from skytrigger.hep.clue.hitset import Hitset
     from skytrigger.hep.clue.workspace import Workspace
 
 BACKENDS = ("cpu", "reference", "kdtree", "cuda")
@@ -32,7 +34,7 @@ def cluster(
     seed_distance: float | None = None,
     outlier_distance: float | None = None,
     rules: str | Rules = "paper",
-    kernel: Kernel | None = None,
+    kernel: Kernel | str | None = None,
     noise: ArrayLike | None = None,
     kappa: float | None = None,
     ecut: float | None = None,
@@ -63,7 +65,7 @@ def cluster(
     rules
         ``paper``, ``cmssw``, ``cluestering`` or a `Rules`.
     kernel
-        Neighbour factor of the density, instead of the rules' own.
+        Neighbour factor of the density, instead of the rules' own; a text as in `Kernel.parse`.
     noise, kappa, ecut
         Rules with a `kappa`: sigma of each hit's noise in the unit of the weights (one value or (n,), default 1); hits
         of less than ``ecut * noise`` take no part and come back with cluster_id -1, rho 0, delta infinite.
@@ -91,18 +93,30 @@ def cluster(
     """
     preset = resolve_rules(rules)
     cuts = resolve_cuts(preset, dc, seed_distance, outlier_distance, kernel)
-    if backend not in BACKENDS:
+    if not isinstance(backend, str) or backend not in BACKENDS:
         raise InputError(f"no backend called {backend!r}", expected=", ".join(BACKENDS))
-    if threads is not None and threads < 1:
-        raise InputError(f"threads = {threads}", expected="1 or more")
+    if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
+        raise InputError(f"threads = {threads!r}", expected="a whole number, 1 or more")
     n = len(coordinate("x", x))
     kept, threshold = _thresholds(preset, n, weight, rhoc, noise, kappa, ecut)
-    arrays = (x, y, z, layer, weight, event, threshold)
-    if kept is not None:
-        arrays = tuple(_chosen(v, kept, n) for v in arrays)  # type: ignore[assignment]
-    hits = check_hits(*arrays, period)
-    found = _run(hits, cuts, backend, strategy, workspace, threads or 1) if len(hits) else empty_clusters(0)
+    hits = check_hits(x, y, z, layer, weight, event, threshold, period)
+    if kept is not None:  # checked as a whole, so that errors name the caller's hits
+        every = (x, y, z, layer, weight, event, threshold)
+        x, y, z, layer, weight, event, threshold = (_chosen(v, kept, n) for v in every)
+        hits = check_hits(x, y, z, layer, weight, event, threshold, period)
+    _warn_of_resolution(hits, cuts, {"x": x, "y": y, "z": z})
+    found = _run(hits, cuts, backend, strategy, workspace, int(threads or 1)) if len(hits) else empty_clusters(0)
     return found if kept is None else merge_parts(n, [(kept, found)])
+
+
+def cluster_hits(hits: Hitset, *, three_dimensional: bool = False, **options: Any) -> Clusters:
+    """`cluster` of a table: z counts if asked for, and a column of noise for rules that know noise (if not given)."""
+    if three_dimensional and hits.z is None:
+        raise InputError("the hits have no z", expected="z, for distances in three dimensions")
+    if hits.noise is not None and resolve_rules(options.get("rules", "paper")).kappa is not None:
+        options = {"noise": hits.noise} | options
+    z = hits.z if three_dimensional else None
+    return cluster(hits.x, hits.y, hits.layer, hits.weight, hits.event, z, **options)
 
 
 def _run(hits: Hits, cuts: Cuts, backend: str, strategy: int, workspace: Workspace | None, threads: int) -> Clusters:
@@ -123,10 +137,31 @@ def _run(hits: Hits, cuts: Cuts, backend: str, strategy: int, workspace: Workspa
     return cpu.cluster(hits, cuts, workspace, threads)
 
 
-def _chosen(values: ArrayLike | None, kept: NDArray[np.int64], n: int) -> ArrayLike | None:
-    """Values of the hits above the energy cut; anything else goes on as it is, to be checked."""
-    array = None if values is None else np.asarray(values)
-    return values if array is None or array.ndim != 1 or len(array) != n else array[kept]
+def _chosen(values: Any, kept: NDArray[np.int64], n: int) -> Any:
+    """Values of the hits above the energy cut; one value for all stays."""
+    array = None if values is None else array_of("values", values)
+    return values if array is None or array.ndim == 0 or len(array) != n else array[kept]
+
+
+def _warn_of_resolution(hits: Hits, cuts: Cuts, given: Mapping[str, Any]) -> None:
+    """A word where float32 is too coarse for dc so far from 0."""
+    furthest = max((abs(v) for v in (*hits.low, *hits.high)), default=0.0)
+    if float(np.spacing(np.float32(furthest))) <= 0.01 * float(cuts.dc):
+        return
+    for name, values in given.items():
+        if values is None:
+            continue
+        array = array_of(name, values)
+        largest = float(np.abs(array).max())
+        step = float(np.spacing(np.float32(largest)))
+        lost = array.dtype == np.float32 or bool((array.astype(np.float32) != array).any())
+        if step > 0.01 * float(cuts.dc) and lost:
+            warnings.warn(
+                f"{name} reaches {largest:g}, where float32 numbers lie {step:g} apart, and dc is {cuts.dc:g}: "
+                "densities may be wrong; subtract an origin near the hits first",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
 
 def _thresholds(
@@ -145,12 +180,14 @@ def _thresholds(
         if rhoc is None:
             raise InputError("rhoc is not given", expected="a density, in the unit of the weights")
         return None, rhoc
-    sigma = coordinate("noise", np.atleast_1d(np.asarray(1.0 if noise is None else noise)))
-    if len(sigma) not in (1, n) or not (np.isfinite(sigma).all() and (sigma >= 0).all()):
-        raise InputError("noise", expected="one value or one per hit, finite, 0 or more")
+    sigma = one_or_each("noise", 1.0 if noise is None else noise, n)
+    if (sigma < 0).any():
+        bad = int(np.argmax(sigma < 0))
+        raise InputError(f"noise[{bad}] = {sigma[bad]}", expected="0 or more")
+    times = [number("kappa", rules.kappa if kappa is None else kappa)]
+    times.append(number("ecut", (rules.ecut or 0.0) if ecut is None else ecut))
     if rhoc is None:
-        rhoc = np.float32(rules.kappa if kappa is None else kappa) * sigma
-    cut = np.float32((rules.ecut or 0.0) if ecut is None else ecut) * sigma
+        rhoc = np.float32(times[0]) * sigma
     energy = coordinate("weight", np.ones(n, np.float32) if weight is None else weight, n)
-    weak = energy < cut
+    weak = energy < np.float32(times[1]) * sigma
     return (np.flatnonzero(~weak) if weak.any() else None), rhoc

@@ -5,15 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from skytrigger.hep.clue.cpu_sort import I32, compiled
-
-
-@compiled
-def begin_roots(follows, place, start, stop, root):
-    """First step of every hit towards its seed or outlier, as a position."""
-    for p in range(start, stop):
-        to = follows[p]
-        root[p] = place[np.uint32(to)] if to >= 0 else I32(p)
+from skytrigger.hep.clue.compiling import compiled
+from skytrigger.hep.clue.cpu_sort import I32
 
 
 @compiled
@@ -57,3 +50,10 @@ def gather_hits(higher, place, offset, out):
     for i in range(len(place)):
         to = higher[np.uint32(place[i])]
         out[i] = to + offset if to >= 0 else to
+
+
+@compiled
+def gather_numbers(number, root, place, out):
+    """Cluster number of each hit: that of where its way ends."""
+    for i in range(len(place)):
+        out[i] = number[np.uint32(root[np.uint32(place[i])])]

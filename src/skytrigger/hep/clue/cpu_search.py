@@ -1,9 +1,10 @@
 """Compiled loops of the backend `cpu`: densities and nearest higher hits.
 
-Hits lie sorted by tile in arrays padded by 8. A *block* is up to 8 hits that follow each other in a row of tiles; it is
-compared with the runs of hits of the rows around, one candidate against 8 hits at a time (see `lanes`). The density
-pass notes which candidates come within the search distance of a block, so that the search for the nearest higher reads
-only those; where the notes would not fit, it looks through the runs again, so memory stays linear.
+Hits lie sorted by tile in arrays padded by 16. A *block* is up to 8 hits that follow each other in a row of tiles; it
+is compared with the runs of hits of the rows around, one candidate against 8 hits at a time (see `lanes`). The density
+pass notes which candidates come near a block, so that the search for the nearest higher reads only those. It need not
+look as far as that search (`Grid.near`): who has no higher hit so near is *lone* (the tops of clusters, mostly) and
+searches by itself, 8 candidates at a time. So do the hits of blocks whose notes would not fit: memory stays linear.
 
 Measured on a Zen 4, density pass of 60,000 hits on sparse layers: a ``range`` over the candidates 14.5 ns a hit, the
 ``while`` below 11.8 (see there). Two interleaved chains of `closer` gained 4 % of its pass and were left out; so were
@@ -15,86 +16,36 @@ from __future__ import annotations
 
 import numpy as np
 
-from skytrigger.hep.clue.cpu_labels import begin_roots, find_roots
-from skytrigger.hep.clue.cpu_sort import F32, I32, compiled, round_densities
+from skytrigger.hep.clue.compiling import compiled
+from skytrigger.hep.clue.cpu_labels import find_roots
+from skytrigger.hep.clue.cpu_sort import F32, I32, round_densities
+from skytrigger.hep.clue.cpu_window import (
+    broadcast_or_none,
+    closer,
+    load_or_none,
+    put,
+    rows_around,
+    squared,
+    tiles_between,
+)
 from skytrigger.hep.clue.lanes import (
     WIDTH,
-    absolute,
     bits,
     broadcast,
     except_lane,
+    first_lanes,
     lane,
+    largest,
     load,
     select,
+    smallest,
     splat,
-    square_root,
-    store,
     zeros_like,
 )
 from skytrigger.hep.clue.rules import FACTOR_BITS, LN2_HIGH, LN2_LOW, LOG2_E, SERIES
 
 NOBODY = I32(2147483647)
 INFINITY = F32(np.inf)
-
-
-@compiled
-def squared(xj, yj, xi, yi, period):
-    """Squared distance of one candidate to a block in the plane; see `reference.squares`."""
-    dx = xj - xi
-    dy = yj - yi
-    if period is not None:
-        dy = absolute(dy)
-        other_way = splat(period) - dy
-        dy = select(other_way < dy, other_way, dy)
-    return dx * dx + dy * dy
-
-
-@compiled
-def row_window(row_y, reach_y, ny, period):
-    """First row and number of rows to look at; with a period the rows are taken modulo ny, each once."""
-    if period is not None:
-        return (0, ny) if 2 * reach_y + 1 >= ny else (row_y - reach_y, 2 * reach_y + 1)
-    first = max(0, row_y - reach_y)
-    return first, min(ny - 1, row_y + reach_y) - first + 1
-
-
-@compiled
-def around(step, ny, period):
-    """Row of a window that may stick out of a periodic axis."""
-    if period is None:
-        return step
-    return step + ny if step < 0 else step - ny if step >= ny else step
-
-
-@compiled
-def tile_window(first_x, last_x, x_low, x_scale, reach_x, nx):
-    """First and last tile of a row that a block from first_x to last_x must look at."""
-    b0 = np.int64((first_x - x_low) * x_scale) - reach_x
-    b1 = np.int64((last_x - x_low) * x_scale) + reach_x
-    return max(b0, 0), min(b1, nx - 1)
-
-
-@compiled
-def begin_of(ends, row, nx):
-    """Position of the first hit of a row."""
-    return np.int64(ends[row * nx - 1]) if row > 0 else np.int64(0)
-
-
-@compiled
-def run_of(ends, row, b0, b1, nx):
-    """First position of the hits in tiles b0..b1 of a row, and the tile that ends them."""
-    first = row * nx + b0
-    return np.int64(ends[first - 1]) if first > 0 else np.int64(0), row * nx + b1
-
-
-@compiled
-def put(array, i, vector, limit):
-    """Store a block, up to `limit`: beyond it another thread may be at work."""
-    if i + WIDTH <= limit:
-        store(array, i, vector)
-    else:
-        for k in range(limit - i):
-            array[i + k] = lane(vector, k)
 
 
 @compiled
@@ -130,172 +81,195 @@ def add_factors(inside, square, q, j, kernel, own, i):
 
 
 @compiled
-def densities(xs, ys, zs, q, grid, reach, thresholds, ends, rows, period, kernel, sums, notes, is_noted):
-    """Sums of q within dc for the hits of ``rows``, and notes of who comes within the search distance of a block.
+def densities(hits, limits, sums, kernel, notes, rows):
+    """Sums of q within dc for the hits of ``rows``, and notes of who comes within the near distance of a block.
 
-    The notes of a block end with -1; ``is_noted[b]`` is false where they did not fit, and nothing is noted of b.
+    The notes of a block end with -1; ``fitted[b]`` is false where they did not fit, and nothing is noted of b.
     """
-    (x_low, x_scale, nx), (_, _, ny), (_, _, nz) = grid
-    reach_x, reach_y, reach_z = reach
-    inner, outer = splat(thresholds[0]), splat(thresholds[1])
+    xs, ys, zs, bounds, axes, period = hits
+    q, nx, reach = sums.q, axes[0][2], limits.reach
+    inner, outer = splat(limits.inner), splat(limits.noted)
     nothing = zeros_like(q)
-    own = np.zeros(WIDTH, np.int64)
-    block, noted, room = 0, 0, len(notes)
-    i, limit = begin_of(ends, rows[0], nx), begin_of(ends, rows[1], nx)
+    own = notes.own
+    around = notes.around
+    list_of, fitted = notes.noted, notes.fitted
+    block, noted, room = 0, 0, len(list_of)
+    i, limit = np.int64(bounds[rows[0] * nx]), np.int64(bounds[rows[1] * nx])
     for row in range(rows[0], rows[1]):
-        end = np.int64(ends[row * nx + nx - 1])
+        end = np.int64(bounds[(row + 1) * nx])
         if i == end:
             continue
-        slab = row // ny
-        row_y, row_z = row - slab * ny, slab % nz
-        y_first, y_count = row_window(row_y, reach_y, ny, period)
-        z_first, z_last = max(0, row_z - reach_z), min(nz - 1, row_z + reach_z)
-        base = (slab - row_z) * ny
+        n_rows = rows_around(row, axes, reach, period, around)
         while i < end:
+            if notes.stop[0] != 0:
+                return
             last = min(i + WIDTH, end) - 1
-            b0, b1 = tile_window(xs[i], xs[last], x_low, x_scale, reach_x, nx)
-            xi, yi = load(xs, i), load(ys, i)
-            zi = None if zs is None else load(zs, i)
+            xi, yi, zi = load(xs, i), load(ys, i), load_or_none(zs, i)
             total = nothing
+            first_tile, last_tile = tiles_between(xs[i], xs[last], axes[0], reach)
             noted_before, fits = noted, True
-            for step in range(y_first, y_first + y_count):
-                row_here = base + around(step, ny, period)
-                for slab_z in range(z_first, z_last + 1):
-                    j, beyond = run_of(ends, row_here + slab_z * ny, b0, b1, nx)
-                    fits = fits and noted + (np.int64(ends[beyond]) - j) < room
-                    # not a range: LLVM would unroll by 4, and the remainder costs one more mispredicted branch
-                    while j < ends[beyond]:
-                        square = squared(broadcast(xs, j), broadcast(ys, j), xi, yi, period)
-                        if zs is not None:
-                            dz = broadcast(zs, j) - zi
-                            square = square + dz * dz
-                        inside = square <= inner
-                        if kernel is None:
-                            total = total + select(inside, broadcast(q, j), nothing)
-                        elif bits(inside) != 0:
-                            add_factors(inside, square, q, j, kernel, own, i)
-                        if fits:
-                            notes[noted] = j
-                            noted += np.int64(bits(except_lane(square <= outer, j - i)) != 0)
-                        j += 1
-            is_noted[block] = fits
+            for k in range(n_rows):
+                j, beyond = np.int64(bounds[around[k] + first_tile]), around[k] + last_tile
+                fits = fits and noted + (np.int64(bounds[beyond]) - j) < room
+                # read anew each time: LLVM would unroll by 4, and the remainder costs one more mispredicted branch
+                while j < bounds[beyond]:
+                    xj, yj, zj = broadcast(xs, j), broadcast(ys, j), broadcast_or_none(zs, j)
+                    square = squared(xj, yj, zj, xi, yi, zi, period)
+                    inside = square <= inner
+                    if kernel is None:
+                        total = total + select(inside, broadcast(q, j), nothing)
+                    elif bits(inside) != 0:
+                        add_factors(inside, square, q, j, kernel, own, i)
+                    if fits:
+                        list_of[noted] = j
+                        noted += np.int64(bits(except_lane(square <= outer, j - i)) != 0)
+                    j += 1
+            fitted[block] = fits
             if fits:
-                notes[noted] = -1
+                list_of[noted] = -1
                 noted += 1
             else:
                 noted = noted_before
             if kernel is None:
-                put(sums, i, total, limit)
+                put(sums.sums, i, total, limit)
             else:
                 for k in range(last - i + 1):
-                    sums[i + k] = own[k]
+                    sums.sums[i + k] = own[k]
                 own[:] = 0
             block += 1
             i = last + 1
 
 
 @compiled
-def nearest(
-    xs, ys, zs, rho, tie, grid, reach, cuts, rhoc, ends, rows, period, notes, is_noted, delta, higher, follows, seed
-):
-    """Nearest higher of the hits of ``rows``; ``follows`` is the hit itself for seeds and outliers.
-
-    ``tie`` is the hit's index, or -1 for a hit that is nobody's higher at equal density.
-    """
-    (x_low, x_scale, nx), (_, _, ny), (_, _, nz) = grid
-    reach_x, reach_y, reach_z = reach
-    search, seed_distance, outlier_distance = splat(cuts[0]), splat(cuts[1]), splat(cuts[2])
-    start, infinite = splat(np.nextafter(cuts[0], INFINITY)), splat(INFINITY)
+def nearest(hits, limits, notes, links, rows):
+    """Nearest higher among the notes, and the lone hits, for the hits of ``rows``; returns where those end."""
+    xs, ys, zs, bounds, axes, period = hits
+    rho, tie, lone, list_of = links.rho, links.tie, notes.lone, notes.noted
+    near, infinite = splat(limits.near), splat(INFINITY)
+    start = splat(np.nextafter(limits.near, INFINITY))
     nobody, none = splat(NOBODY), splat(I32(-1))
-    threshold = splat(rhoc[0])
+    wide, nx = limits.search > limits.near, axes[0][2]
     block, noted = 0, 0
-    i, limit = begin_of(ends, rows[0], nx), begin_of(ends, rows[1], nx)
+    i, limit = np.int64(bounds[rows[0] * nx]), np.int64(bounds[rows[1] * nx])
+    alone = i
     for row in range(rows[0], rows[1]):
-        end = np.int64(ends[row * nx + nx - 1])
-        if i == end:
-            continue
-        slab = row // ny
-        row_y, row_z = row - slab * ny, slab % nz
-        y_first, y_count = row_window(row_y, reach_y, ny, period)
-        z_first, z_last = max(0, row_z - reach_z), min(nz - 1, row_z + reach_z)
-        base = (slab - row_z) * ny
+        end = np.int64(bounds[(row + 1) * nx])
         while i < end:
             last = min(i + WIDTH, end) - 1
-            xi, yi = load(xs, i), load(ys, i)
-            zi = None if zs is None else load(zs, i)
-            rho_i, tie_i = load(rho, i), load(tie, i)
             best, best_tie = start, nobody
-            if is_noted[block]:
-                j = np.int64(notes[noted])
+            if notes.fitted[block]:
+                own = load(xs, i), load(ys, i), load_or_none(zs, i), load(rho, i), load(tie, i)
+                j = np.int64(list_of[noted])
                 while j >= 0:
-                    best, best_tie = closer(xs, ys, zs, rho, tie, j, xi, yi, zi, rho_i, tie_i, period, best, best_tie)
+                    xj, yj, zj = broadcast(xs, j), broadcast(ys, j), broadcast_or_none(zs, j)
+                    them = xj, yj, zj, broadcast(rho, j), broadcast(tie, j)
+                    best, best_tie = closer(them, own, period, best, best_tie)
                     noted += 1
-                    j = np.int64(notes[noted])
+                    j = np.int64(list_of[noted])
                 noted += 1
-            else:
-                b0, b1 = tile_window(xs[i], xs[last], x_low, x_scale, reach_x, nx)
-                for step in range(y_first, y_first + y_count):
-                    row_here = base + around(step, ny, period)
-                    for slab_z in range(z_first, z_last + 1):
-                        j0, beyond = run_of(ends, row_here + slab_z * ny, b0, b1, nx)
-                        for j in range(j0, np.int64(ends[beyond])):
-                            best, best_tie = closer(
-                                xs, ys, zs, rho, tie, j, xi, yi, zi, rho_i, tie_i, period, best, best_tie
-                            )
-            found = best <= search
-            distance = select(found, best, infinite)
-            if len(rhoc) > 1:
-                threshold = load(rhoc, i)
-            is_seed = (distance > seed_distance) & (rho_i >= threshold)
-            is_root = is_seed | ((distance > outlier_distance) & (rho_i < threshold))
-            put(delta, i, distance, limit)
-            put(higher, i, select(found, best_tie, none), limit)
-            put(follows, i, select(is_root, none, best_tie), limit)
-            put(seed, i, is_seed, limit)
+            found = best <= near
+            put(links.delta, i, select(found, best, infinite), limit)
+            put(links.higher, i, select(found, best_tie, none), limit)
+            if wide or not notes.fitted[block]:
+                without = ~bits(found)
+                for k in range(last - i + 1):
+                    lone[alone] = i + k
+                    alone += (without >> k) & 1
             block += 1
             i = last + 1
+    return alone
 
 
 @compiled
-def closer(xs, ys, zs, rho, tie, j, xi, yi, zi, rho_i, tie_i, period, best, best_tie):
-    """The better of the nearest higher so far and candidate j: higher at all, then distance, then index."""
-    square = squared(broadcast(xs, j), broadcast(ys, j), xi, yi, period)
-    if zs is not None:
-        dz = broadcast(zs, j) - zi
-        square = square + dz * dz
-    distance = square_root(square)
-    rho_j, tie_j = broadcast(rho, j), broadcast(tie, j)
-    higher = (rho_j > rho_i) | ((rho_j == rho_i) & (tie_j > tie_i))
-    take = higher & ((distance < best) | ((distance == best) & (tie_j > best_tie)))
-    return select(take, distance, best), select(take, tie_j, best_tie)
+def widen(hits, limits, notes, links, row, first, beyond):
+    """Nearest higher within the search distance for the lone hits ``first`` to ``beyond``, none before ``row``."""
+    xs, ys, zs, bounds, axes, period = hits
+    rho, tie, nx, reach = links.rho, links.tie, axes[0][2], limits.wide_reach
+    start, nobody, none = splat(np.nextafter(limits.search, INFINITY)), splat(NOBODY), splat(I32(-1))
+    around = notes.around
+    n_rows, end = rows_around(row, axes, reach, period, around), np.int64(bounds[(row + 1) * nx])
+    for at in range(first, beyond):
+        p = np.int64(notes.lone[at])
+        if p >= end:
+            while p >= end:
+                row += 1
+                end = np.int64(bounds[(row + 1) * nx])
+            n_rows = rows_around(row, axes, reach, period, around)
+        if notes.stop[0] != 0:
+            return
+        zi = broadcast_or_none(zs, p)
+        own = broadcast(xs, p), broadcast(ys, p), zi, broadcast(rho, p), broadcast(tie, p)
+        best, best_tie = start, nobody
+        first_tile, last_tile = tiles_between(xs[p], xs[p], axes[0], reach)
+        for k in range(n_rows):
+            j, beyond_run = np.int64(bounds[around[k] + first_tile]), around[k] + last_tile
+            while j < bounds[beyond_run]:
+                them = load(xs, j), load(ys, j), load_or_none(zs, j), load(rho, j), load(tie, j)
+                closest, closest_tie = closer(them, own, period, best, best_tie)
+                inside = first_lanes(best, bounds[beyond_run] - j)
+                best, best_tie = select(inside, closest, best), select(inside, closest_tie, best_tie)
+                j += WIDTH
+        distance = smallest(best)
+        found = distance <= limits.search
+        links.delta[p] = distance if found else INFINITY
+        links.higher[p] = largest(select(best == splat(distance), best_tie, none)) if found else I32(-1)
+
+
+@compiled
+def settle(limits, links, start, stop):
+    """Seeds among hits start..stop, and each one's first step to its seed or outlier, as a position.
+
+    Seed: delta > seed distance and rho >= rhoc. Outlier: delta > outlier distance and rho < rhoc.
+    """
+    rhoc, none = limits.rhoc, splat(I32(-1))
+    seed_distance, outlier_distance = splat(limits.seed_distance), splat(limits.outlier_distance)
+    threshold = splat(rhoc[0])
+    for i in range(start, stop, WIDTH):
+        if len(rhoc) > 1:
+            threshold = load(rhoc, i)
+        rho, delta = load(links.rho, i), load(links.delta, i)
+        is_seed = (delta > seed_distance) & (rho >= threshold)
+        is_root = is_seed | ((delta > outlier_distance) & (rho < threshold))
+        put(links.seed, i, is_seed, stop)
+        put(links.root, i, select(is_root, none, load(links.higher, i)), stop)
+    for p in range(start, stop):
+        to = links.root[p]
+        at = links.place[np.uint32(max(to, I32(0)))]  # read in any case: a branch would be mispredicted
+        links.root[p] = at if to >= 0 else I32(p)
 
 
 @compiled
 def ties(rho, index, start, stop, tie):
-    """Index, or -1 where the density is 0 (`Rules.zero_ties`)."""
+    """Index, or -1 where the density is 0: such a hit is nobody's higher at equal density (`Rules.zero_ties`)."""
     for p in range(start, stop):
         tie[p] = index[p] if rho[p] > 0 else I32(-1)
 
 
 @compiled
-def cluster_groups(
-    xs, ys, zs, q, grid, reach, thresholds, ends, groups, period, kernel, sums, notes, is_noted,
-    factor, factor_bits, scale, rho, index, tie, zero_ties, cuts, rhoc, delta, higher, follows, seed, place, root
-):  # fmt: skip
+def follow(hits, limits, notes, links, rows):
+    """Nearest higher, seeds and the first step to them, for the hits of ``rows``, whose notes are there."""
+    nx = hits.axes[0][2]
+    start, stop = np.int64(hits.bounds[rows[0] * nx]), np.int64(hits.bounds[rows[1] * nx])
+    beyond = nearest(hits, limits, notes, links, rows)
+    if beyond > start:
+        widen(hits, limits, notes, links, rows[0], start, beyond)
+    settle(limits, links, start, stop)
+
+
+@compiled
+def cluster_groups(hits, limits, sums, notes, links, groups):
     """Everything of groups ``groups[0]..groups[1]`` that needs no other group, one after the other: cache-sized."""
-    nx, rows = grid[0][2], grid[1][2] * grid[2][2]
+    nx, rows = hits.axes[0][2], hits.axes[1][2] * hits.axes[2][2]
     for g in range(groups[0], groups[1]):
-        first, last = g * rows, (g + 1) * rows
-        start, stop = begin_of(ends, first, nx), begin_of(ends, last, nx)
-        if start == stop:
+        of = g * rows, (g + 1) * rows
+        start, stop = np.int64(hits.bounds[of[0] * nx]), np.int64(hits.bounds[of[1] * nx])
+        if start == stop or notes.stop[0] != 0:
             continue
-        densities(xs, ys, zs, q, grid, reach, thresholds, ends, (first, last), period, kernel, sums, notes, is_noted)
-        round_densities(q[start:stop], sums[start:stop], factor, factor_bits, scale, kernel is None, rho[start:stop])
-        if not zero_ties:
-            ties(rho, index, start, stop, tie)
-        nearest(
-            xs, ys, zs, rho, tie, grid, reach, cuts, rhoc, ends, (first, last), period, notes, is_noted,
-            delta, higher, follows, seed
-        )  # fmt: skip
-        begin_roots(follows, place, start, stop, root)
-        find_roots(root, start, stop)
+        densities(hits, limits, sums, sums.kernel, notes, of)
+        if notes.stop[0] != 0:
+            return
+        round_densities(sums, start, stop, links.rho)
+        if not limits.zero_ties:
+            ties(links.rho, links.index, start, stop, links.tie)
+        follow(hits, limits, notes, links, of)
+        find_roots(links.root, start, stop)

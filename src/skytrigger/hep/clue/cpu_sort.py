@@ -3,12 +3,9 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,no-any-return"
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 
-compiled: Any = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+from skytrigger.hep.clue.compiling import compiled
 
 F32 = np.float32
 I32 = np.int32
@@ -43,19 +40,21 @@ def count(tile, ends):
 
 
 @compiled
-def begins(ends, n_tiles, parts):
-    """Counts (parts, tiles) to first positions, tile after tile and within a tile part after part."""
+def begins(tables):
+    """Counts (parts, 1 + tiles) to first positions, tile after tile and within a tile part after part; the first column
+    stays 0."""
     position = I32(0)
+    parts, n = tables.shape
     if parts == 1:
-        for t in range(n_tiles):
-            here = ends[t]
-            ends[t] = position
+        for t in range(1, n):
+            here = tables[0, t]
+            tables[0, t] = position
             position += here
         return
-    for t in range(n_tiles):
+    for t in range(1, n):
         for part in range(parts):
-            here = ends[part * n_tiles + t]
-            ends[part * n_tiles + t] = position
+            here = tables[part, t]
+            tables[part, t] = position
             position += here
 
 
@@ -100,9 +99,9 @@ def lowest_and_highest_bit(weight):
 
 
 @compiled
-def take_limb(ws, n, scale, above, last, out):
+def take_limb(ws, scale, above, last, out):
     """Limb of each weight: ``floor(w * scale) mod above`` (not reduced for the last limb)."""
-    for p in range(n):
+    for p in range(len(ws)):
         value = np.floor(np.float64(ws[p]) * scale)
         if not last:
             value -= np.floor(value / above) * above
@@ -110,14 +109,16 @@ def take_limb(ws, n, scale, above, last, out):
 
 
 @compiled
-def round_densities(q, sums, factor, factor_bits, scale, flat, rho):
+def round_densities(sums, start, stop, rho):
     """Sums to float32 densities: self whole, neighbours by their factor; see `densities.round_sums`."""
+    q, total, out = sums.q[start:stop], sums.sums[start:stop], rho[start:stop]
+    factor, factor_bits, flat = sums.factor, sums.factor_bits, sums.kernel is None
     if flat and factor == 1 and factor_bits == 0:
-        for p in range(len(rho)):
-            rho[p] = F32(np.float64(F32(sums[p])) * scale)
+        for p in range(len(out)):
+            out[p] = F32(np.float64(F32(total[p])) * sums.scale)
         return
-    for p in range(len(rho)):
-        rho[p] = F32(np.float64(F32(exact_sum(q[p], sums[p], factor, factor_bits, flat))) * scale)
+    for p in range(len(out)):
+        out[p] = F32(np.float64(F32(exact_sum(q[p], total[p], factor, factor_bits, flat))) * sums.scale)
 
 
 @compiled
@@ -130,7 +131,7 @@ def exact_sum(q, total, factor, factor_bits, flat):
 
 
 @compiled
-def complete_sums(q, sums, n, factor, factor_bits, flat, out):
+def complete_sums(sums, n, out):
     """`exact_sum` of one limb, for `densities.round_sums`."""
     for p in range(n):
-        out[p] = exact_sum(q[p], sums[p], factor, factor_bits, flat)
+        out[p] = exact_sum(sums.q[p], sums.sums[p], sums.factor, sums.factor_bits, sums.kernel is None)

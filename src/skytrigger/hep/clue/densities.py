@@ -10,6 +10,7 @@ the last bit and ties would fall differently); sorting the neighbours first (twi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,7 @@ class FixedPoint:
         return np.floor(scaled).astype(np.int64)
 
 
+@lru_cache(64)
 def flat_bits(kernel: Kernel) -> tuple[int, int]:
     """Flat factor as ``factor * 2^-bits`` in lowest terms."""
     factor, bits = flat_factor(kernel), FACTOR_BITS

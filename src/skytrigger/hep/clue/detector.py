@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skytrigger.core.errors import InputError
 from skytrigger.hep.clue.api import cluster
-from skytrigger.hep.clue.hits import coordinate
+from skytrigger.hep.clue.hits import check_hits, coordinate, labels, one_or_each
 from skytrigger.hep.clue.results import Clusters, merge_parts
 from skytrigger.hep.clue.workspace import Workspace
 
@@ -46,13 +47,15 @@ def cluster_detector(
     CMSSW can take the largest of four quadrants for the density of a scintillator hit (`use2x2`); this is its other
     setting, the sum over all neighbours.
     """
-    first = coordinate("x", x)
-    n = len(first)
-    axes = [first, coordinate("y", y, n), coordinate("z", z, n)]
+    checked = check_hits(x, y, z, layer, weight, event, 0.0, None)  # as a whole, so that errors name the caller's hits
+    n = len(checked)
+    axes = [coordinate(name, v, n) for name, v in (("x", x), ("y", y), ("z", z))]
     energy = coordinate("weight", weight, n)
-    plastic = np.asarray(scintillator, bool)
-    groups = [None if v is None else np.asarray(v) for v in (layer, event)]
-    sigma = None if noise is None else np.broadcast_to(coordinate("noise", np.atleast_1d(np.asarray(noise))), (n,))
+    plastic = labels("scintillator", scintillator, n)
+    if not ((plastic == 0) | (plastic == 1)).all():
+        raise InputError(f"scintillator holds {plastic.max()}", expected="true or false, one a hit")
+    groups = [None if v is None else labels(name, v, n) for name, v in (("layer", layer), ("event", event))]
+    sigma = None if noise is None else np.broadcast_to(one_or_each("noise", noise, n), (n,))
     period = {"y": float(np.nextafter(np.float32(2 * np.pi), np.float32(7)))}
     parts = []
     for kind in (False, True):

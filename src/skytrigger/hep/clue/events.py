@@ -4,13 +4,12 @@ particles (MIP), lengths in cm."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.seeds import generator
+from skytrigger.hep.clue.hitset import Hitset
 
 INNER_RADIUS, OUTER_RADIUS = 32.0, 155.0
 FINE_RADIUS = 70.0
@@ -20,42 +19,6 @@ FINE_PITCH, COARSE_PITCH = 0.775, 1.175
 SHOWERS_SHARE, NOISE_SHARE = 0.2, 0.1
 HITS_PER_SHOWER = 400.0
 FIRST_LAYER_Z, LAYER_STEP = 322.0, 1.7
-
-
-@dataclass(frozen=True)
-class Hitset:
-    """Hits of one or several events.
-
-    Attributes
-    ----------
-    x, y
-        float32 cm (or the unit of the file).
-    layer
-        int32.
-    weight
-        float32.
-    event
-        int32, or None for one event.
-    z
-        float32, or None.
-    truth
-        int32: number of the shower a hit belongs to, -1 for pile-up and noise; None where unknown.
-    """
-
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    layer: NDArray[np.int32]
-    weight: NDArray[np.float32]
-    event: NDArray[np.int32] | None = None
-    z: NDArray[np.float32] | None = None
-    truth: NDArray[np.int32] | None = None
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, chosen: NDArray[np.int64]) -> Hitset:
-        """The hits `chosen`."""
-        return Hitset(*(None if v is None else v[chosen] for v in vars(self).values()))  # type: ignore[arg-type]
 
 
 def _radii(rng: np.random.Generator, n: int) -> NDArray[np.float64]:

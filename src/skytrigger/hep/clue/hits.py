@@ -56,21 +56,67 @@ class Hits:
         return len(self.x)
 
 
-def coordinate(name: str, values: ArrayLike, n: int | None = None) -> NDArray[np.float32]:
-    """`values` as contiguous float32 of length `n`."""
+def array_of(name: str, values: ArrayLike) -> NDArray[Any]:
+    """`values` as a NumPy array: lists, pandas, polars, pyarrow, awkward, masked arrays, and through ``__dlpack__``
+    whatever lies in host memory. A masked or missing value is refused with its index."""
+    if type(values) is np.ndarray and values.dtype.kind in "fiub":
+        return values
+    missing = None
     try:
-        array = np.asarray(values)
+        if np.ma.isMaskedArray(values):
+            missing = np.ma.getmaskarray(values)
+        elif isinstance(getattr(values, "null_count", None), int):  # pyarrow
+            missing = np.asarray(values.is_null())  # type: ignore[union-attr]
+        through_dlpack = hasattr(values, "__dlpack__") and not hasattr(values, "__array__")
+        array = np.from_dlpack(values) if through_dlpack else np.asarray(values)  # type: ignore[arg-type]
+        if missing is None and array.dtype == object and array.ndim == 1:
+            missing = np.array([v is None or (np.isscalar(v) is False and not np.ndim(v)) for v in array])
+        if missing is not None and missing.any():
+            bad = np.argwhere(missing)[0].tolist()
+            raise InputError(f"{name}{bad} is missing", expected="a number everywhere", remedy="drop such hits")
         if array.dtype.kind not in "fiub":
             raise TypeError(f"dtype {array.dtype}")
-        with np.errstate(over="ignore"):
-            array = np.ascontiguousarray(array, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is not an array of numbers: {error}", expected="a 1-D array") from error
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise InputError(
+            f"{name} is not an array of numbers: {str(error).splitlines()[0]}",
+            expected="a 1-D array of numbers in host memory, one a hit",
+        ) from error
+    return array
+
+
+def coordinate(name: str, values: ArrayLike, n: int | None = None) -> NDArray[np.float32]:
+    """`values` as contiguous float32 of length `n`."""
+    array = array_of(name, values)
     if array.ndim != 1:
         raise InputError(f"{name} has shape {array.shape}", expected="a 1-D array")
     if n is not None and len(array) != n:
         raise InputError(f"{name} has {len(array)} values, x has {n}", expected="arrays of one length")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def one_or_each(name: str, values: ArrayLike, n: int) -> NDArray[np.float32]:
+    """One value or `n`, as float32, finite."""
+    array = coordinate(name, np.atleast_1d(array_of(name, values)))
+    if len(array) not in (1, n):
+        raise InputError(f"{name} has {len(array)} values, x has {n}", expected="one value, or one per hit")
+    if not np.isfinite(array).all():
+        bad = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise InputError(f"{name}[{bad}] = {array[bad]}", expected="finite numbers")
     return array
+
+
+def number(name: str, value: Any) -> float:
+    """A finite number."""
+    try:
+        if isinstance(value, str | bytes | bool) or np.ndim(value):
+            raise TypeError
+        result = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} = {value!r}", expected="a number") from None
+    if not math.isfinite(result):
+        raise InputError(f"{name} = {value}", expected="a finite number")
+    return result
 
 
 def _range(name: str, values: NDArray[np.float32], limit: float) -> tuple[float, float]:
@@ -104,18 +150,21 @@ def _weights(weight: ArrayLike | None, n: int) -> NDArray[np.float32] | None:
 
 def labels(name: str, values: ArrayLike, n: int) -> NDArray[np.int32] | NDArray[np.int64]:
     """Whole numbers (layers, events), given as integers or as floats without a fraction."""
-    array = np.asarray(values)
+    array = array_of(name, values)
     if array.ndim == 0:
         array = np.full(n, array)
     if array.ndim != 1 or len(array) != n:
         raise InputError(f"{name} has shape {array.shape}, x has {n} hits", expected="arrays of one length")
-    if array.dtype.kind == "f":
-        if n and not (np.isfinite(array).all() and np.abs(array).max() < 2**62 and (np.rint(array) == array).all()):
-            raise InputError(f"{name} holds fractions or infinities", expected="whole numbers")
-    elif array.dtype.kind not in "iub":
-        raise InputError(f"{name} has dtype {array.dtype}", expected="whole numbers")
-    elif array.dtype == np.uint64 and n and array.max() >= 2**62:
-        raise InputError(f"{name} holds {array.max()}", expected="whole numbers below 2^62")
+    if array.dtype.kind == "f" and n:
+        with np.errstate(invalid="ignore"):
+            whole = (np.abs(array) < 2**62) & (np.rint(array) == array)
+    elif array.dtype == np.uint64 and n:
+        whole = array < np.uint64(2**62)
+    else:
+        whole = np.ones(0, bool)
+    if not whole.all():
+        bad = int(np.argmin(whole))
+        raise InputError(f"{name}[{bad}] = {array[bad]}", expected="whole numbers below 2^62")
     return array if array.dtype == np.int32 else array.astype(np.int64, copy=False)
 
 
@@ -155,15 +204,20 @@ def _seams(values: NDArray[Any], count: int) -> NDArray[np.int64] | None:
 
 def _period(period: Mapping[str, float] | None, axes: dict[str, NDArray[np.float32] | None]) -> np.float32 | None:
     """Swap the periodic axis with y (distances do not mind, see `reference.distances`) and check its range."""
+    if period is None:
+        return None
+    if not isinstance(period, Mapping):
+        raise InputError(f"period {period!r}", expected="a coordinate and its period, e.g. {'y': 2 * pi}")
     if not period:
         return None
     if len(period) != 1 or next(iter(period)) not in axes:
         raise InputError(f"period {dict(period)}", expected="one of x, y, z and its period, e.g. {'y': 2 * pi}")
-    (name, value), length = next(iter(period.items())), np.float32(next(iter(period.values())))
+    name, value = next(iter(period.items()))
+    length = np.float32(number("period", value))
     if axes[name] is None:
         raise InputError("period of z without z")
     if not (math.isfinite(length) and length > 0):
-        raise InputError(f"period {value}", expected="finite and above 0")
+        raise InputError(f"period {value}", expected="finite and above 0 as float32")
     axes[name], axes["y"] = axes["y"], axes[name]
     return length
 
@@ -199,11 +253,7 @@ def check_hits(
                 remedy="fold the values into one period first",
             )
         ranges[name], ranges["y"] = ranges["y"], ranges[name]
-    threshold = coordinate("rhoc", np.atleast_1d(np.asarray(rhoc)), None)
-    if len(threshold) not in (1, n):
-        raise InputError(f"rhoc has {len(threshold)} values, x has {n}", expected="one value, or one per hit")
-    if not np.isfinite(threshold).all():
-        raise InputError("rhoc holds NaN or an infinity", expected="finite densities")
+    threshold = one_or_each("rhoc", rhoc, n)
     group, n_groups, seams = _groups(layer, event, n)
     used: list[Any] = [ranges[name] for name in ("x", "y", "z") if name in ranges]
     return Hits(

@@ -158,6 +158,17 @@ def except_lane(typing: Any, mask: Any, index: Any) -> Any:
     return mask(mask, types.intp), generate
 
 
+@intrinsic
+def first_lanes(typing: Any, like: Any, count: Any) -> Any:
+    """The mask of the first `count` lanes; `like` is any vector."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(64), WIDTH)
+        return builder.icmp_signed(">", _spread(builder, args[1], vector), ir.Constant(vector, list(range(WIDTH))))
+
+    return MASK(like, types.intp), generate
+
+
 def _unary(name: str) -> Any:
     @intrinsic
     def operation(typing: Any, vector: Any) -> Any:
@@ -175,6 +186,29 @@ def _unary(name: str) -> Any:
 
 square_root = _unary("sqrt")
 absolute = _unary("fabs")
+
+
+def _reduction(name: str) -> Any:
+    @intrinsic
+    def operation(typing: Any, vector: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = args[0].type
+            function = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(kind.element, [kind]),
+                f"llvm.vector.reduce.{name}.v{WIDTH}{name[0] if name[0] == 'f' else 'i'}{vector.scalar.bitwidth}",
+            )
+            return builder.call(function, args)
+
+        return vector.scalar(vector), generate
+
+    return operation
+
+
+smallest = _reduction("fmin")
+"""Least of the lanes, float32."""
+largest = _reduction("smax")
+"""Greatest of the lanes, whole numbers."""
 
 
 def _binary(symbol: Any, float_name: str, integer_name: str) -> None:

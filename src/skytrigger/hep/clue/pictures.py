@@ -8,7 +8,7 @@ import numpy as np
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import atomic_path
-from skytrigger.hep.clue.events import Hitset
+from skytrigger.hep.clue.hitset import Hitset
 from skytrigger.hep.clue.results import Clusters
 
 

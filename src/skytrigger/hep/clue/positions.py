@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.hep.clue.events import Hitset
+from skytrigger.hep.clue.hitset import Hitset
 from skytrigger.hep.clue.results import Clusters
 
 W0 = 2.9
@@ -19,7 +20,7 @@ MAX_DISTANCE = 1.3
 @dataclass(frozen=True)
 class ClusterTable:
     """One row a cluster, in the order of the cluster ids: energies, positions in the unit of the hits, layers, number
-    of hits, hit index of the seed."""
+    of hits, hit index of the seed; z and event where the hits have them."""
 
     energy: NDArray[np.float64]
     x: NDArray[np.float64]
@@ -27,6 +28,13 @@ class ClusterTable:
     layer: NDArray[np.int32]
     n_hits: NDArray[np.int64]
     seed: NDArray[np.int64]
+    z: NDArray[np.float64] | None = None
+    event: NDArray[Any] | None = None
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """As the columns of a file: ``cluster``, then what there is."""
+        fields = {name: value for name, value in vars(self).items() if value is not None}
+        return {"cluster": np.arange(len(self)), **fields}
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -53,11 +61,17 @@ def cluster_table(hits: Hitset, clusters: Clusters, w0: float = W0, max_distance
     norm = np.bincount(cluster, weight, n)
     safe = np.where(norm > 0, norm, 1.0)
     seed = np.flatnonzero(clusters.is_seed)
+
+    def centre(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(norm > 0, np.bincount(cluster, weight * values, n) / safe, values[top])
+
     return ClusterTable(
         energy=total,
-        x=np.where(norm > 0, np.bincount(cluster, weight * x, n) / safe, x[top]),
-        y=np.where(norm > 0, np.bincount(cluster, weight * y, n) / safe, y[top]),
+        x=centre(x),
+        y=centre(y),
         layer=hits.layer[seed],
         n_hits=np.bincount(cluster, minlength=n),
         seed=seed,
+        z=None if hits.z is None else centre(hits.z[own].astype(np.float64)),
+        event=None if hits.event is None else hits.event[seed],
     )

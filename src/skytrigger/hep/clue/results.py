@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.hep.clue.rules import Cuts
+
+if TYPE_CHECKING:
+    from skytrigger.hep.clue.hitset import Hitset
+    from skytrigger.hep.clue.positions import ClusterTable
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,12 @@ class Clusters:
     def n_clusters(self) -> int:
         """Number of seeds."""
         return int(np.count_nonzero(self.is_seed))
+
+    def table(self, hits: Hitset) -> ClusterTable:
+        """Energies, positions and sizes of the clusters of `hits`; see `positions.cluster_table`."""
+        from skytrigger.hep.clue.positions import cluster_table
+
+        return cluster_table(hits, self)
 
     def __len__(self) -> int:
         return len(self.cluster_id)

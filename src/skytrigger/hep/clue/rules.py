@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -121,7 +122,6 @@ class Cuts:
     dc: np.float32
     density_square: np.float32
     search: np.float32
-    search_square: np.float32
     seed_distance: np.float32
     outlier_distance: np.float32
     kernel: Kernel
@@ -133,6 +133,7 @@ class Cuts:
         return float(max(self.dc, self.search))
 
 
+@lru_cache(64)
 def largest_square(radius: np.float32, *, strict: bool) -> np.float32:
     """The largest float32 s with ``sqrt(s) <= radius`` (``<`` if strict), the root rounded to float32."""
 
@@ -154,10 +155,14 @@ def _distance(name: str, value: float | None, default: float | None) -> np.float
         if default is None:
             raise InputError(f"{name} is not given", expected="a distance in the units of the coordinates")
         value = default
-    number = np.float32(value)
-    if not (math.isfinite(value) and 0 < number < 1e18):
+    try:
+        number = np.float32(value if not isinstance(value, str) and np.ndim(value) == 0 else np.nan)
+    except (TypeError, ValueError):
+        number = np.float32(np.nan)
+    if not 0 < number < 1e18:
         raise InputError(
-            f"{name} = {value}", expected="above 0 and below 1e18, in the units of the coordinates, as float32"
+            f"{name} = {value!r}",
+            expected="a number above 0 and below 1e18, in the units of the coordinates, as float32",
         )
     return number
 
@@ -166,7 +171,7 @@ def resolve_rules(rules: str | Rules) -> Rules:
     """The preset of that name, or `rules` itself."""
     if isinstance(rules, Rules):
         return rules
-    if rules not in RULES:
+    if not isinstance(rules, str) or rules not in RULES:
         raise InputError(f"no rules called {rules!r}", expected=", ".join(RULES))
     return RULES[rules]
 
@@ -176,9 +181,13 @@ def resolve_cuts(
     dc: float | None,
     seed_distance: float | None,
     outlier_distance: float | None,
-    kernel: Kernel | None,
+    kernel: Kernel | str | None,
 ) -> Cuts:
     """Check the distances and turn them into float32 thresholds."""
+    if isinstance(kernel, str):
+        kernel = Kernel.parse(kernel)
+    if not isinstance(kernel, Kernel | None):
+        raise InputError(f"kernel {kernel!r}", expected="a Kernel, or flat:0.5, exponential:A:B or gaussian:A:B:C")
     radius = _distance("dc", dc, rules.dc)
     seed = _distance("seed_distance", seed_distance, float(radius))
     outlier = _distance("outlier_distance", outlier_distance, rules.outlier_factor * float(radius))
@@ -187,7 +196,6 @@ def resolve_cuts(
         dc=radius,
         density_square=largest_square(radius, strict=rules.strict),
         search=search,
-        search_square=largest_square(search, strict=False),
         seed_distance=search if rules.narrow else seed,
         outlier_distance=search if rules.narrow else outlier,
         kernel=kernel or rules.kernel,

@@ -1,4 +1,4 @@
-"""Hits from files and results to files: CSV, Parquet, HDF5, and ROOT through uproot."""
+"""Hits from files and results to files: text, Parquet, HDF5, and ROOT through uproot."""
 
 from __future__ import annotations
 
@@ -9,148 +9,174 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.core.errors import InputError
+from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.extras import require
 from skytrigger.core.files import atomic_path
-from skytrigger.hep.clue.events import Hitset
 from skytrigger.hep.clue.hits import coordinate, labels
+from skytrigger.hep.clue.hitset import Hitset
+from skytrigger.hep.clue.naming import Choice, choose_columns
+from skytrigger.hep.clue.readers import Column, Table, open_hdf5, open_parquet, open_root
 from skytrigger.hep.clue.results import Clusters
+from skytrigger.hep.clue.text_tables import open_text
 
 RESULT_COLUMNS = ("index", "x", "y", "layer", "weight", "rho", "delta", "nh", "isSeed", "clusterId")
 NO_HIGHER = 999.0
 """`delta` in files where there is no nearest higher (then `nh` is -1), as the original program prints it."""
-OPTIONAL = ("event", "z", "truth", "noise")
+READERS = {
+    ".csv": open_text,
+    ".tsv": open_text,
+    ".csv.gz": open_text,
+    ".tsv.gz": open_text,
+    ".parquet": open_parquet,
+    ".h5": open_hdf5,
+    ".hdf5": open_hdf5,
+    ".root": open_root,
+}
 
 
-def read_hits(path: str | Path) -> Hitset:
-    """Hits of a file, by its suffix.
+def read_hits(
+    path: str | Path, columns: Mapping[str, str] | None = None, tree: str | None = None, group: str | None = None
+) -> Hitset:
+    """Hits of a file; see `read_table`."""
+    return read_table(path, columns, tree, group)[0]
 
-    ``.csv``: columns x, y, layer, weight without a header, or named in a header. ``.parquet``, ``.h5`` / ``.hdf5`` and
-    ``.root``: columns (datasets, branches) of those names. Optional everywhere: event, z, truth. Layer and weight may
-    be missing (one layer, weights 1). In Parquet columns and ROOT branches of lists each row is an event.
+
+def read_table(
+    path: str | Path, columns: Mapping[str, str] | None = None, tree: str | None = None, group: str | None = None
+) -> tuple[Hitset, dict[str, Any]]:
+    """Hits of a file, by its suffix, and how they were read.
+
+    Parameters
+    ----------
+    path
+        Text (``.csv``, ``.tsv``, also ``.gz``), ``.parquet``, ``.h5`` / ``.hdf5`` or ``.root``. Columns are found by
+        the names in `naming.ALIASES`; where they hold lists, each row is an event.
+    columns
+        Role (x, y, z, layer, weight, event, truth, noise) -> column, or ``none``: instead of what the names say.
+    tree
+        Which tree of a ROOT file.
+    group
+        Which group of an HDF5 file; elsewhere the collection whose x and y are meant (`Hits` of `Hits.x`).
+
+    Returns
+    -------
+    tuple
+        The hits, and facts: ``columns`` by role, ``assumed``, ``ignored``, ``table``.
+
+    Raises
+    ------
+    InputError
+        For files that cannot be read, names that leave a choice, nulls, lists of different lengths.
     """
     path = Path(path)
-    readers = {
-        ".csv": _read_csv,
-        ".parquet": _read_parquet,
-        ".h5": _read_hdf5,
-        ".hdf5": _read_hdf5,
-        ".root": _read_root,
-    }
-    reader = readers.get(path.suffix.lower())
+    suffix = "".join(path.suffixes[-2:]).lower()
+    reader = READERS.get(suffix if suffix.endswith(".gz") else path.suffix.lower())
     if reader is None:
-        raise InputError(f"{path}: unknown kind of file", expected=", ".join(readers))
+        raise InputError(f"{path}: unknown kind of file", expected=", ".join(READERS))
     if not path.is_file():
         raise InputError(f"{path} is not there, or no file")
     try:
-        columns = reader(path)
-    except InputError:
+        with reader(path) as tables:
+            in_tables = tree if reader is open_root else group if reader is open_hdf5 else None
+            table, choice = _choose_table(tables, columns or {}, in_tables, None if in_tables else group, str(path))
+            loaded = {role: table.load(name) for role, name in choice.columns.items()}
+    except SkytriggerError:
         raise
     except Exception as error:  # each library has its own
         raise InputError(f"cannot read {path}: {error}") from error
-    return _hitset(columns, str(path))
+    facts: dict[str, Any] = {"table": table.name, "columns": choice.columns, "assumed": choice.assumed}
+    hits = _hitset(_joined(loaded, choice, facts, str(path)), choice, str(path))
+    return hits, facts | {"ignored": choice.ignored}
 
 
-def _hitset(columns: Mapping[str, NDArray[Any]], where: str) -> Hitset:
-    missing = [name for name in ("x", "y") if name not in columns]
-    if missing:
-        raise InputError(
-            f"{where} has no column {', '.join(missing)}; it has {', '.join(columns) or 'none'}",
-            expected="x, y and, optionally, layer, weight, event, z, truth",
-        )
-    x = coordinate(f"{where}: x", columns["x"])
-    n = len(x)
-
-    def whole(name: str) -> NDArray[np.int32]:
-        values = labels(f"{where}: {name}", columns[name], n)
-        if n and not -(2**31) <= int(values.min()) <= int(values.max()) < 2**31:
-            raise InputError(f"{where}: {name} holds {values.max()}", expected="32-bit whole numbers")
-        return np.asarray(values, np.int32)
-
-    return Hitset(
-        x=x,
-        y=coordinate(f"{where}: y", columns["y"], n),
-        layer=whole("layer") if "layer" in columns else np.zeros(n, np.int32),
-        weight=coordinate(f"{where}: weight", columns["weight"], n) if "weight" in columns else np.ones(n, np.float32),
-        event=whole("event") if "event" in columns else None,
-        z=coordinate(f"{where}: z", columns["z"], n) if "z" in columns else None,
-        truth=whole("truth") if "truth" in columns else None,
+def _choose_table(
+    tables: list[Table], columns: Mapping[str, str], name: str | None, group: str | None, where: str
+) -> tuple[Table, Choice]:
+    """The table that is meant, or the only one with x and y."""
+    names = [t.name for t in tables]
+    if name is not None:
+        chosen = [t for t in tables if t.name.strip("/") == name.strip("/")]
+        if not chosen:
+            raise InputError(f"{where} has no table {name}", expected=", ".join(n or "/" for n in names) or "none")
+        return chosen[0], choose_columns(chosen[0].kinds, columns, group, f"{where}, {name}")
+    if not tables:
+        raise InputError(f"{where} holds no table", expected="columns x and y")
+    found: list[tuple[Table, Choice]] = []
+    problems: list[InputError] = []
+    for table in tables:
+        try:
+            found.append((table, choose_columns(table.kinds, columns, group, where)))
+        except InputError as error:
+            problems.append(error)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise problems[0]
+    raise InputError(
+        f"{where}: x and y are in {' and '.join(t.name or '/' for t, _ in found)}",
+        remedy="choose one with --tree (ROOT) or --group (HDF5)",
     )
 
 
-def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
-    from pyarrow import csv
-
-    with open(path, encoding="utf-8", errors="replace") as stream:
-        first = stream.readline().strip().split(",")
-    if first == [""]:
-        raise InputError(f"{path} is empty", expected="columns x, y, layer, weight")
-    try:
-        [float(v) for v in first]
-        names = ["x", "y", "layer", "weight"][: len(first)]
-        if len(first) > 4 or len(first) < 2:
-            raise InputError(f"{path} has {len(first)} columns and no header", expected="2 to 4: x, y, layer, weight")
-    except ValueError:
-        names = None  # a header
-    table = csv.read_csv(path, read_options=csv.ReadOptions(column_names=names))
-    return {name: _numbers(table.column(name), f"{path}: {name}") for name in table.column_names}
-
-
-def _numbers(column: Any, where: str) -> NDArray[Any]:
-    values = column.to_numpy()
-    if values.dtype.kind not in "fiub":
-        raise InputError(f"{where} does not hold numbers", expected="numbers in every row")
-    return np.asarray(values)
-
-
-def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    table = parquet.read_table(path)
-    wanted = [n for n in table.column_names if n in ("x", "y", "layer", "weight", *OPTIONAL)]
-    columns: dict[str, NDArray[Any]] = {}
-    rows: NDArray[np.int64] | None = None
-    for name in wanted:
-        column = table.column(name).combine_chunks()
-        if isinstance(column, pa.ChunkedArray):
-            column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-            lengths = np.diff(column.offsets.to_numpy())
-            if rows is not None and not np.array_equal(lengths, rows):
-                raise InputError(f"{path}: the lists of {name} differ in length from those before")
-            rows = lengths
-            column = column.flatten()
-        columns[name] = _numbers(column.drop_null(), f"{path}: {name}")
-    if rows is not None and "event" not in columns:
-        columns["event"] = np.repeat(np.arange(len(rows)), rows)
-    elif rows is not None and len(columns["event"]) == len(rows) != len(columns.get("x", rows)):
-        columns["event"] = np.repeat(columns["event"], rows)
-    return columns
+def _joined(loaded: dict[str, Column], choice: Choice, facts: dict[str, Any], where: str) -> dict[str, NDArray[Any]]:
+    """One value a hit and column: lists end to end, values of a row for each of its hits."""
+    first = loaded["x"]
+    rows = len(first.values) if first.lengths is None else len(first.lengths)
+    values = {}
+    for role, column in loaded.items():
+        name = f"{where}: {choice.columns[role]}"
+        if column.values.dtype.kind not in "fiub":
+            raise InputError(f"{name} does not hold numbers", expected="numbers in every row")
+        if column.lengths is None and len(column.values) != rows:
+            raise InputError(f"{name} has {len(column.values)} rows, {choice.columns['x']} has {rows}")
+        if column.lengths is not None and first.lengths is None:
+            raise InputError(f"{name} holds lists, {choice.columns['x']} does not", expected="lists in both or none")
+        if column.lengths is None or first.lengths is None:
+            values[role] = column.values if first.lengths is None else np.repeat(column.values, first.lengths)
+            continue
+        if len(column.lengths) != rows or (column.lengths != first.lengths).any():
+            both = zip(column.lengths.tolist(), first.lengths.tolist(), strict=False)
+            row, (has, wanted) = next(((k, b) for k, b in enumerate(both) if b[0] != b[1]), (rows, (0, 0)))
+            raise InputError(
+                f"{name} has {has} values in row {row}, {choice.columns['x']} has {wanted}",
+                expected="lists of one length in a row",
+            )
+        values[role] = column.values
+    if first.lengths is not None and "event" not in values:
+        values["event"] = np.repeat(np.arange(rows), first.lengths)
+        facts["assumed"].append("no event: each row is one")
+    return values
 
 
-def _read_hdf5(path: Path) -> dict[str, NDArray[Any]]:
-    h5py = require("h5py", why="reading HDF5")
-    with h5py.File(path) as file:
-        return {name: np.asarray(file[name]) for name in ("x", "y", "layer", "weight", *OPTIONAL) if name in file}
+def _hitset(columns: Mapping[str, NDArray[Any]], choice: Choice, where: str) -> Hitset:
+    name = {role: f"{where}: {choice.columns.get(role, role)}" for role in columns}
+    x = coordinate(name["x"], columns["x"])
+    n = len(x)
 
+    def whole(role: str, wide: bool = True) -> NDArray[Any] | None:
+        if role not in columns:
+            return None
+        values = labels(name[role], columns[role], n)
+        if n == 0 or -(2**31) <= int(values.min()) <= int(values.max()) < 2**31:
+            return np.asarray(values, np.int32)
+        if not wide:
+            raise InputError(f"{name[role]} holds {values.max()}", expected="32-bit whole numbers")
+        return np.asarray(values, np.int64)
 
-def _read_root(path: Path) -> dict[str, NDArray[Any]]:
-    uproot = require("uproot", why="reading ROOT files")
-    awkward = require("awkward", why="reading ROOT files")
-    with uproot.open(path) as file:
-        trees = [file[key] for key, kind in file.classnames().items() if kind in ("TTree", "ROOT::RNTuple")]
-        if not trees:
-            raise InputError(f"{path} holds no tree")
-        tree = trees[0]
-        columns: dict[str, NDArray[Any]] = {}
-        for name in (n for n in tree.keys() if n in ("x", "y", "layer", "weight", *OPTIONAL)):  # noqa: SIM118  # no dict
-            values = tree[name].array()
-            if values.ndim == 2:
-                columns.setdefault("event", np.repeat(np.arange(len(values)), awkward.to_numpy(awkward.num(values))))
-                values = awkward.flatten(values)
-            columns[name] = awkward.to_numpy(values)
-        return columns
+    def real(role: str) -> NDArray[np.float32] | None:
+        return coordinate(name[role], columns[role], n) if role in columns else None
+
+    layer, weight = whole("layer", wide=False), real("weight")
+    return Hitset(
+        x=x,
+        y=coordinate(name["y"], columns["y"], n),
+        layer=np.zeros(n, np.int32) if layer is None else layer,
+        weight=np.ones(n, np.float32) if weight is None else weight,
+        event=whole("event"),
+        z=real("z"),
+        truth=whole("truth"),
+        noise=real("noise"),
+    )
 
 
 def result_columns(hits: Hitset, clusters: Clusters) -> dict[str, NDArray[Any]]:

@@ -13,11 +13,16 @@ from skytrigger.hep.clue.rules import Cuts
 MAX_TILES = 16384
 """Tiles along an axis: with these, the rounding of a float32 tile number stays below `SLACK`."""
 SLACK = 0.01
+SLACKS = 1.03
+"""Rows and tiles of a whole part of this many reaches need no further neighbour for the slack."""
+HEIGHTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
+NOTE_COST = 3.0
 SAMPLE = 4096
 BLOCK = 8
 RUN_COST = 14.0
 BLOCK_COST = 30.0
-"""What a run and a block cost by themselves, in candidates: mispredicted branches, mostly. Measured."""
+LONE_COST = 18.0
+"""What a run, a block and a lone hit cost by themselves, in candidates: mispredicted branches, mostly. Measured."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class Grid:
-    """Tile of a hit: ``((group * z.n + iz) * y.n + iy) * x.n + ix``."""
+    """Tile of a hit: ``((group * z.n + iz) * y.n + iy) * x.n + ix``.
+
+    `near`: how far the density pass looks for higher hits too, for the backend `cpu`; the rules' search distance, or
+    less where few hits are lone. `pairs`: comparisons that the densities take, about.
+    """
 
     x: Axis
     y: Axis
     z: Axis
+    near: np.float32
+    pairs: float
 
     @property
     def rows(self) -> int:
@@ -86,15 +97,22 @@ def plan_grid(hits: Hits, cuts: Cuts, tiles_per_hit: float = 2.0, row_height: fl
     A block of 8 hits is compared with the hits of ``2 ceil(R / h) + 1`` rows, over its own length and R on both sides
     (R: search distance, h: height of a row). Neither choice shows in the result.
     """
-    reach = cuts.reach * 1.03  # rows and tiles of a whole part of it then need no further neighbour for the slack
-    extents = [max(high - low, 1e-3 * reach) for low, high in zip(hits.low, hits.high, strict=True)]
+    extents = [max(high - low, 1e-3 * cuts.reach) for low, high in zip(hits.low, hits.high, strict=True)]
     per_group = len(hits) / hits.n_groups
-    depth = max(1.0, extents[2] / reach) if len(extents) > 2 else 1.0
+    depth = max(1.0, extents[2] / cuts.reach) if len(extents) > 2 else 1.0
     budget = max(1.0, tiles_per_hit * per_group)
-    density = per_group * crowding(hits) / (extents[0] * extents[1]) / depth
+    crowded = crowding(hits)
+    density = per_group * crowded / (extents[0] * extents[1]) / depth
+    seen = crowded * math.prod(min(1.0, 2 * float(cuts.dc) / extent) for extent in extents)
+    near = cuts.search
     if row_height is None:
-        heights = [reach * factor for factor in (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)] + [2 * extents[1]]
-        row_height = min(heights, key=lambda h: _cost(h, reach, density, extents, budget / depth))
+        choices = [
+            (_cost(height, float(first), cuts, density, extents, budget / depth), height, first)
+            for first in {cuts.search, min(cuts.dc, cuts.search)}
+            for height in [SLACKS * max(float(cuts.dc), float(first)) * f for f in HEIGHTS] + [2 * extents[1]]
+        ]
+        _, row_height, near = min(choices)
+    reach = SLACKS * float(max(cuts.dc, near))
     height = max(row_height, extents[1] / budget)
     rows = max(1.0, extents[1] / height)
     layers = min(depth, max(1.0, budget / rows))
@@ -105,16 +123,28 @@ def plan_grid(hits: Hits, cuts: Cuts, tiles_per_hit: float = 2.0, row_height: fl
     else:
         y = _axis(hits.low[1], hits.high[1], height)
     x = _axis(hits.low[0], hits.high[0], width)
-    return Grid(x, y, slabs or Axis(np.float32(0), np.float32(0), 1))
+    return Grid(x, y, slabs or Axis(np.float32(0), np.float32(0), 1), near, len(hits) * per_group * min(1.0, seen))
 
 
-def _cost(height: float, reach: float, density: float, extents: list[float], budget: float) -> float:
-    """Candidates that a hit's share of a block is compared with; blocks at the end of a row are half empty."""
+def _cost(height: float, near: float, cuts: Cuts, density: float, extents: list[float], budget: float) -> float:
+    """Candidates that a hit's share of a block is compared with, and what its share of lone hits reads.
+
+    Blocks at the end of a row are half empty. A hit that finds none higher within `near` reads by itself, eight at a
+    time; one in so many is lone as it has neighbours there.
+    """
+    reach, search = SLACKS * max(float(cuts.dc), near), float(cuts.search)
     n_rows = max(1.0, extents[1] / height)
     rows = min(2 * math.ceil(reach / height) + 1, math.ceil(n_rows))
     line = density * min(height, extents[1])  # hits per unit length of a row
     width = max(reach / 8, extents[0] * n_rows / budget)
     in_row = max(line * extents[0], 1.0)
-    return (1 / BLOCK + 0.5 / in_row) * (
-        rows * (min(BLOCK, in_row) + line * 2 * (reach + width) + RUN_COST) + BLOCK_COST
-    )
+
+    own = min(BLOCK, in_row)
+    noted = 0.8 * density * (own / line + 2 * near) * (min(height, extents[1]) + 2 * near)
+    block = rows * (own + line * 2 * (reach + width) + RUN_COST) + BLOCK_COST + NOTE_COST * noted
+    cost = (1 / BLOCK + 0.5 / in_row) * block
+    if near < search:
+        rows = min(2 * math.ceil(search / height) + 1, math.ceil(n_rows))
+        alone = rows * (line * 2 * (search + width) + RUN_COST) / BLOCK * 1.4 + LONE_COST
+        cost += alone / (1 + density * math.pi * near**2)
+    return cost

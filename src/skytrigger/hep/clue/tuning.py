@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.progress import track
-from skytrigger.hep.clue.api import cluster
-from skytrigger.hep.clue.events import Hitset
+from skytrigger.hep.clue.api import cluster_hits
+from skytrigger.hep.clue.hitset import Hitset
 from skytrigger.hep.clue.results import Clusters
 from skytrigger.hep.clue.workspace import Workspace
 
@@ -111,15 +111,16 @@ def _best(group: NDArray[np.int64], value: NDArray[np.float64], n: int) -> NDArr
     return best
 
 
-def _try(hits: Hitset, settings: Sequence[tuple[float, ...]], options: dict[str, Any]) -> list[tuple[Score, int]]:
+def _try(
+    hits: Hitset, settings: Sequence[tuple[float, ...]], deep: bool, options: dict[str, Any]
+) -> list[tuple[Score, int]]:
     """All settings on one event."""
     space = Workspace()
     results = []
     for dc, rhoc, seed, outlier in settings:
-        found = cluster(
-            hits.x, hits.y, hits.layer, hits.weight, dc=dc, rhoc=rhoc, seed_distance=seed, outlier_distance=outlier,
-            workspace=space, **options,
-        )  # fmt: skip
+        distances = {"dc": dc, "seed_distance": seed, "outlier_distance": outlier}
+        alone = replace(hits, event=None)
+        found = cluster_hits(alone, three_dimensional=deep, rhoc=rhoc, workspace=space, **distances, **options)
         results.append((score(hits, found), found.n_clusters))
     return results
 
@@ -131,12 +132,14 @@ def scan(
     seed_factor: Sequence[float] = (1.0,),
     outlier_factor: Sequence[float] = (2.0,),
     scheduler: str | None = None,
+    three_dimensional: bool = False,
     **options: Any,
 ) -> list[Trial]:
     """Cluster every event with every combination and score it against the truth; best F1 first.
 
     Distances are factors of dc. With a Dask `scheduler` address each event is a task there; else events follow each
-    other here. `options` go to `cluster`.
+    other here. `three_dimensional` takes z into the distance; a column of noise is used by rules that know noise.
+    `options` go to `cluster`.
     """
     if hits.truth is None:
         raise InputError("a scan needs to know the truth", expected="a column truth, -1 for noise")
@@ -150,12 +153,14 @@ def scan(
     if scheduler is None:
         with track("scan", len(events)) as advance:
             for event in events:
-                results.append(_try(event, settings, options))
+                results.append(_try(event, settings, three_dimensional, options))
                 advance()
     else:
         distributed = require("distributed", why="a scan on Dask")
         with distributed.Client(scheduler) as client:
-            results = client.gather(client.map(_try, events, settings=settings, options=options))
+            results = client.gather(
+                client.map(_try, events, settings=settings, deep=three_dimensional, options=options)
+            )
     trials = [
         Trial(*setting, tuple(r[i][0] for r in results), sum(r[i][1] for r in results))
         for i, setting in enumerate(settings)
