@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= train,openvino,hep
 OUT ?= runs/quick
 
-.PHONY: study test check bench mutants clean
+.PHONY: study test check figures bench mutants clean
 
 study: $(VENV)/.study
 	$(BIN)/skytrigger study quick --out $(OUT)
@@ -18,6 +18,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# every number on README.md, docs/ and the results' pages against its records; WRITE=1 writes them
+figures: $(VENV)/.dev
+	PYTHONPATH=benchmarks $(BIN)/python -m figures $(if $(WRITE),--write)
 
 bench: $(VENV)/.dev
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

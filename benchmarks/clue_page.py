@@ -163,31 +163,45 @@ def event_picture(path: Path) -> None:
     layer_picture(path, hits, found)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("results/clue"))
-    parser.add_argument("--run", default="", help="folder of a run below it")
-    args = parser.parse_args()
-    folder: Path = args.folder
-    run, mark = folder / args.run, args.run or "tables"
-    begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
-    compare, scaling, memory = (read_json(run / f"{name}.json") for name in ("compare", "scaling", "memory"))
-    crowded = read_json(run / "occupancy.json")["occupancy"] if (run / "occupancy.json").is_file() else {}
+def _occupancy(run: Path) -> dict[str, Any]:
+    """The run by occupancy, where there is one."""
+    return read_json(run / "occupancy.json")["occupancy"] if (run / "occupancy.json").is_file() else {}
+
+
+def table_lines(folder: Path, name: str = "") -> list[str]:
+    """All tables of the run in the folder, or in its folder `name`, between their marks."""
+    run, mark = folder / name, name or "tables"
+    compare, scaling, memory = (read_json(run / f"{part}.json") for part in ("compare", "scaling", "memory"))
+    crowded = _occupancy(run)
     copy, label = memory["memory"], host_label(compare["host"])
-    lines = [
-        begin, f"Host: {label}; {compare['blocks']} blocks, every program twice in each; 95 % intervals.", "",
+    return [
+        f"<!-- {mark} -->",
+        f"Host: {label}; {compare['blocks']} blocks, every program twice in each; 95 % intervals.", "",
         *goal_lines(compare["compare"]["rows"], crowded), "",
         *mean_lines(compare["compare"]["against_cluestering"]), "",
         *compare_table(compare["compare"]["rows"]), "",
         *(occupancy_table(crowded) if crowded else []), "",
         *scaling_table(scaling["scaling"]), "",
         f"Copying 33 bytes a hit, the least that 300,000 hits take (16 read, 17 written): {times(copy['copy_ms'])} ms; "
-        f"clustering them: {times(copy['ms'])} ms, {ratio(copy['times_of_copy'])} times that.", end,
+        f"clustering them: {times(copy['ms'])} ms, {ratio(copy['times_of_copy'])} times that.",
+        f"<!-- end of {mark} -->",
     ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("results/clue"))
+    parser.add_argument("--run", default="", help="folder of a run below it")
+    args = parser.parse_args()
+    folder: Path = args.folder
+    lines = table_lines(folder, args.run)
+    begin, end = lines[0], lines[-1]
     page = folder / "README.md"
     before, _, rest = page.read_text().partition(begin)
     write_text(page, before + "\n".join(lines) + rest.partition(end)[2])
-    scaling_picture(run / "scaling.png", scaling["scaling"], crowded, f"CLUE, backend cpu, one thread: {label}")
+    run = folder / args.run
+    title = f"CLUE, backend cpu, one thread: {host_label(read_json(run / 'compare.json')['host'])}"
+    scaling_picture(run / "scaling.png", read_json(run / "scaling.json")["scaling"], _occupancy(run), title)
     if not args.run:
         event_picture(folder / "layer.png")
 

@@ -14,9 +14,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from skytrigger.core.dataset import Split
-from skytrigger.core.files import write_json
+from skytrigger.core.files import atomic_path, write_json
 from skytrigger.core.progress import say
 from skytrigger.hep.doublets.application import DOUBLETS, default_recipe
 from skytrigger.hep.doublets.evaluation import TREES_FILE
@@ -38,7 +40,7 @@ def main() -> None:
     dataset = read_doublets(args.data)
     first = np.sort(np.unique(distinct_doublets(dataset.x), return_index=True)[1])
     bins = tenths(cluster_numbers(dataset.x[first]), 0)
-    folds = []
+    folds, kept = [], []
     for fold in range(TENTHS):
         judged = first[(bins == fold).all(axis=1)]
         trained = first[(bins != fold).all(axis=1)]
@@ -48,6 +50,8 @@ def main() -> None:
         logits = predictions_of_run(run, DOUBLETS.build, dataset, judged, threads=args.threads).logits
         trees = Trees.read(run / TREES_FILE).logits(dataset.x[judged])
         row = {"fold": fold, "n": len(judged)}
+        kept.append({"fold": np.full(len(judged), fold), "row": judged, "true": dataset.y[judged],
+                     "doublets_small": scores(logits), "boosted_trees": scores(trees)})  # fmt: skip
         for name, found in (("doublets_small", logits), ("boosted_trees", trees)):
             roc = curve(scores(found), dataset.y[judged])
             row[name] = {"auc": roc.auc, "rejection": {f"{e:g}": roc.at(e)[2] for e in EFFICIENCIES}}
@@ -62,6 +66,9 @@ def main() -> None:
         }  # fmt: skip
     say(json.dumps(results["mean"], indent=1))
     write_json(args.out / "cross_validation.json", results)
+    columns = {name: pa.array(np.concatenate([part[name] for part in kept])) for name in kept[0]}
+    with atomic_path(args.out / "cross_validation_scores.parquet") as temporary:
+        pq.write_table(pa.table(columns), temporary)
 
 
 def _other(dataset, first) -> dict:

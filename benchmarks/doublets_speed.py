@@ -3,7 +3,8 @@
     python benchmarks/doublets_speed.py --cnn runs/doublets/cnn --out results/doublets
 
 Both get the same float32 images from ordinary memory and give logits back, in batches of 64, with the
-same number of threads. Blocks A B B A with a second copy of A as control; the ratio and its interval
+same number of threads. With one thread a visit is CPU time of the calling thread, which does all the work: other work
+on the machine weighs less. Blocks A B B A with a second copy of A as control; the ratio and its interval
 are `measure.paired`'s. The origin's network runs on its own graph at two pads (`origin`, as published, and `image`,
 its first pooling on the image plane) and, untrained, at its 20 channels on simulated images.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from skytrigger.core.progress import say, track
 from skytrigger.hep.doublets.evaluation import packaged
 from skytrigger.hep.doublets.networks import build
 from skytrigger.hep.doublets.simulator import simulate
+from skytrigger.measure.conditions import Watch
 from skytrigger.measure.paired import Slot, compare_blocks, run_blocks
 from skytrigger.model.export import export_onnx
 from skytrigger.optimize.students import multiply_adds
@@ -42,7 +45,14 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=0.3, help="of one visit")
     args = parser.parse_args()
-    results: dict = {"host": host_facts(), "batch_size": args.batch_size, "threads": args.threads, "against": {}}
+    clock = "CPU time of the calling thread" if args.threads == 1 else "wall"
+    results: dict = {
+        "host": host_facts(),
+        "clock": clock,
+        "batch_size": args.batch_size,
+        "threads": args.threads,
+        "against": {},
+    }
     with tempfile.TemporaryDirectory() as folder:
         for name, channels, pooling in (("origin", 2, "origin"), ("image", 2, "image"), ("origin_20", 20, "origin")):
             file = Path(folder) / f"{name}.onnx"
@@ -57,6 +67,8 @@ def main() -> None:
                 "interval_95": [1 / comparison.ratio.high, 1 / comparison.ratio.low],
                 "images_per_s": {arm: args.batch_size / s for arm, s in median_s.items()},
                 "comparison_of_times": comparison.to_json(),
+                "slots": {arm: [s.value_s for s in visits] for arm, visits in slots.items()},
+                "conditions": {arm: [dict(s.conditions) for s in visits] for arm, visits in slots.items()},
             }  # fmt: skip
             say(f"{name}: {results['against'][name]}")
     say(host_label(results["host"]))
@@ -74,6 +86,16 @@ def _untrained(out: Path, channels: int, pooling: str) -> int:
     return multiply_adds(network, channels, (16, 16))
 
 
+def cpu_visit(call: Callable[[], object], seconds: float) -> Slot:
+    """One visit of at least `seconds` of this thread's CPU time: the mean of its calls."""
+    call()
+    watch, done, start = Watch.begin(), 0, time.thread_time()
+    while not done or time.thread_time() - start < seconds:
+        call()
+        done += 1
+    return Slot(((time.thread_time() - start) / done,), watch.taken())
+
+
 def _arms(file: Path, channels: int, batch: int, threads: int, seconds: float) -> dict:
     """Arm -> one visit."""
     two = np.array_split(simulate(16 * batch).x.astype(np.float32), 16)
@@ -87,6 +109,8 @@ def _arms(file: Path, channels: int, batch: int, threads: int, seconds: float) -
     def visit_of(arm: str) -> Callable[[], Slot]:
         session, inputs = sessions[arm]
         call = rotating(session.run, inputs)
+        if threads == 1:
+            return lambda: cpu_visit(call, seconds)
         return lambda: visit(call, calls=MOST_CALLS, lead_in=1, limit_s=seconds)
 
     return {arm: visit_of(arm) for arm in sessions}

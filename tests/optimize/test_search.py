@@ -13,6 +13,7 @@ from made_up import MadeUp
 
 from skytrigger.core.dataset import Split
 from skytrigger.core.errors import InputError, SkytriggerError
+from skytrigger.learn.predictions import read_predictions
 from skytrigger.model.file import read_model
 from skytrigger.optimize import settings as settings_module
 from skytrigger.optimize.candidates import Candidate
@@ -91,6 +92,16 @@ def test_the_test_part_chooses_nothing(done: tuple[Path, dict, MadeUp], problem:
     again = optimise(blind, asked(), tmp_path / "out", threads=1, bench=MadeUp())
     assert again["winner"]["name"] == found["winner"]["name"]
     assert [r["change"] for r in again["engines"]] == [r["change"] for r in found["engines"]]
+
+
+def test_the_look_at_the_test_part_is_kept_answer_by_answer(done: tuple[Path, dict, MadeUp], problem: Problem) -> None:
+    out, found, _ = done
+    for name in ("winner", "given"):
+        kept = read_predictions(out / "test_predictions" / f"{name}.parquet")
+        assert kept.ids == tuple(problem.dataset.ids[i] for i in problem.split.test)
+        assert np.array_equal(kept.true, problem.dataset.y[problem.split.test])
+        right = float((kept.logits.argmax(axis=1) == kept.true).mean())
+        assert right == pytest.approx(found["test"]["accuracy"][name]["estimate"])
 
 
 class Killed(BaseException):
@@ -246,16 +257,6 @@ def test_stored_tiles_are_one_more_input_type(problem: Problem) -> None:
     assert from_json(as_json(engine, problem.given), problem.given) == engine
     assert asked(stored=True).input_types(problem.dataset) == ["float32", problem.dataset.x.dtype.name]
     assert asked(stored=True).stored_as(problem.dataset) == problem.dataset.x.dtype.name
-
-
-def test_a_step_is_done_once(tmp_path: Path) -> None:
-    store, made = Store(tmp_path / "s", {"a": 1}), []
-    for _ in range(2):
-        assert store.once("kind", {"x": 1}, lambda folder: made.append(1) or {"y": 2}) == {"y": 2}
-    store.once("kind", {"x": 2}, lambda folder: made.append(2) or {})
-    assert made == [1, 2]
-    with pytest.raises(InputError, match="another search"):
-        Store(tmp_path / "s", {"a": 2})
 
 
 def test_epochs_follow_the_images(problem: Problem, tmp_path: Path) -> None:

@@ -92,7 +92,23 @@ def describe(metrics: Mapping[str, Any]) -> str:
     for name, found in _heads(metrics).items():
         where = " ".join(filter(None, (metrics["part"], name)))
         lines += _classes(found, where) if "confusion" in found else _values(found, where)
-    return "\n".join(lines)
+    return "\n".join([*lines, *_leakage(metrics)])
+
+
+def _leakage(metrics: Mapping[str, Any]) -> list[str]:
+    """Images that judge and were learned from, outside the training part."""
+    found = metrics.get("leakage")
+    if not found or metrics["part"] == "train":
+        return []
+    if not found["known"]:
+        return ["leakage: not known (the model keeps no list of the images it learned from)"]
+    share = "" if found["share"] == 1 else f", of a list of one in {found['share']}"
+    lines = [f"leakage: {w}" for w in found["warnings"]]
+    if found["images"]:
+        names = ", ".join(found["examples"])
+        count = f"{found['images']} of these {found['of']} images"
+        lines.append(f"leakage: it learned from {count}{share}, such as {names}")
+    return lines
 
 
 def _classes(found: Mapping[str, Any], where: str) -> list[str]:

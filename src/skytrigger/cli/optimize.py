@@ -27,6 +27,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--teacher", nargs="+", default=[], metavar="RUN|MODEL.onnx",
         help="students learn from these (default: from RUN), where that helps; none may have seen the test images",
     )  # fmt: skip
+    parser.add_argument(
+        "--allow-seen", action="store_true",
+        help="go on where RUN or a teacher learned from validation or test images; everything then says so",
+    )  # fmt: skip
     parser.add_argument("--metric", help="of every head (default: the application's; auc for doublets, else accuracy)")
     parser.add_argument("--effort", default="normal", help="quick, normal or thorough: minutes, half an hour, hours")
     parser.add_argument("--strict", action="store_true", help="choose only what validation data establish")
@@ -81,6 +85,7 @@ def describe(found: dict[str, Any], pages: list[Path]) -> str:
         times = row["times"]
         span = f" ({times['low']:.1f} to {times['high']:.1f})" if times["low"] is not None else ""
         lines.append(f"{times['estimate']:.1f} times faster{span} than {row['against']} [{row['run']}]")
+    lines += [f"leakage: {warning}" for warning in found.get("leakage", ())]
     return "\n".join([*lines, f"report: {pages[0]}"])
 
 
@@ -171,4 +176,5 @@ def _problem(args: argparse.Namespace) -> tuple[Problem, bool]:
     }
     split = application.split_again(dataset, card, args.split_lists)
     teachers = tuple(model_path(t) for t in args.teacher)
-    return Problem(given, application.build, dataset, split, floors, teachers), application.augment
+    problem = Problem(given, application.build, dataset, split, floors, teachers, args.allow_seen)
+    return problem, application.augment

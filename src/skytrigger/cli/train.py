@@ -33,6 +33,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teacher", nargs="+", metavar="RUN|MODEL.onnx", help="distil from these (recipe: distil, temperature)"
     )
+    parser.add_argument(
+        "--allow-seen", action="store_true",
+        help="go on where --start or --teacher learned from validation or test images; everything then says so",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N or auto")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all this process may use)")
 
@@ -92,6 +96,7 @@ def trained(args: argparse.Namespace, application: Application, dataset: Any, sp
             threads=args.threads,
             teacher=teacher,
             start=getattr(args, "start", None),
+            allow_seen=getattr(args, "allow_seen", False),
             on_epoch=lambda h: advance(
                 1, f"epoch {h['epoch']}: loss {h['train_loss']:.3f}, validation {describe_line(h, dataset.heads)}"
             ),
@@ -101,4 +106,6 @@ def trained(args: argparse.Namespace, application: Application, dataset: Any, sp
         f"{recipe.model}: {len(history)} epochs, {sum(h['seconds'] for h in history):.1f} s, validation "
         f"{describe_line(history[-1], dataset.heads)} ({len(split.val)} images); run folder {folder.path}"
     )
-    return Outcome({"run": str(folder.path), "epochs": len(history), "history": history}, text)
+    warnings = folder.card().notes.get("seen", {}).get("warnings", [])
+    found = {"run": str(folder.path), "epochs": len(history), "history": history, "leakage": warnings}
+    return Outcome(found, "\n".join([text, *(f"leakage: {w}" for w in warnings)]))

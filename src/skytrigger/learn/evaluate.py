@@ -20,6 +20,7 @@ from skytrigger.core.split import split_lists
 from skytrigger.learn.batches import Batches
 from skytrigger.learn.device import resolve_device, resolve_precision, use_threads
 from skytrigger.learn.heads import rules_of
+from skytrigger.learn.leakage import judged_images
 from skytrigger.learn.predict import answers
 from skytrigger.learn.predictions import Predictions, predictions_of, write_predictions
 from skytrigger.learn.run_folder import Build, RunFolder
@@ -210,6 +211,7 @@ def evaluate(
         "part": part,
         "trained_on_these_data": same,
         "seen_in_training": same and part in ("train", "all"),
+        "leakage": dict(judged_images(card, path.name, dataset, index)),
         "data_hash": dataset.content_hash,
         "data": dataset.source,
     }

@@ -17,6 +17,7 @@ from skytrigger.core.extras import require
 from skytrigger.core.files import sha256_json, write_text
 from skytrigger.core.heads import outputs_of
 from skytrigger.core.seeds import derive
+from skytrigger.core.seen import NOTE
 from skytrigger.learn import distributed
 from skytrigger.learn.batches import Batches, channel_statistics
 from skytrigger.learn.checkpoint import State
@@ -24,6 +25,7 @@ from skytrigger.learn.device import resolve_device, resolve_precision, use_threa
 from skytrigger.learn.energy import EpochMeter, watching
 from skytrigger.learn.epoch import Epochs
 from skytrigger.learn.heads import changed
+from skytrigger.learn.leakage import Source, require_unseen, seen_after
 from skytrigger.learn.predict import judge
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.run_folder import Build, RunFolder, load_tensors, save_tensors
@@ -51,6 +53,7 @@ def train(
     channels: Sequence[str] | None = None,
     teacher: Teacher | None = None,
     start: str | Path | None = None,
+    allow_seen: bool = False,
 ) -> RunFolder:
     """Train into the run folder `out`, or go on with the training that was interrupted there.
 
@@ -74,21 +77,26 @@ def train(
         Its probabilities and values are mixed into the targets, by ``recipe.distil``.
     start
         Run folder whose weights training starts from, of other channels perhaps: see `start_from`.
+    allow_seen
+        Go on where start or teacher have seen images that judge here; the card then says so.
 
     Raises
     ------
     InputError
-        The folder holds another recipe's run, the split has no training or validation images, or
-        teacher or start do not fit.
+        The folder holds another recipe's run, the split has no training or validation images,
+        teacher or start do not fit, or have learned from validation or test images of this split.
     SkytriggerError
         The loss is no longer finite.
     """
     _require(dataset, split, teacher)
+    sources = learned_from(start, teacher)
+    warnings = require_unseen(sources, dataset, split, allow_seen)
     threads = use_threads(threads)
     with distributed.group(device) as ranks:
         folder, where = RunFolder(Path(out)), resolve_device(ranks.device(device))
         seen = tuple(channels or dataset.channels)
         job = _Job(build, dataset, split, recipe, folder, ranks, on_epoch, where, seen, teacher, start)
+        job.notes[NOTE] = seen_after(dataset, split, sources, warnings)
         if not job.finished():
             with watching(meter if ranks.first else EpochMeter(), str(where)) as energy:
                 job.run(threads, energy)
@@ -96,6 +104,13 @@ def train(
                 folder.checkpoint.unlink(missing_ok=True)
         ranks.barrier()
         return folder
+
+
+def learned_from(start: str | Path | None, teacher: Teacher | None) -> list[Source]:
+    """The networks whose weights or answers a training begins with, and their cards."""
+    sources = [Source(Path(start).name, RunFolder(Path(start)).card())] if start else []
+    taught = zip(teacher.runs, teacher.cards, strict=True) if teacher else ()
+    return sources + [Source(run.name, card) for run, card in taught]
 
 
 def _require(dataset: Dataset, split: Split, teacher: Teacher | None) -> None:
@@ -122,6 +137,7 @@ class _Job:
     channels: tuple[str, ...]
     teacher: Teacher | None = None
     start: str | Path | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
     statistics: tuple[tuple[float, ...], tuple[float, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -231,6 +247,7 @@ class _Job:
             "device": str(self.device),
             "threads": threads,
             "processes": self.ranks.size,
+            **self.notes,
         }
         self.folder.write_card(
             ModelCard(

@@ -13,6 +13,7 @@ from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import write_bytes
+from skytrigger.core.seen import NOTE, seen_of
 from skytrigger.model.file import CARD_KEY, INPUT
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ def write_model(model: onnx.ModelProto, card: ModelCard, out: str | Path) -> Non
     """Put the card into the metadata and write the file."""
     del model.metadata_props[:]
     entry = model.metadata_props.add()
+    seen = seen_of(card.notes, card.name)
+    if seen is not None:
+        card = replace(card, notes={**card.notes, NOTE: seen.thinned().note()})
     entry.key, entry.value = CARD_KEY, card.to_json()
     write_bytes(out, model.SerializeToString(deterministic=True))
 

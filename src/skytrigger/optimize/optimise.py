@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from skytrigger.bench.run import bench as run_bench
 from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.core.files import sha256_file, sha256_json, write_bytes, write_json
 from skytrigger.core.host import host_facts
+from skytrigger.learn.predictions import predictions_of, write_predictions
 from skytrigger.learn.teacher import weights_hash
 from skytrigger.model.file import read_model
 from skytrigger.model.operations import count_work
@@ -68,6 +69,7 @@ def optimise(
     InputError
         `out` holds another search, or the request is wrong.
     """
+    leakage = problem.leakage()
     search = Search(problem, settings, Store(Path(out), identity(problem, settings)), advance, threads, bench)
     trainer = Trainer(search)
     given = given_file(search)
@@ -92,6 +94,7 @@ def optimise(
         "version": __version__,
         "settings": settings.to_json(),
         "problem": facts_of(problem),
+        "leakage": list(leakage),
         "host": host_facts(),
         "given": {"file": f"candidates/given_{given.precision}.onnx", "multiply_adds": _multiply_adds(given),
                   metric: judge.facts(judge.given)[metric]},
@@ -244,10 +247,23 @@ def confirm(judge: Judge, given: Made, winner: EngineSpec, named: dict[str, Any]
         theirs = answers_of_file(given.file, DEFAULT, given.precision, problem, "test")
         found = judge.facts(mine, "test", theirs)
         before = judge.facts(theirs, "test", theirs)
+        keep_answers(judge, {"winner": mine, "given": theirs}, "test")
         values = {problem.metric.name: {"winner": found[problem.metric.name], "given": before[problem.metric.name]}}
         return {k: v for k, v in found.items() if k != "accepted"} | values
 
     return confirm_once(judge.search.folder, named, look)
+
+
+def keep_answers(judge: Judge, named: Mapping[str, Answers], part: str) -> None:
+    """``test_predictions/<name>.parquet``: the answers of that look, so that every figure can be made again."""
+    problem = judge.search.problem
+    rows = problem.split.part(part)
+    ids = tuple(problem.dataset.ids[i] for i in rows)
+    heads = problem.card.heads
+    truth = {head.name: problem.truth(head.name, rows) for head in heads}
+    for name, answers in named.items():
+        file = judge.search.folder / f"{part}_predictions" / f"{name}.parquet"
+        write_predictions(file, predictions_of(ids, heads, truth, answers))
 
 
 def copy_candidates(folder: Path, table: Sequence[Made]) -> None:

@@ -11,9 +11,10 @@ from skytrigger.bench.run import bench as run_bench
 from skytrigger.core.card import ModelCard
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError
+from skytrigger.learn.evaluate import card_of
+from skytrigger.learn.leakage import Source, require_unseen
 from skytrigger.learn.run_folder import Build, RunFolder
 from skytrigger.learn.teacher import weights_hash
-from skytrigger.model.file import read_model
 from skytrigger.optimize.metric import Answers, Metric
 from skytrigger.optimize.settings import Settings
 from skytrigger.optimize.store import Store
@@ -42,6 +43,8 @@ class Problem:
         Head -> the metric that must not drop there.
     teachers
         Run folders or model files that students learn from; by default the given network.
+    allow_seen
+        Go on where one of these networks has learned from validation or test images.
     """
 
     given: Path
@@ -50,6 +53,7 @@ class Problem:
     split: Split
     floors: Mapping[str, Metric]
     teachers: tuple[Path, ...] = ()
+    allow_seen: bool = False
 
     def __post_init__(self) -> None:
         for part in ("train", "val"):
@@ -61,7 +65,12 @@ class Problem:
     @property
     def card(self) -> ModelCard:
         """Of the given network."""
-        return RunFolder(self.given).card() if self.given.is_dir() else read_model(self.given).card
+        return card_of(self.given)
+
+    def leakage(self) -> tuple[str, ...]:
+        """What must be said of the images that the given network and the teachers have seen; see `require_unseen`."""
+        sources = [Source(run.name, card_of(run)) for run in (self.given, *self.teachers)]
+        return require_unseen(sources, self.dataset, self.split, self.allow_seen)
 
     @property
     def weights(self) -> str:

@@ -85,6 +85,7 @@ class Trainer:
                 build, search.problem.dataset, search.problem.split, recipe, folder, threads=search.threads,
                 device=device if device.startswith("cuda") else "cpu", on_epoch=told, keep_checkpoint=False,
                 teacher=self.teacher() if recipe.distil else None, start=start, channels=channels,
+                allow_seen=search.problem.allow_seen,
             )  # fmt: skip
             return {"run": folder.name, "epochs": recipe.epochs}
 

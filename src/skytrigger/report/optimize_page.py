@@ -143,6 +143,8 @@ def choice_section(found: dict[str, Any]) -> Section:
         Prose(f"Validation: {winner['sentence']}.", _tone(winner["verdict"])),
         Prose(f"Test, read once: {found['test']['sentence']}.", _tone(found["test"]["verdict"])),
     ]  # fmt: skip
+    if found.get("leakage"):
+        blocks.append(Prose("Leakage: " + "; ".join(found["leakage"]) + ".", "bad"))
     if settings.get("stored"):
         blocks.append(
             Prose("Times begin at tiles as the data stores them: what an engine does not take so is cast first.")

@@ -1,0 +1,299 @@
+"""EuroSAT: accuracies, comparisons, trainings, the packaged classifiers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from figures import figure
+from figures.text import RESULTS, lines_of, loaded, percent, points, predictions, right, table
+from skytrigger.core.files import sha256_file
+from skytrigger.eo.packaged import packaged
+from skytrigger.learn.compare_accuracy import compare_accuracy
+from skytrigger.learn.metrics import metrics
+from skytrigger.measure.seed_variance import SeedVariance, seed_variance
+from skytrigger.measure.stats import wilson
+
+NAMES = {"eurosat_ms": "ms", "eurosat_rgb": "rgb"}
+
+
+@cache
+def cells(study: str, kind: str) -> dict[str, dict[int, str]]:
+    """Network -> seed -> folder of a study's cells of a kind."""
+    found: dict[str, dict[int, str]] = defaultdict(dict)
+    for path in sorted((RESULTS / study / "cells").glob(f"{kind}-*")):
+        _, network, seed, _ = path.name.split("-")
+        found[network][int(seed)] = f"{study}/cells/{path.name}"
+    return dict(found)
+
+
+@cache
+def accuracy(study: str, network: str) -> SeedVariance:
+    """Over the seeds there are, on the test tiles."""
+    files = [f"{folder}/predictions.parquet" for _, folder in sorted(cells(study, "evaluate")[network].items())]
+    return seed_variance(np.array([right(predictions(f)) for f in files]))
+
+
+@figure("tiles.table")
+def networks_table() -> str:
+    """Accuracy of the seven networks on 13 bands."""
+    rows = []
+    for network, seeds in cells("eurosat-ms", "evaluate").items():
+        found = accuracy("eurosat-ms", network)
+        parameters = loaded(f"{cells('eurosat-ms', 'train')[network][0]}/result.json")["result"]["parameters"]
+        rows.append(
+            (found.accuracy.estimate, [f"`{network}`", f"{parameters:,}", percent(found.accuracy), str(len(seeds))])
+        )
+    head = "| network | parameters | test accuracy | seeds |\n|---|---:|---:|---:|"
+    return table(head, [row for _, row in sorted(rows, key=lambda r: -r[0])])
+
+
+@figure("tiles.accuracy")
+def test_accuracy(study: str, network: str) -> str:
+    """Test accuracy with its interval."""
+    return percent(accuracy(study, network).accuracy)
+
+
+@figure("tiles.seed_sd")
+def seed_spread(network: str) -> str:
+    """Standard deviation between seeds, points."""
+    return f"{100 * accuracy('eurosat-ms', network).seed_sd:.1f}"
+
+
+@figure("tiles.trainings")
+def trainings() -> str:
+    """How many trainings there are of three seeds of each network."""
+    found = cells("eurosat-ms", "train")
+    return f"{sum(map(len, found.values()))} of the {3 * len(found)}"
+
+
+@cache
+def history(study: str, network: str, seed: int = 0) -> tuple[dict[str, Any], ...]:
+    """Epochs of a training."""
+    return lines_of(f"{cells(study, 'train')[network][seed]}/history.jsonl")
+
+
+@figure("tiles.epoch")
+def epoch_accuracy(study: str, network: str, which: str) -> str:
+    """Validation accuracy after the ``last`` epoch, the ``best``, or the one before the last."""
+    values = [line["val_accuracy"] for line in history(study, network)]
+    value = {"last": values[-1], "best": max(values), "previous": values[-2]}[which]
+    return f"{100 * value:.1f} %"
+
+
+@figure("tiles.ends")
+def ends(network: str, what: str) -> str:
+    """Range over seeds of the last epoch's accuracy (``train`` or ``val``)."""
+    seeds = cells("eurosat-ms", "train")[network]
+    values = [100 * history("eurosat-ms", network, seed)[-1][f"{what}_accuracy"] for seed in seeds]
+    return f"{min(values):.0f} to {max(values):.0f} %"
+
+
+@figure("tiles.loss_gap")
+def loss_gap(network: str) -> str:
+    """Largest validation loss over training loss of the last epochs, over seeds."""
+    last = [history("eurosat-ms", network, seed)[-1] for seed in cells("eurosat-ms", "train")[network]]
+    return f"{max(line['val_loss'] / line['train_loss'] for line in last):.0f} times"
+
+
+@figure("tiles.minutes")
+def minutes(study: str, network: str) -> str:
+    """Length of a training."""
+    seconds = sum(line["seconds"] for line in history(study, network))
+    return f"{seconds / 60:.1f} minutes"
+
+
+@figure("tiles.count")
+def count(study: str, part: str) -> str:
+    """Tiles in a part's list."""
+    return f"{len((RESULTS / study / f'{part}.txt').read_text().split()):,}"
+
+
+@figure("tiles.shared")
+def shared() -> str:
+    """How many 13-band validation tiles were RGB training tiles."""
+    val, train = (set((RESULTS / f).read_text().split()) for f in ("eurosat-ms/val.txt", "eurosat-rgb/train.txt"))
+    return f"{len(val & train)} of the {len(val)}"
+
+
+@cache
+def comparison(which: str) -> dict[str, Any]:
+    """``ms-seed0``, ``ms-seeds`` or ``rgb``: `basic` against `regularized`."""
+    study = "eurosat-rgb" if which == "rgb" else "eurosat-ms"
+    found = cells(study, "evaluate")
+    sides = [
+        [
+            RESULTS / folder / "predictions.parquet"
+            for seed, folder in sorted(found[n].items())
+            if which != "ms-seed0" or not seed
+        ]
+        for n in ("basic", "regularized")
+    ]
+    return compare_accuracy(*sides)
+
+
+@figure("compare.difference")
+def difference(which: str) -> str:
+    """Of the two, in points."""
+    return points(comparison(which)["difference"], 2 if which == "rgb" else 1)
+
+
+@figure("compare.p")
+def p_value(which: str) -> str:
+    """Exact McNemar p."""
+    p = comparison(which)["p_value"]
+    return f"p = {p:.{2 if p > 0.1 else 3}f}"
+
+
+@figure("compare.shown")
+def shown(which: str) -> str:
+    """The smallest difference that these tiles would have shown."""
+    return f"{100 * comparison(which)['smallest_difference_shown']:.1f} points"
+
+
+@figure("compare.calibration")
+def calibration(which: str, side: str) -> str:
+    """Expected calibration error with its interval."""
+    return percent(comparison(which)[side]["calibration_error"])
+
+
+@figure("compare.flips")
+def flips(which: str) -> str:
+    """How many decisions changed, and which way."""
+    found = comparison(which)
+    changed = found["flips"]
+    return (
+        f"{changed['changed']:,} of {found['images']:,} decisions changed, {changed['wrong_to_right']} from wrong to "
+        f"right and {changed['right_to_wrong']} from right to wrong"
+    )
+
+
+@figure("compare.cells")
+def changed_cells(which: str) -> str:
+    """How many cells of the confusion matrix changed after Holm's correction."""
+    return f"{len(comparison(which)['cells'])} cells"
+
+
+@figure("compare.cell")
+def changed_cell(which: str, true: str, predicted: str) -> str:
+    """One of those cells, before and after."""
+    (cell,) = (c for c in comparison(which)["cells"] if (c["true"], c["predicted"]) == (true, predicted))
+    return f"{cell['a']} tiles before, {cell['b']} after"
+
+
+@figure("compare.table")
+def comparisons_table() -> str:
+    """All three."""
+    rows = []
+    titles = {"ms-seed0": "13 bands, seed 0", "ms-seeds": "13 bands, three seeds", "rgb": "RGB, one seed"}
+    for which, title in titles.items():
+        found = comparison(which)
+        epochs = len(history("eurosat-rgb" if which == "rgb" else "eurosat-ms", "basic"))
+        p = "" if found["p_value"] is None else f", exact McNemar {p_value(which)}"
+        verdict = "no" if found["verdict"] == "not established" else f"yes, of these two files: B is {found['verdict']}"
+        rows.append([f"[{title}]({which}/compare.txt), {epochs} epochs", f"{found['images']:,}",
+                     percent(found["a"]["accuracy"]), percent(found["b"]["accuracy"]),
+                     difference(which), verdict + p])  # fmt: skip
+    return table("| comparison | tiles | A | B | B − A | established? |\n|---|---:|---:|---:|---:|---|", rows)
+
+
+@figure("compare.class")
+def of_class(which: str, name: str) -> str:
+    """Test tiles of a class."""
+    found = predictions(
+        f"{cells('eurosat-rgb' if which == 'rgb' else 'eurosat-ms', 'evaluate')['basic'][0]}/predictions.parquet"
+    )
+    return str(int((found.true == found.classes.index(name)).sum()))
+
+
+@cache
+def judged(name: str) -> dict[str, Any]:
+    """Metrics of a packaged classifier from its predictions, which must be of the file that is shipped."""
+    folder = f"packaged/{NAMES[name]}-test"
+    if loaded(f"{folder}/metrics.json")["model_hash"] != sha256_file(packaged(name)):
+        raise ValueError(f"{folder} is of another file than the shipped {name}")
+    found = predictions(f"{folder}/predictions.parquet")
+    return metrics(found.logits, found.true, found.classes)
+
+
+@figure("packaged.accuracy")
+def packaged_accuracy(name: str) -> str:
+    """On the test tiles."""
+    found = judged(name)
+    return percent(wilson(found["correct"], found["images"]))
+
+
+@figure("packaged.calibration")
+def packaged_calibration(name: str) -> str:
+    """Expected calibration error on the test tiles."""
+    return f"{100 * judged(name)['expected_calibration_error']:.1f} %"
+
+
+@figure("packaged.size")
+def packaged_size(name: str) -> str:
+    """Of the file."""
+    return f"{packaged(name).stat().st_size / 1000:.0f} kB"
+
+
+@figure("packaged.hash")
+def packaged_hash(name: str) -> str:
+    """Beginning of the file's SHA-256."""
+    return f"`{sha256_file(packaged(name))[:12]}`"
+
+
+@figure("packaged.val")
+def last_validation(recipe: str) -> str:
+    """Validation accuracy after the last epoch of a recipe beside the page."""
+    return f"{100 * lines_of(f'packaged/{recipe}.history.jsonl')[-1]['val_accuracy']:.1f} %"
+
+
+@figure("packaged.epochs")
+def epochs(*recipes: str) -> str:
+    """Epochs of recipes, together."""
+    return str(sum(len(lines_of(f"packaged/{r}.history.jsonl")) for r in recipes))
+
+
+@figure("packaged.minutes")
+def training_minutes(*recipes: str) -> str:
+    """Length of the trainings, together."""
+    return (
+        f"{sum(line['seconds'] for r in recipes for line in lines_of(f'packaged/{r}.history.jsonl')) / 60:.0f} minutes"
+    )
+
+
+@figure("packaged.recall")
+def recall(name: str, true: str) -> str:
+    """Share of a class that is found."""
+    return f"{100 * judged(name)['per_class'][true]['recall']:.0f} %"
+
+
+@figure("packaged.taken")
+def taken(name: str, true: str, answer: str) -> str:
+    """Share of a class that is taken for another."""
+    found = predictions(f"packaged/{NAMES[name]}-test/predictions.parquet")
+    of, called = (found.classes.index(n) for n in (true, answer))
+    return f"{100 * float((found.logits.argmax(axis=1)[found.true == of] == called).mean()):.0f} %"
+
+
+@figure("packaged.table")
+def packaged_table() -> str:
+    """Both on the test tiles, with `basic`."""
+    rows = []
+    for name, study, seeds in (
+        ("eurosat_ms", "eurosat-ms", "3 seeds, 25 epochs"),
+        ("eurosat_rgb", "eurosat-rgb", "1 seed, 6 epochs"),
+    ):
+        found = judged(name)
+        basic = accuracy(study, "basic").accuracy
+        bands = "13-band" if name == "eurosat_ms" else "RGB"
+        own = percent(wilson(found["correct"], found["images"]))
+        rows.append([f"`{name}`", packaged_hash(name), f"{found['images']:,} {bands} tiles, east of all training tiles",
+                     f"{found['correct']:,}", own, f"{percent(basic)}; {seeds}"])  # fmt: skip
+    head = (
+        "| model | file | judged on | correct | accuracy (95 %, Wilson) | `basic` on the same tiles |\n"
+        "|---|---|---|---:|---:|---:|"
+    )
+    return table(head, rows)
