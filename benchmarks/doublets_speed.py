@@ -19,14 +19,14 @@ import numpy as np
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.files import write_json
+from skytrigger.core.host import host_facts, host_label
 from skytrigger.core.progress import say, track
-from skytrigger.export.onnx_file import export_onnx
 from skytrigger.hep.doublets.evaluation import packaged
 from skytrigger.hep.doublets.networks import build, multiply_adds
 from skytrigger.hep.doublets.simulator import simulate
 from skytrigger.measure.conditions import Watch
-from skytrigger.measure.host import host_facts, host_label
 from skytrigger.measure.paired import Slot, compare_blocks, run_blocks
+from skytrigger.model.export import export_onnx
 from skytrigger.runtimes.open import open_session
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from skytrigger.core.host import host_facts, host_label
 from skytrigger.measure.conditions import counters
-from skytrigger.measure.host import host_facts, host_label
 from skytrigger.measure.meters.rapl import RaplMeter
 from skytrigger.measure.paired import Slot, compare_blocks, run_blocks
 from skytrigger.measure.scenarios import single_stream

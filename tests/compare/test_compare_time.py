@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from tiny_model import tiny_model
 
+from skytrigger.bench.compare_times import compare_times, held_up, match
+from skytrigger.bench.process import WorkerProcess
+from skytrigger.bench.run import Job, Options, bench
 from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.measure.records import Record, Samples, append, read
-from skytrigger.study.bench import Job, Options, bench
 from skytrigger.study.compare import compare
-from skytrigger.study.compare_time import compare_times, held_up, match
-from skytrigger.study.worker_process import WorkerProcess
 
 HOST = {"cpu": {"model": "A", "logical_cores": 2}}
 
@@ -140,7 +140,7 @@ def test_cells_that_fail_do_not_stop_the_others(model: Path, monkeypatch: pytest
             raise UnavailableError("not here")
         return WorkerProcess(job)
 
-    monkeypatch.setattr("skytrigger.study.bench.WorkerProcess", start)
+    monkeypatch.setattr("skytrigger.bench.run.WorkerProcess", start)
     options = Options(seconds=0.05, min_blocks=2, max_blocks=2, control=False, scenario="single-stream")
     found = bench([Job(str(model), batch_size=size) for size in (1, 2, 3)], options)
     assert [r.what["batch_size"] for r in found.records] == [1]
@@ -243,7 +243,7 @@ def test_device_events_are_recorded_beside_wall_time() -> None:
     """The worker's visit with a device clock in place of CUDA's: one event pair around each timed call."""
     from types import SimpleNamespace
 
-    from skytrigger.study.bench_worker import Worker
+    from skytrigger.bench.worker import Worker
 
     log: list[str] = []
     worker = Worker.__new__(Worker)

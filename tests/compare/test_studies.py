@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {"model": "1lessconv", "threads": 1, "seconds": 0.02}
 def small_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ceilings of a small matrix in this process: a child that imports torch takes seconds."""
     monkeypatch.setattr(
-        "skytrigger.study.bench.in_own_process",
+        "skytrigger.bench.run.in_own_process",
         lambda threads, device: measure_ceilings(threads, device, matrix=64, copy_bytes=1 << 20, rounds=2),
     )
 
@@ -87,7 +87,7 @@ def test_power_study_meters_every_epoch_and_every_engine(tmp_path: Path, monkeyp
     facts = MeterFacts("replay", "a recorded trace", "as recorded")
     monkeypatch.setattr(power, "open_meters", lambda device: [ReplayMeter(traces, facts)])
     inference = [trace(20), trace(90, 5.0), trace(20)] * 4
-    monkeypatch.setattr("skytrigger.study.bench_records.open_meters", lambda *a: [ReplayMeter(inference, facts)])
+    monkeypatch.setattr("skytrigger.bench.records.open_meters", lambda *a: [ReplayMeter(inference, facts)])
     for module in ("power_window", "power", "bench_job"):
         monkeypatch.setattr(f"skytrigger.study.{module}.MIN_WINDOW_S", 0.01)
     options = PowerOptions(

@@ -37,7 +37,7 @@ class Fake:
     closed: bool = False
 
     @property
-    def request(self):
+    def spec(self):
         return SimpleNamespace(device=self.device)
 
     @property

@@ -12,7 +12,7 @@ from skytrigger.cli.main import main
 from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.eo.load import load
 from skytrigger.eo.packaged import PACKAGED, model_path, packaged
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.model.file import read_model
 from skytrigger.runtimes.open import open_session
 
 

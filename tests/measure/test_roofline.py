@@ -12,12 +12,12 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from skytrigger.core.errors import InputError
-from skytrigger.measure.operations import Work, count_work
 from skytrigger.measure.pareto import Candidate, front_probability, on_front
 from skytrigger.measure.records import Samples
 from skytrigger.measure.roofline import Ceilings, measure_ceilings, roofline_point
 from skytrigger.measure.seed_variance import seed_difference, seed_variance
 from skytrigger.measure.stats import Interval, normal_quantile, wilson
+from skytrigger.model.operations import Work, count_work
 
 
 def network(group: int = 1, stride: int = 1) -> onnx.ModelProto:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skytrigger.measure.records import Record, Samples
+from skytrigger.model.file import read_model
 from skytrigger.optimize.engines import Engine
-from skytrigger.runtimes.model_file import read_model
 
 
 class MadeUp:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,18 @@ from test_search import TINY
 from skytrigger.cli.main import main
 from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
+from skytrigger.hep.doublets.application import DOUBLETS, prepare
 from skytrigger.hep.doublets.metrics import auc_difference, scores
-from skytrigger.hep.doublets.optimising import filter_problem
 from skytrigger.hep.doublets.simulator import simulate
-from skytrigger.hep.doublets.training import default_recipe, train_filter
+from skytrigger.learn.runs import train_run
 from skytrigger.measure.stats import Interval
+from skytrigger.model.file import read_model
 from skytrigger.optimize import settings as settings_module
 from skytrigger.optimize.floor import judge
 from skytrigger.optimize.metric import bootstrapped
 from skytrigger.optimize.optimise import optimise
-from skytrigger.optimize.settings import Settings
+from skytrigger.optimize.settings import Problem, Settings
 from skytrigger.report.optimize_page import write_page
-from skytrigger.runtimes.model_file import read_model
 
 
 @pytest.fixture(autouse=True)
@@ -130,14 +131,17 @@ def doublets() -> Dataset:
 @pytest.fixture(scope="module")
 def doublet_filter(tmp_path_factory: pytest.TempPathFactory, doublets: Dataset) -> Path:
     out = tmp_path_factory.mktemp("filter") / "run"
-    recipe = default_recipe("doublets_small", 3, epochs=1)
-    train_filter(doublets, recipe, out, copies=1, threads=1)
+    recipe = DOUBLETS.recipe("doublets_small", 3, epochs=1)
+    plain = replace(DOUBLETS, prepare=partial(prepare, copies=1))
+    train_run(plain, doublets, DOUBLETS.split(doublets, "cluster-disjoint", 3), recipe, out, threads=1)
     return out
 
 
 def test_a_filter_is_judged_by_auc(doublet_filter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skytrigger.hep.doublets.optimising.RESAMPLES", 100)
-    problem = filter_problem(doublet_filter, ["synthetic:1500"])
+    monkeypatch.setattr("skytrigger.hep.doublets.application.RESAMPLES", 100)
+    data = DOUBLETS.load(["synthetic:1500"], seed=3)
+    split = DOUBLETS.split(data, "cluster-disjoint", 3)
+    problem = Problem(doublet_filter, DOUBLETS.build, data, split, DOUBLETS.figures["auc"](data))
     assert problem.metric.name == "auc"
     asked = Settings(max_drop=30.0, effort="quick", batch_sizes=(8,), augment=False, precisions=("fp32",), bands=())
     found = optimise(problem, asked, tmp_path / "out", MadeUp(), made_up_ratio, threads=1)
@@ -174,4 +178,4 @@ def test_a_noisy_filter_is_below_the_floor(doublets: Dataset) -> None:
 
 def test_a_filter_takes_one_source(doublet_filter: Path) -> None:
     with pytest.raises(InputError, match="2 sources"):
-        filter_problem(doublet_filter, ["a.h5", "b.h5"])
+        DOUBLETS.load(["a.h5", "b.h5"])

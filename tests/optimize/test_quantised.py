@@ -12,15 +12,15 @@ import torch
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
-from skytrigger.export.calibration import tensor_ranges
-from skytrigger.export.fold import Graph, fold, fold_batch_norms
-from skytrigger.export.onnx_file import export_onnx, write_model
-from skytrigger.export.qdq import REDUCED_LIMIT, Scale, quantised_tensors, write_qdq
-from skytrigger.export.quantise import quantise, write_int8
+from skytrigger.model.calibration import tensor_ranges
+from skytrigger.model.export import export_onnx, write_model
+from skytrigger.model.file import read_model
+from skytrigger.model.fold import Graph, fold, fold_batch_norms
+from skytrigger.model.qdq import REDUCED_LIMIT, Scale, quantised_tensors, write_qdq
+from skytrigger.model.quantise import quantise, write_int8
 from skytrigger.optimize.qat import fake_quantised
 from skytrigger.optimize.students import build
 from skytrigger.runtimes.kernels import executed_kernels, float_products
-from skytrigger.runtimes.model_file import read_model
 from skytrigger.runtimes.open import open_session
 
 MEAN, STD = (1300.0, 400.0, 12.0), (250.0, 300.0, 5.0)

@@ -12,6 +12,7 @@ from made_up import MadeUp, made_up_ratio
 
 from skytrigger.core.dataset import Split
 from skytrigger.core.errors import InputError, SkytriggerError
+from skytrigger.model.file import read_model
 from skytrigger.optimize import settings as settings_module
 from skytrigger.optimize.candidates import Candidate
 from skytrigger.optimize.engines import Engine, as_json, from_json, input_types, layouts, stored_as
@@ -20,7 +21,6 @@ from skytrigger.optimize.search import Timed, decide_teaching, shortlist, surviv
 from skytrigger.optimize.settings import Effort, Problem, Settings
 from skytrigger.optimize.store import Store
 from skytrigger.optimize.training import DISTIL, Trainer
-from skytrigger.runtimes.model_file import read_model
 
 TINY = Effort(3, 2, ((1, 1),), 2, 1, 1, (0.5,), 30, 10_000, 0.1, 16, 1)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from skytrigger.bench.power_window import energy_windows
 from skytrigger.core.files import append_line
 from skytrigger.learn.evaluate import write_evaluation
 from skytrigger.learn.predictions import Predictions
 from skytrigger.measure.meters.protocol import Reading
 from skytrigger.measure.meters.replay import ReplayMeter
 from skytrigger.measure.records import NO_ENERGY, Record, Samples, append
-from skytrigger.study.power_window import energy_windows
 from skytrigger.study.spec import load_spec
 from skytrigger.study.store import Cell, Store
 

@@ -58,7 +58,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:  # a child that imports torch for the ceilings takes seconds
         small = partial(measure_ceilings, matrix=64, copy_bytes=1 << 20, rounds=2)
-        patch.setattr("skytrigger.study.bench.in_own_process", small)
+        patch.setattr("skytrigger.bench.run.in_own_process", small)
         cells = run_study(SPEC, tiny.dataset(), tiny.split(), out)
     assert [(c.kind, c.label, c.error) for c in cells if c.status != "done"] == []
     return out

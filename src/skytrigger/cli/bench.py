@@ -42,16 +42,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Measure every combination."""
+    from skytrigger.applications.registry import model_path
+    from skytrigger.bench.run import Job, Options, bench
     from skytrigger.core.errors import InputError, SkytriggerError
     from skytrigger.core.files import write_text
+    from skytrigger.core.host import cores_in_mask, host_label
     from skytrigger.core.progress import track
-    from skytrigger.eo.packaged import model_path
-    from skytrigger.measure.host import cores_in_mask, host_label
     from skytrigger.measure.tables import markdown, to_csv
+    from skytrigger.model.file import read_model
     from skytrigger.runtimes.input_type import check_input_type
-    from skytrigger.runtimes.model_file import read_model
-    from skytrigger.runtimes.open import AUTOCAST, RUNTIMES
-    from skytrigger.study.bench import Job, Options, bench
+    from skytrigger.runtimes.registry import AUTOCAST, RUNTIMES
 
     for kind in (*args.input_type.split(","), *([args.stored] if args.stored else [])):
         check_input_type(kind)
@@ -122,7 +122,7 @@ def _data(records: list[Record], unavailable: dict[str, str], failed: dict[str, 
 
 def _against_first(records: list[Record]) -> list[str]:
     """Each cell against the first of its group, measured side by side."""
-    from skytrigger.study.compare_time import TIMED, compare_times
+    from skytrigger.bench.compare_times import TIMED, compare_times
 
     lines = []
     timed = [r for r in records if r.kind in TIMED]

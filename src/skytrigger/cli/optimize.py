@@ -87,12 +87,15 @@ def describe(found: dict[str, Any], pages: list[Path]) -> str:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
+    from skytrigger.applications.registry import application_of
     from skytrigger.core.errors import InputError
     from skytrigger.core.extras import find
-    from skytrigger.measure.host import cores_in_mask
+    from skytrigger.core.host import cores_in_mask
+    from skytrigger.learn.run_folder import RunFolder
     from skytrigger.optimize.settings import Settings
-    from skytrigger.runtimes.open import RUNTIMES as known
+    from skytrigger.runtimes.registry import RUNTIMES as known
 
+    card = RunFolder(Path(args.run)).card()
     cores = cores_in_mask()
     names = tuple(args.runtime.split(",")) if args.runtime else tuple(r for r in RUNTIMES if find(r) is not None)
     for name in names:
@@ -106,7 +109,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         batch_sizes=tuple(dict.fromkeys(_numbers(args.batch_size, "--batch-size"))),
         streams=_numbers(args.streams, "--streams") or tuple(sorted({1, max(threads)})), runtimes=names,
         precisions=tuple(args.precision.split(",")), device=args.device, bands=_bands(args), seed=args.seed,
-        stored=args.stored, augment=not _is_filter(args), energy_seconds=args.energy_seconds,
+        stored=args.stored, augment=application_of(card).augment, energy_seconds=args.energy_seconds,
     )  # fmt: skip
 
 
@@ -141,33 +144,23 @@ def _bands(args: argparse.Namespace) -> tuple[tuple[str, ...], ...] | None:
     return tuple(dict.fromkeys(found))
 
 
-def _is_filter(args: argparse.Namespace) -> bool:
-    from skytrigger.hep.doublets.networks import NETWORKS
-    from skytrigger.learn.run_folder import RunFolder
-
-    return RunFolder(Path(args.run)).card().name in NETWORKS
-
-
 def _problem(args: argparse.Namespace) -> Problem:
+    from skytrigger.applications.registry import application_of, model_path
     from skytrigger.cli.data_options import load_data
-    from skytrigger.core.split import split_again
-    from skytrigger.eo.packaged import model_path
+    from skytrigger.core.errors import InputError
     from skytrigger.learn.evaluate import align
     from skytrigger.learn.run_folder import RunFolder
     from skytrigger.optimize.metric import ACCURACY
     from skytrigger.optimize.settings import Problem
-    from skytrigger.study.models import build
 
-    if _is_filter(args):
-        from skytrigger.hep.doublets.optimising import filter_problem
-
-        return filter_problem(args.run, args.data, args.metric or "auc")
     run = Path(args.run)
     card = RunFolder(run).card()
-    if args.metric == "auc":
-        from skytrigger.core.errors import InputError
-
-        raise InputError("--metric auc", expected="a doublet filter; networks for tiles are judged by accuracy")
-    dataset = align(load_data(args), card)
+    application = application_of(card)
+    name = args.metric or application.floor.get("logits", "accuracy")
+    if name != "accuracy" and name not in application.figures:
+        raise InputError(f"--metric {name}", expected="accuracy, or a figure of the network's own application")
+    dataset = align(load_data(args, application, card), card)
+    metric = ACCURACY if name == "accuracy" else application.figures[name](dataset)
+    split = application.split_again(dataset, card, args.split_lists)
     teachers = tuple(model_path(t) for t in args.teacher)
-    return Problem(run, build, dataset, split_again(dataset, card.split, args.split_lists), ACCURACY, teachers)
+    return Problem(run, application.build, dataset, split, metric, teachers)

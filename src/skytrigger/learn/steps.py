@@ -1,4 +1,4 @@
-"""What one step of training consists of besides the network: targets, learning rate, averaged weights."""
+"""What one step of training consists of besides the network: optimiser, learning rate, averaged weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skytrigger.core.extras import require
 from skytrigger.learn.recipe import Recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from torch.optim import Optimizer
 
 WARM_UP = 0.05  # share of all steps
@@ -43,13 +43,6 @@ def learning_rate(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
         falling = max(0.0, done - WARM_UP) / (1 - WARM_UP)
         return float(recipe.learning_rate * rising * 0.5 * (1 + np.cos(np.pi * falling)))
     return recipe.learning_rate
-
-
-def targets_of(labels: Tensor, classes: int, smoothing: float) -> Tensor:
-    """Probabilities (n, classes) float32 of integer labels, smoothed."""
-    torch = require("torch", why="training")
-    exact: Tensor = torch.nn.functional.one_hot(labels, classes).float()
-    return (1 - smoothing) * exact + smoothing / classes
 
 
 class Average:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skytrigger.measure.host import host_facts
+from skytrigger.core.host import host_facts
 
 
 def rotating(run: Callable[[Any], object], inputs: Sequence[Any]) -> Callable[[], object]:

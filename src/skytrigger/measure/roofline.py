@@ -15,8 +15,8 @@ import numpy as np
 
 from skytrigger.core.errors import SkytriggerError
 from skytrigger.core.extras import find
-from skytrigger.measure.operations import Work
 from skytrigger.measure.records import Record, Samples
+from skytrigger.model.operations import Work
 
 MATRIX = 1024
 CUDA_MATRIX, CUDA_COPY_BYTES = 8192, 1 << 30  # a GPU is done with 1024 before the launch is
@@ -81,7 +81,7 @@ def measure_ceilings(
     copy_bytes
         Size of the copied array: four times the last cache unless given; on a GPU 1 GiB.
     """
-    from skytrigger.measure.host import host_facts
+    from skytrigger.core.host import host_facts
 
     cuda = device.startswith("cuda")
     cached = 4 * max(host_facts()["cpu"]["cache_bytes"].values(), default=64 << 20)

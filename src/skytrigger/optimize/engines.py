@@ -14,11 +14,12 @@ from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.learn.evaluate import predictions_of_call
 from skytrigger.measure.records import Record
+from skytrigger.model.file import read_model
 from skytrigger.optimize.floor import Verdict, judge
 from skytrigger.optimize.metric import Logits
 from skytrigger.optimize.settings import Problem, Settings
-from skytrigger.runtimes.model_file import read_model
-from skytrigger.runtimes.open import AUTOCAST, open_session
+from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.registry import AUTOCAST
 
 JUDGED_BATCH = 64
 

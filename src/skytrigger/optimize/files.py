@@ -10,16 +10,16 @@ import numpy as np
 
 from skytrigger.core.errors import SkytriggerError
 from skytrigger.core.extras import require
-from skytrigger.export.calibration import METHODS, tensor_ranges
-from skytrigger.export.fold import fold
-from skytrigger.export.onnx_file import export_onnx, with_normalisation, write_model
-from skytrigger.export.parity import parity, require_parity
-from skytrigger.export.qdq import PRODUCTS, Ranges, quantised_tensors
-from skytrigger.export.quantise import calibration_facts, stratified, weight_limit, write_int8
+from skytrigger.model.calibration import METHODS, tensor_ranges
+from skytrigger.model.export import export_onnx, with_normalisation, write_model
+from skytrigger.model.file import read_model
+from skytrigger.model.fold import fold
+from skytrigger.model.parity import parity, require_parity
+from skytrigger.model.qdq import PRODUCTS, Ranges, quantised_tensors
+from skytrigger.model.quantise import calibration_facts, stratified, weight_limit, write_int8
 from skytrigger.optimize.engines import Judge, Made, logits_of
 from skytrigger.optimize.qat import fine_tune
 from skytrigger.optimize.training import Trainer
-from skytrigger.runtimes.model_file import read_model
 from skytrigger.runtimes.open import open_session
 
 PARITY_IMAGES = 128

@@ -13,11 +13,12 @@ import numpy as np
 from skytrigger import __version__
 from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.core.files import sha256_file, sha256_json, write_bytes, write_json
+from skytrigger.core.host import host_facts
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.learn.teacher import weights_hash
-from skytrigger.measure.host import host_facts
-from skytrigger.measure.operations import count_work
 from skytrigger.measure.records import Record
+from skytrigger.model.file import read_model
+from skytrigger.model.operations import count_work
 from skytrigger.optimize.candidates import Candidate
 from skytrigger.optimize.engines import Engine, Judge, Made, Measure, Ratio, logits_of
 from skytrigger.optimize.files import float_files, int8_file
@@ -31,7 +32,6 @@ from skytrigger.optimize.store import Store
 from skytrigger.optimize.training import Advance, Trainer
 from skytrigger.optimize.tune import EAGER, fastest, judged, ms_of, single, time_facts, write_records
 from skytrigger.runtimes.kernels import executed_kernels
-from skytrigger.runtimes.model_file import read_model
 
 SCHEMA = 1
 

@@ -15,8 +15,10 @@ import onnx
 
 from skytrigger.core.extras import require
 from skytrigger.core.seeds import generator
-from skytrigger.export.fold import Graph
-from skytrigger.export.qdq import (
+from skytrigger.learn.augment import augment
+from skytrigger.learn.batches import Batches, channel_statistics
+from skytrigger.model.fold import Graph
+from skytrigger.model.qdq import (
     SHAPES,
     Ranges,
     Scale,
@@ -27,10 +29,8 @@ from skytrigger.export.qdq import (
     quantised_tensors,
     standardisation,
 )
-from skytrigger.learn.augment import augment
-from skytrigger.learn.batches import Batches, channel_statistics
 from skytrigger.optimize.training import Trainer
-from skytrigger.runtimes.onnx_graph import operator_table
+from skytrigger.runtimes.torch.graph import operator_table
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

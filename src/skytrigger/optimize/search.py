@@ -15,16 +15,16 @@ import numpy as np
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.seeds import derive
-from skytrigger.export.fold import fold
-from skytrigger.export.onnx_file import export_onnx, write_model
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.measure.pareto import on_front
 from skytrigger.measure.summary import time_summary
+from skytrigger.model.export import export_onnx, write_model
+from skytrigger.model.file import read_model
+from skytrigger.model.fold import fold
 from skytrigger.optimize.bands import subsets
 from skytrigger.optimize.candidates import Candidate, counted, family, spread
 from skytrigger.optimize.engines import Engine, Judge, Measure, stored_as
 from skytrigger.optimize.training import Trainer
-from skytrigger.runtimes.model_file import read_model
 
 # A student over this share of the given network's operations is not what is looked for.
 LARGEST_SHARE = 0.125

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from skytrigger.measure.host import host_id
+from skytrigger.core.host import host_id
 from skytrigger.measure.records import Record
 from skytrigger.measure.stats import Interval, newcombe, wilson
 from skytrigger.measure.summary import TrainingSummary, training_summary

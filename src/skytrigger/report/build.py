@@ -9,8 +9,8 @@ from typing import Any
 from skytrigger import __version__
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import write_text
+from skytrigger.core.host import host_id, host_label
 from skytrigger.measure import records as record_files
-from skytrigger.measure.host import host_id, host_label
 from skytrigger.measure.records import Record
 from skytrigger.report import (
     batch_size,

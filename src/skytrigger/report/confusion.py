@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from skytrigger.core.errors import InputError
+from skytrigger.learn.compare_accuracy import LEVEL, compare_accuracy
 from skytrigger.measure.accuracy import holm
 from skytrigger.report.content import NOTHING, Markup, Prose, Section, Table, Value, number
 from skytrigger.report.study_folder import Run, StudyFolder
-from skytrigger.study.compare_accuracy import LEVEL, compare_accuracy
 
 MOST_CLASSES = 40
 LEVELS = 8  # shades of page.css

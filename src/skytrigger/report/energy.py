@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from skytrigger.measure.host import host_id
+from skytrigger.core.host import host_id
 from skytrigger.measure.records import Record
 from skytrigger.measure.stats import Interval
 from skytrigger.measure.summary import energy_summary, joules_per_correct, training_summary

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skytrigger.core.files import atomic_path
-from skytrigger.measure.host import host_label
+from skytrigger.core.host import host_label
 
 if TYPE_CHECKING:
     from skytrigger.report.speedups import Timing

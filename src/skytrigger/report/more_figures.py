@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skytrigger.core.files import atomic_path
-from skytrigger.measure.host import host_label
+from skytrigger.core.host import host_label
 from skytrigger.measure.summary import energy_summary
 from skytrigger.report.batch_size import accuracy_gap, inference_of, is_base, trainings_of
 from skytrigger.report.energy import limit_w, metered, name_of

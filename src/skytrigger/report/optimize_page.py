@@ -11,7 +11,7 @@ import numpy as np
 from skytrigger import __version__
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import atomic_path, read_json, write_text
-from skytrigger.measure.host import host_label
+from skytrigger.core.host import host_label
 from skytrigger.measure.pareto import on_front
 from skytrigger.report import html, markdown, svg
 from skytrigger.report.content import (

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from skytrigger.core.errors import SkytriggerError
-from skytrigger.measure.host import host_label
+from skytrigger.core.host import host_label
 from skytrigger.measure.records import Record
 from skytrigger.report.content import Block, Code, Prose, Section, Table, Value, compact_bytes, number, words
 from skytrigger.report.study_folder import StudyFolder

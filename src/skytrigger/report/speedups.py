@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from skytrigger.bench.compare_times import LEVEL, TIMED, compare_times
 from skytrigger.core.errors import InputError
+from skytrigger.core.host import host_id
 from skytrigger.measure.accuracy import holm
-from skytrigger.measure.host import host_id
 from skytrigger.measure.records import Record
 from skytrigger.measure.roofline import RooflinePoint
 from skytrigger.measure.stats import Interval
 from skytrigger.measure.summary import TimeSummary, roofline_of, time_summary
 from skytrigger.report.content import interval_of
-from skytrigger.study.compare_time import LEVEL, TIMED, compare_times
 
 # the framework as a user gets it: what every engine is set against
 FRAMEWORK = ("torch", "fp32")

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from skytrigger.measure.host import host_id
+from skytrigger.bench.compare_times import TIMED
+from skytrigger.core.host import host_id
 from skytrigger.measure.records import Record
 from skytrigger.measure.stats import Interval
 from skytrigger.measure.summary import energy_summary
@@ -27,7 +28,6 @@ from skytrigger.report.content import (
 )
 from skytrigger.report.speedups import Timing, is_framework
 from skytrigger.report.study_folder import StudyFolder
-from skytrigger.study.compare_time import TIMED
 
 CEILING_NOTE = (
     " Of the machine's ceiling: the least time that a matrix product's operations or a copy's bytes per second allow, "

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from skytrigger.bench.run import Job, Options, bench
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import sha256_json, write_text
+from skytrigger.core.host import cores_in_mask, host_facts, host_id
+from skytrigger.eo.application import EUROSAT
+from skytrigger.learn.exporting import export_run
 from skytrigger.learn.recipe import Recipe
-from skytrigger.measure.host import cores_in_mask, host_facts, host_id
 from skytrigger.measure.meters.found import open_meters
 from skytrigger.measure.records import Record, read
-from skytrigger.study.bench import Job, Options, bench
-from skytrigger.study.exporting import export_run
-from skytrigger.study.models import build
 from skytrigger.study.training_records import data_facts, trained
 
 BASE_SIZE = 32  # the 2019 study's own batch, for which the learning rate is meant
@@ -113,7 +113,7 @@ def run(
             meter.close()
     size = BASE_SIZE if BASE_SIZE in options.training_sizes else options.training_sizes[0]
     model = out / "model.onnx"
-    export_run(out / "training" / f"kept-{size}-seed{options.seeds[0]}", build, model, "fp32", (dataset, split))
+    export_run(out / "training" / f"kept-{size}-seed{options.seeds[0]}", EUROSAT, model, "fp32", (dataset, split))
     for batch in options.inference_sizes:
         records += _inference(dataset, split, out, model, batch, options)
         advance(0.3 / len(options.inference_sizes), f"measured batch {batch}")
@@ -125,7 +125,7 @@ def _inference(
     dataset: Dataset, split: Split, out: Path, model: Path, batch: int, options: BatchSizeOptions
 ) -> list[Record]:
     """Records of one batch size on every engine, measured side by side; those on disk where they are of this host."""
-    from skytrigger.runtimes.model_file import read_model
+    from skytrigger.model.file import read_model
 
     key = sha256_json(
         [read_model(model).sha256, host_id(host_facts()), options.engines, options.seconds, options.threads]

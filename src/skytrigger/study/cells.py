@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from skytrigger import __version__
+from skytrigger.applications.registry import application_of, build
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.files import sha256_json
+from skytrigger.core.host import host_facts, host_id
 from skytrigger.eo.networks import STACKS
 from skytrigger.learn.evaluate import predictions_of_run, write_evaluation
+from skytrigger.learn.exporting import export_run
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.learn.train import train
-from skytrigger.measure.host import host_facts, host_id
-from skytrigger.study.exporting import export_run
-from skytrigger.study.models import build
 from skytrigger.study.spec import Spec
 from skytrigger.study.store import Cell, Store
 
@@ -128,9 +128,9 @@ def run_evaluate(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
 
 def run_export(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
     out = study.store.folder(cell) / "model.onnx"
-    result = export_run(
-        study.store.folder(cell.needs[0]), build, out, cell.params["precision"], (study.dataset, study.split)
-    )
+    run = study.store.folder(cell.needs[0])
+    application = application_of(RunFolder(run).card())
+    result = export_run(run, application, out, cell.params["precision"], (study.dataset, study.split))
     return result | {"model": "model.onnx"}
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from skytrigger.bench.compare_times import TIMED, compare_times
 from skytrigger.core.errors import InputError
+from skytrigger.learn.compare_accuracy import compare_accuracy
 from skytrigger.measure.records import Record, read
-from skytrigger.study.compare_accuracy import compare_accuracy
-from skytrigger.study.compare_time import TIMED, compare_times
 
 EXIT = {"not established": 0, "worse": 3, "better": 4}
 SELECT = "::"

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from skytrigger.bench.compare_times import TIMED, compare_times
+from skytrigger.bench.run import Job, Options, bench
 from skytrigger.core.dataset import Dataset
 from skytrigger.measure.records import Record
 from skytrigger.optimize.engines import Engine
 from skytrigger.optimize.training import Advance
-from skytrigger.study.bench import Job, Options, bench
-from skytrigger.study.compare_time import TIMED, compare_times
 
 TILES = 128
 
@@ -37,7 +37,7 @@ class BenchMeasure:
         rows: Any,
         stored: str | None,
     ) -> tuple[dict[Engine, Record], dict[Engine, str]]:
-        from skytrigger.runtimes.model_file import read_model
+        from skytrigger.model.file import read_model
 
         jobs = {Job(**asdict(engine)): engine for engine in engines}
         done: dict[Engine, Record] = {}

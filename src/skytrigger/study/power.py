@@ -10,13 +10,13 @@ from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import find
 from skytrigger.core.files import write_text
+from skytrigger.eo.application import EUROSAT
+from skytrigger.learn.exporting import export_run
 from skytrigger.learn.recipe import Recipe
 from skytrigger.measure.meters.found import open_meters
 from skytrigger.measure.meters.protocol import GOOD_WINDOW_S, MIN_WINDOW_S
 from skytrigger.measure.records import Record
 from skytrigger.study.batch_size import timed
-from skytrigger.study.exporting import export_run
-from skytrigger.study.models import build
 from skytrigger.study.training_records import trained
 
 Say = Callable[[float, str], object]
@@ -99,7 +99,7 @@ def run(
         window_s = options.window_s if meters else 0.0
         for precision in options.precisions:
             model = out / f"model-{name}-{precision}.onnx"
-            export_run(out / f"training-{name}", build, model, precision, (dataset, split))
+            export_run(out / f"training-{name}", EUROSAT, model, precision, (dataset, split))
             engines = tuple(e for e in options.engines if _holds(e, precision))
             where = _Where(device, options.threads, options.seconds)
             records += timed(dataset, split, model, options.batch_size, engines, where, {"study": "power"}, window_s)
@@ -110,7 +110,7 @@ def run(
 
 def _holds(engine: str, precision: str) -> bool:
     """Whether a model file of `precision` is what `engine` runs."""
-    from skytrigger.runtimes.open import AUTOCAST
+    from skytrigger.runtimes.registry import AUTOCAST
 
     wanted = engine.partition(":")[2]
     return wanted == precision or (precision == "fp32" and wanted in AUTOCAST)

@@ -10,8 +10,8 @@ from typing import Any
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.core.files import write_text
+from skytrigger.core.host import host_facts
 from skytrigger.core.progress import say, track
-from skytrigger.measure.host import host_facts
 from skytrigger.study.cells import Study, Tick, plan, run_evaluate, run_export, run_train
 from skytrigger.study.spec import Spec
 from skytrigger.study.store import Cell, Store

@@ -12,7 +12,7 @@ from skytrigger.core.errors import InputError
 from skytrigger.eo.networks import NAMES
 from skytrigger.learn.recipe import Recipe
 from skytrigger.measure.meters.protocol import MIN_WINDOW_S
-from skytrigger.runtimes.open import RUNTIMES
+from skytrigger.runtimes.registry import RUNTIMES
 
 PRESETS = ("quick", "eurosat")
 

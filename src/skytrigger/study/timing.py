@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from skytrigger.bench.run import Job, Options, bench
 from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.core.files import write_text
-from skytrigger.measure.host import cores_in_mask
-from skytrigger.study.bench import Job, Options, bench
+from skytrigger.core.host import cores_in_mask
 from skytrigger.study.cells import Study, Tick, model_file
 from skytrigger.study.store import Cell
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skytrigger.applications.registry import build
 from skytrigger.core.dataset import Dataset, Split
+from skytrigger.core.host import host_facts
 from skytrigger.learn.evaluate import predictions_of_run, write_evaluation
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.train import train
-from skytrigger.measure.host import host_facts
 from skytrigger.measure.meters.protocol import BESIDES, Meter, WindowEnergy, energy_entry, window_energy
 from skytrigger.measure.records import NO_ENERGY, Record, Samples
-from skytrigger.study.models import build
 
 SERIES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 

@@ -23,15 +23,15 @@ from numpy.typing import NDArray
 
 from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import UnavailableError
+from skytrigger.core.host import cores_in_mask, host_facts
 from skytrigger.core.seeds import generator
 from skytrigger.hep.doublets.metrics import curve, scores
 from skytrigger.hep.doublets.throughput_plan import BEFORE, RESIDENT, Cell, Plan
 from skytrigger.hep.doublets.throughput_visit import QUANTILES, Images, Sessions, run_streams, thinned
 from skytrigger.measure.conditions import Watch
-from skytrigger.measure.host import cores_in_mask, host_facts
 from skytrigger.measure.records import Record, Samples, append, read
 from skytrigger.measure.scenarios import no_collection
-from skytrigger.runtimes.model_file import ModelFile, read_model
+from skytrigger.model.file import ModelFile, read_model
 from skytrigger.runtimes.open import open_session
 
 KEY = (

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from skytrigger.core.dataset import Dataset
 from skytrigger.hep.doublets.throughput_plan import Cell
+from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.cuda_lanes import page_locked
-from skytrigger.runtimes.model_file import ModelFile
 from skytrigger.runtimes.open import open_session
 
 DIGITS = 4
@@ -82,7 +82,7 @@ class Sessions:
     def close(self) -> None:
         """Close them all, and give torch's spare memory on a GPU back, so that the next ones find room."""
         opened = [session for sessions in self._opened.values() for session in sessions]
-        on_gpu = any(session.request.device.startswith("cuda") for session in opened)
+        on_gpu = any(session.spec.device.startswith("cuda") for session in opened)
         self._opened = {}
         while opened:
             opened.pop().close()
