@@ -17,6 +17,7 @@ from skytrigger.hep.pid.networks import NAMES, build
 from skytrigger.hep.pid.packaged import PACKAGED
 from skytrigger.learn.batches import channel_statistics
 from skytrigger.learn.recipe import Recipe
+from skytrigger.learn.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 DEFAULTS: dict[str, dict[str, Any]] = {
     "pid_small": {"epochs": 20, "batch_size": 256, "learning_rate": 2e-3, "schedule": "warm", "weight_decay": 1e-5,
                   "optimiser": "adamw", "precision": "fp32", "ema": 0.998, "heads": {ENERGY: {"weight": 0.3}}},
-    "pid_origin": {"epochs": 6, "batch_size": 512, "learning_rate": 1e-3, "weight_decay": 0.0,
+    "pid_origin": {"epochs": 8, "patience": 2, "batch_size": 512, "learning_rate": 1e-3, "weight_decay": 0.0,
                    "heads": {ENERGY: {"loss": "mean_squared", "weight": 1e-4}}},
 }  # fmt: skip
 
@@ -71,6 +72,21 @@ def without_standardisation(network: nn.Module, card: ModelCard) -> tuple[nn.Mod
     return direct.eval(), replace(card, mean=(0.0,) * 3, std=(1.0,) * 3, options=options)
 
 
+def finish(run: Path, dataset: Dataset, split: Split, recipe: Recipe) -> None:
+    """Into the run's card: calibration by validation showers, and the weighted sum's lines from training showers."""
+    from skytrigger.hep.pid.baselines import weighted_sum
+    from skytrigger.hep.pid.evaluation import BASELINE, CALIBRATION, calibration_of
+    from skytrigger.learn.evaluate import predictions_of_run
+
+    folder = RunFolder(run)
+    card = folder.card()
+    if CALIBRATION in card.notes:
+        return
+    found = calibration_of(predictions_of_run(run, build, dataset, split.val))
+    notes = {CALIBRATION: found, BASELINE: weighted_sum(dataset, split.train).to_json()}
+    folder.write_card(replace(card, notes={**card.notes, **notes}))
+
+
 def _evaluation(predictions: Any, dataset: Dataset, rows: Any, model: Path) -> dict[str, Any]:
     from skytrigger.hep.pid.evaluation import figures_of_merit
 
@@ -100,6 +116,7 @@ PID = Application(
     split_again=_again,
     recipe=default_recipe,
     prepare=prepare,
+    finish=finish,
     for_export=without_standardisation,
     evaluation=_evaluation,
     describe=_describe,

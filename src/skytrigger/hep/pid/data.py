@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from skytrigger.hep.pid.columns import cells_of, tracksters_of
 from skytrigger.hep.pid.formats import read_tables
 from skytrigger.hep.pid.geometry import CLASSES, MUON
 from skytrigger.hep.pid.images import LAYOUTS, images
-from skytrigger.hep.pid.simulator import simulate
+from skytrigger.hep.pid.simulator import Beam, simulate
 from skytrigger.hep.pid.tracksters import TRUTH_COLUMNS, Tracksters, join
 
 UNITS = "layer clusters"
@@ -47,7 +48,9 @@ def read_showers(path: str | Path) -> Tracksters:
             parts.append(tracksters_of(table, str(path)))
             continue
         found = layer_clusters(cells_of(table, str(path)), table.rows)
-        truth = {k: np.asarray(v, TRUTH_COLUMNS[k]) for k, v in table.scalars.items() if k in TRUTH_COLUMNS}
+        truth: dict[str, Any] = {
+            k: np.asarray(v, TRUTH_COLUMNS[k]) for k, v in table.scalars.items() if k in TRUTH_COLUMNS
+        }
         parts.append(replace(found, **truth).check(str(path)))
     found = join(parts)
     if found.label is None or found.true_energy is None:
@@ -58,11 +61,11 @@ def read_showers(path: str | Path) -> Tracksters:
     return found
 
 
-def dataset_of(found: Tracksters, layout: str, source: dict[str, object] | None = None) -> Dataset:
+def dataset_of(found: Tracksters, layout: str, source: dict[str, Any] | None = None) -> Dataset:
     """Images of `layout` with the truth of both heads."""
     if found.label is None or found.true_energy is None:
         raise InputError("tracksters without truth", expected="label and true_energy")
-    targets = {IDENTITY: found.label.astype(np.int64), ENERGY: found.true_energy}
+    targets: dict[str, NDArray[Any]] = {IDENTITY: found.label.astype(np.int64), ENERGY: found.true_energy}
     ids = [f"shower_{i}" for i in range(len(found))]
     return labelled(images(found, layout), targets, ids, LAYOUTS[layout].channels, HEADS, units=UNITS, source=source)
 
@@ -76,24 +79,29 @@ def load_showers(
     seed: int = 0,
     layout: str = "ticl",
 ) -> Dataset:
-    """Showers of a file (.parquet, .h5, .root), or ``synthetic``, ``synthetic:COUNT[:SEED]``, as images of `layout`."""
+    """Showers of a file (.parquet, .h5, .root), or ``synthetic``, ``synthetic:COUNT[:SEED]``, as images of `layout`.
+
+    ``FILE@origin`` names another layout where a command does not choose it by the network.
+    """
     if len(sources) != 1:
         raise InputError(f"--data names {len(sources)} sources", expected="one file of showers, or synthetic[:COUNT]")
     if skip_bad:
         raise InputError("--skip-bad with showers", expected="a file whose showers are all good")
     if bands != "all":
         raise InputError(f"--bands {bands} with showers", expected="all: a network takes each cluster whole")
-    made = synthetic(sources[0], 4, LIMIT)
+    name, _, said = str(sources[0]).partition("@")
+    layout = said or layout
+    if layout not in LAYOUTS:
+        raise InputError(f"no image layout called {layout!r}", expected=", ".join(LAYOUTS))
+    made = synthetic(name, 4, LIMIT)
     if made:
         seed = seed if made.seed is None else made.seed
         found = join([block for block, _ in simulate(made.count or DEFAULT_COUNT, seed)])
-        return dataset_of(
-            found, layout, {"kind": "synthetic", "simulator": "showers", "seed": seed, "count": len(found)}
-        )
-    return dataset_of(read_showers(sources[0]), layout, source_of(sources[0]))
+        return dataset_of(found, layout, {"kind": "synthetic", "seed": seed, "showers": len(found), **Beam().facts})
+    return dataset_of(read_showers(name), layout, source_of(name))
 
 
-def source_of(path: str | Path) -> dict[str, object]:
+def source_of(path: str | Path) -> dict[str, Any]:
     """What a file says about where its showers come from."""
     facts = next(iter(read_tables(path, 1))).facts
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from skytrigger.core.errors import InputError
@@ -27,7 +28,7 @@ def build(name: str, channels: int, size: tuple[int, int], outputs: Outputs, **o
     InputError
         Unknown name or options, or images that the network cannot take.
     """
-    makers = {"pid_origin": pid_origin, "pid_small": pid_small}
+    makers: dict[str, Callable[..., nn.Module]] = {"pid_origin": pid_origin, "pid_small": pid_small}
     if name not in makers:
         raise InputError(f"no network called {name!r}", expected=", ".join(makers))
     if size[0] != N_LAYERS or channels != 3:
@@ -133,8 +134,9 @@ def pid_small(
             )
             self.last = output_layer(hidden, outputs)
             with torch.no_grad():  # the first guess of the energy is the sum
-                self.last.heads[1].weight.mul_(0.1)
-                self.last.heads[1].bias.zero_()
+                energy_head: Any = self.last.get_submodule("heads.1")
+                energy_head.weight.mul_(0.1)
+                energy_head.bias.zero_()
 
         def forward(self, images: Tensor) -> tuple[Tensor, ...]:
             raw = images * self.std + self.mean

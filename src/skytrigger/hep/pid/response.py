@@ -89,7 +89,11 @@ def fit_resolution(energy: Array, sigma: Array, weight: Array | None = None) -> 
 
 
 def response(
-    true: Array, predicted: Array, edges: Sequence[float] | Array, seed: int = 0, resamples: int = RESAMPLES
+    true: Array,
+    predicted: NDArray[np.floating],
+    edges: Sequence[float] | Array,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Response:
     """Response in bins of true energy, GeV.
 
