@@ -177,6 +177,31 @@ def test_extrapolation_is_flagged(model: Path, tmp_path: Path):
     assert np.mean(rows["extrapolated"]) > 0.9
 
 
+def test_cmssw_file_answers_like_ours(model: Path, showers: Path, tmp_path: Path):
+    import onnxruntime
+
+    from skytrigger.hep.pid.cmssw import PARTICLES, write_cmssw
+    from skytrigger.hep.pid.images import channels_last
+    from skytrigger.hep.pid.separation import probabilities
+    from skytrigger.runtimes.open import open_session
+
+    write_cmssw(model, tmp_path / "cmssw.onnx")
+    pictures = load_showers([str(showers)]).x[:50]
+    session = open_session(model, batch_size=50, threads=1)
+    ours = session.answers(pictures)
+    theirs = onnxruntime.InferenceSession(tmp_path / "cmssw.onnx", providers=["CPUExecutionProvider"])
+    assert [i.name for i in theirs.get_inputs()] == ["input"]
+    energy, identity = theirs.run(
+        ["output/regressed_energy", "output/id_probabilities"], {"input": channels_last(pictures)}
+    )
+    np.testing.assert_allclose(energy, ours[ENERGY][:, :1], rtol=1e-5)
+    known = [PARTICLES.index(name) for name in CLASSES]
+    chance = probabilities(ours[IDENTITY], session.card.notes["calibration"]["temperature"])
+    np.testing.assert_allclose(identity[:, known], chance, atol=1e-5)
+    assert not np.delete(identity, known, axis=1).any()
+    session.close()
+
+
 def test_wrong_models_and_outputs_are_refused(showers: Path, tmp_path: Path, model: Path):
     with pytest.raises(InputError, match="heads"):
         answer_events(showers, other_model(), tmp_path / "x.parquet")

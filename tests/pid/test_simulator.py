@@ -106,7 +106,7 @@ def test_photons_start_later_than_electrons():
 
 @pytest.mark.slow
 def test_trees_separate_electrons_from_photons_as_in_reality_and_no_better():
-    accuracy = electron_photon_separation(shoot(16_000, 1, Beam(mix=(1, 1, 0, 0)), processes=2))
+    accuracy = electron_photon_separation(shoot(10_000, 1, Beam(mix=(1, 1, 0, 0))))
     assert 0.63 <= accuracy <= 0.68
 
 

@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sim.add_argument("--processes", type=int, default=0, help="default: one for each core of this process")
     _configure_train(commands.add_parser("train", help="train a network on simulated showers"))
     _configure_evaluate(commands.add_parser("evaluate", help="accuracy, recall, resolution, bias, beside baselines"))
+    _configure_export(commands.add_parser("export", help="a trained run as a model file, also in CMSSW's shape"))
     _configure_run(commands.add_parser("run", help="hits or layer clusters to particle and energy"))
 
 
@@ -58,6 +59,13 @@ def _configure_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int)
 
 
+def _configure_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="RUN|MODEL.onnx", help="trained run, or (with --cmssw) a model file")
+    parser.add_argument("--data", metavar="FILE|synthetic[:COUNT]", help="the run's showers: parity is proven on them")
+    parser.add_argument("--out", required=True, help=".onnx")
+    parser.add_argument("--cmssw", action="store_true", help="channels last, TICL's names and order of particles")
+
+
 def _configure_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("events", metavar="EVENTS", help=".parquet, .h5 or .root with hits or clusters, a row each")
     parser.add_argument("--model", default="hgcal_pid", metavar="MODEL.onnx", help="default: the package's")
@@ -69,7 +77,9 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Dispatch."""
-    return {"simulate": _simulate, "train": _train, "evaluate": _evaluate, "run": _run}[args.action](args)
+    return {"simulate": _simulate, "train": _train, "evaluate": _evaluate, "export": _export, "run": _run}[args.action](
+        args
+    )
 
 
 def _range(name: str, text: str) -> tuple[float, float]:
@@ -149,6 +159,31 @@ def _evaluate(args: argparse.Namespace) -> Outcome:
             f"{found['n']} showers ({found['part']})",
         )  # fmt: skip
     return Outcome(found, describe(found))
+
+
+def _export(args: argparse.Namespace) -> Outcome:
+    from skytrigger.applications.registry import model_path
+    from skytrigger.hep.pid.application import PID
+    from skytrigger.hep.pid.cmssw import write_cmssw
+    from skytrigger.hep.pid.data import load_showers
+    from skytrigger.hep.pid.networks import layout_of
+    from skytrigger.learn.evaluate import card_of
+    from skytrigger.learn.exporting import export_run
+
+    model, out, facts = model_path(args.model), Path(args.out), {}
+    if not model.is_dir() and not args.cmssw:
+        raise InputError(f"{model} is a model file", expected="a run folder, or --cmssw")
+    if model.is_dir():
+        data = None
+        if args.data:
+            size = card_of(model).size
+            dataset = load_showers([args.data], layout=layout_of((size[0], size[1])))
+            data = (dataset, PID.split_again(dataset, card_of(model), None))
+        facts = export_run(model, PID, out, data=data)
+        model = out
+    if args.cmssw:
+        facts |= {"bytes": write_cmssw(model, out), "cmssw": True, "model": str(out)}
+    return Outcome(facts, f"{out}: {facts['bytes']} bytes")
 
 
 def _run(args: argparse.Namespace) -> Outcome:

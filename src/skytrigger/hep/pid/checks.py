@@ -82,10 +82,12 @@ def layer_sums(found: Tracksters) -> NDArray[np.float64]:
 def electron_photon_separation(found: Tracksters, seed: int = 0) -> float:
     """Accuracy of boosted trees on `layer_sums` (photons and electrons only), on the last quarter of the showers."""
     sklearn = require("sklearn.ensemble", why="the separation of electrons and photons")
+    threads = require("threadpoolctl", why="the separation of electrons and photons")
     features, label = layer_sums(found), np.asarray(found.label)
     cut = len(label) * 3 // 4
     trees = sklearn.HistGradientBoostingClassifier(
         max_iter=400, learning_rate=0.03, max_leaf_nodes=12, l2_regularization=1.0, random_state=seed
     )
-    trees.fit(features[:cut], label[:cut])
+    with threads.threadpool_limits(1):  # its threads spin while they wait, which hurts on a shared machine
+        trees.fit(features[:cut], label[:cut])
     return float(trees.score(features[cut:], label[cut:]))
