@@ -18,7 +18,7 @@ import numpy as np
 from skytrigger.core.dataset import Split
 from skytrigger.core.files import write_json
 from skytrigger.core.progress import say
-from skytrigger.hep.doublets.application import DOUBLETS
+from skytrigger.hep.doublets.application import DOUBLETS, default_recipe
 from skytrigger.hep.doublets.evaluation import TREES_FILE
 from skytrigger.hep.doublets.metrics import EFFICIENCIES, curve, scores
 from skytrigger.hep.doublets.reader import read_doublets
@@ -44,7 +44,7 @@ def main() -> None:
         trained = first[(bins != fold).all(axis=1)]
         split = Split(trained, judged, judged, {"kind": "cluster-disjoint fold", "fold": fold, "seed": 0})
         run = args.runs / f"fold_{fold}"
-        train_run(DOUBLETS, dataset, split, DOUBLETS.recipe("doublets_small"), run, threads=args.threads)
+        train_run(DOUBLETS, dataset, split, default_recipe("doublets_small"), run, threads=args.threads)
         logits = predictions_of_run(run, DOUBLETS.build, dataset, judged, threads=args.threads).logits
         trees = Trees.read(run / TREES_FILE).logits(dataset.x[judged])
         row = {"fold": fold, "n": len(judged)}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from skytrigger.core.files import sha256_file, write_json
 from skytrigger.core.progress import say
-from skytrigger.hep.doublets.application import DOUBLETS, with_validation
+from skytrigger.hep.doublets.application import DOUBLETS, default_recipe, with_validation
 from skytrigger.hep.doublets.evaluation import TREES_FILE, describe, packaged
 from skytrigger.hep.doublets.figures import roc_png
 from skytrigger.hep.doublets.reader import read_doublets
@@ -52,7 +52,7 @@ def main() -> None:
         run = args.runs / name
         split = DOUBLETS.split(dataset, DOUBLETS.splits[0], 0)
         split = with_validation(split) if both else split
-        train_run(DOUBLETS, dataset, split, DOUBLETS.recipe(model), run, threads=args.threads,
+        train_run(DOUBLETS, dataset, split, default_recipe(model), run, threads=args.threads,
                   on_epoch=lambda h: say(json.dumps(h)))  # fmt: skip
         found, _ = evaluate(DOUBLETS, run, dataset, part="test", threads=args.threads)
         say(f"{name}\n{describe(found)}\n")

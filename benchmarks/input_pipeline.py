@@ -81,7 +81,12 @@ def main() -> None:
     bf16 = resolve_precision("auto", torch.device("cpu")) == "bf16"
     batches = Batches(data, mean, std, torch.device("cpu"))
     random = np.random.default_rng(0)
-    one = batches.take(index[:BATCH])
+
+    def ours(order: np.ndarray) -> Iterator:
+        for rows in np.split(order, range(BATCH, len(order), BATCH)):
+            yield batches.images(rows), batches.truth(rows)[0]
+
+    one = next(ours(index))
 
     with tempfile.TemporaryDirectory() as folder:
         files = Files(write_files(data, Path(folder)), data.y, mean, std)
@@ -91,7 +96,7 @@ def main() -> None:
             return iter(torch.utils.data.DataLoader(subset, BATCH, shuffle=True, num_workers=workers))
 
         pipelines = {
-            "packed store": lambda: batches.over(random.permutation(index), BATCH),
+            "packed store": lambda: ours(random.permutation(index)),
             "DataLoader, no workers": lambda: loader(0),
             "DataLoader, 2 workers": lambda: loader(2),
             "no input at all": lambda: (one for _ in range(len(index) // BATCH)),
@@ -103,12 +108,12 @@ def main() -> None:
                 taken = epoch_s(network, optimiser, pipelines[name](), bf16)
                 if turn:  # the first round warms up
                     seconds[name].append(taken)
-    ours = np.array(seconds["packed store"])
+    store = np.array(seconds["packed store"])
     print(host_label(host_facts()), f"| basic, {len(index)} images, batch {BATCH}, {'bf16' if bf16 else 'fp32'}")
     print(f"{'pipeline':24} {'images/s':>9}   time of the packed store's epoch / this one's (95 % interval)")
     rows = {}
     for name, taken in seconds.items():
-        ratio = bootstrap_interval(ours / np.array(taken), lambda resampled: np.median(resampled, axis=-1))
+        ratio = bootstrap_interval(store / np.array(taken), lambda resampled: np.median(resampled, axis=-1))
         rate = len(index) / float(np.median(taken))
         rows[name] = {"images_per_s": rate, "ratio": ratio.to_json(), "seconds": taken}
         print(f"{name:24} {rate:9.1f}   {ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")

@@ -16,7 +16,7 @@ from skytrigger.core.files import read_json
 from skytrigger.learn.compare_accuracy import compare_accuracy
 from skytrigger.learn.predictions import read_predictions
 from skytrigger.report.comparison import matrices, write_comparison
-from skytrigger.study.compare import compare
+from skytrigger.study.comparison import compare
 
 
 def test_verdicts_and_exit_codes(answers: Any, capsys: pytest.CaptureFixture[str]) -> None:

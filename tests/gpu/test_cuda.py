@@ -26,7 +26,7 @@ def test_resident_tiles_are_the_files_tiles() -> None:
     data = tiny.dataset()
     data.x[0, 0, 0, 0] = 65535
     batches = Batches(data, (10.0,) * 3, (2.0,) * 3, torch.device("cuda"))
-    images, labels = batches.take(np.array([0, 7]))
+    images, (labels,) = batches.images(np.array([0, 7])), batches.truth(np.array([0, 7]))
     expected = (data.x[[0, 7]].astype(np.float32) - 10) / 2
     np.testing.assert_allclose(images.cpu().numpy(), expected, rtol=1e-6)
     assert labels.tolist() == data.y[[0, 7]].tolist()

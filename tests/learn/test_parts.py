@@ -18,6 +18,7 @@ from skytrigger.core.errors import InputError
 from skytrigger.learn.batches import Batches, augment_d4, channel_statistics
 from skytrigger.learn.evaluate import align
 from skytrigger.learn.metrics import cross_entropy, expected_calibration_error, metrics
+from skytrigger.learn.predict import EVALUATION_BATCH, answers
 from skytrigger.learn.predictions import Predictions, read_predictions, write_predictions
 from skytrigger.learn.run_folder import load_tensors, save_tensors
 
@@ -35,14 +36,16 @@ def test_dn_above_32767_survive_the_way_to_the_device() -> None:
     data = tiny.dataset()
     data.x[3, 0, 0, 0] = 65535
     batches = Batches(data, (0.0,) * 3, (1.0,) * 3, torch.device("cpu"))
-    images, labels = batches.take(np.array([3, 4]))
+    images, (labels,) = batches.images(np.array([3, 4])), batches.truth(np.array([3, 4]))
     np.testing.assert_array_equal(images.numpy(), data.x[[3, 4]].astype(np.float32))
     assert labels.tolist() == data.y[[3, 4]].tolist()
 
 
 def test_the_last_partial_batch_is_there() -> None:
     batches = Batches(tiny.dataset(), (0.0,) * 3, (1.0,) * 3, torch.device("cpu"))
-    assert [len(y) for _, y in batches.over(np.arange(21), 8)] == [8, 8, 5]
+    network, index = torch.nn.Flatten(), np.arange(EVALUATION_BATCH + 5) % 96
+    (found,) = answers(network, batches, index)
+    np.testing.assert_array_equal(found, tiny.dataset().x[index].reshape(len(index), -1))
 
 
 def test_d4_has_eight_different_elements_that_keep_every_pixel() -> None:

@@ -200,7 +200,7 @@ def test_teacher_sees_its_own_scale(tmp_path: Path) -> None:
     own = (raw - torch.tensor(card.mean).view(1, 3, 1, 1)) / torch.tensor(card.std).view(1, 3, 1, 1)
     with torch.inference_mode():
         expected = torch.softmax(network(own), 1)
-    torch.testing.assert_close(teacher.probabilities(here, 1.0), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(teacher.taught(here, 1.0)[0], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_start_takes_the_weights(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_model_file_teaches_as_its_run_does(tmp_path: Path) -> None:
     answers = []
     for teacher in both:
         teacher.prepare([900.0, 1000.0, 1100.0], [80.0, 90.0, 100.0], torch.device("cpu"))
-        answers.append(teacher.probabilities(images, 2.0))
+        answers.append(teacher.taught(images, 2.0)[0])
     torch.testing.assert_close(answers[0], answers[1], atol=1e-5, rtol=1e-4)
     assert both[0].identity() != both[1].identity()
     with pytest.raises(InputError, match="the teacher takes DN, the images are in rgb8"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from runtimes import simulated_gpu
 from runtimes.conftest import CHANNELS, card_of
-from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError, UnavailableError
 from skytrigger.core.heads import Head
 from skytrigger.model.file import ModelFile
@@ -28,12 +27,6 @@ HEADS = (
     Head("identity", "classes", ("photon", "pion", "muon")),
     Head("energy", "values", ("energy", "length"), "GeV", loss="gaussian"),
 )
-
-
-class TwoHeaded(ModelCard):
-    """A card with heads, whatever a card's own fields are."""
-
-    heads = HEADS  # type: ignore[assignment]
 
 
 def two_headed(reverse: bool = False) -> ModelFile:
@@ -51,8 +44,7 @@ def two_headed(reverse: bool = False) -> ModelFile:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     content = model.SerializeToString()
-    plain = card_of("two")
-    card = TwoHeaded(**{f.name: getattr(plain, f.name) for f in fields(plain) if f.name != "heads"})
+    card = replace(card_of("two"), heads=HEADS, classes=())
     return ModelFile(Path("two.onnx"), content, hashlib.sha256(content).hexdigest(), card)
 
 
@@ -98,8 +90,6 @@ def test_lanes_of_a_simulated_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hopper_names_the_heads_it_does_not_run() -> None:
-    from dataclasses import replace
-
     model = two_headed()
     card = replace(model.card, precision="fp16")
     with pytest.raises(UnavailableError, match="one head, this one has identity, energy"):

@@ -19,7 +19,7 @@ TIMEOUT_S = 600.0
 
 
 class WorkerProcess:
-    """Start `study.bench_worker` on a job; `ask` sends a request and sleeps until its answer is there.
+    """Start `bench.worker` on a job; `ask` sends a request and sleeps until its answer is there.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from skytrigger.bench.job import CONTROL, Job, Options
+from skytrigger.bench.options import CONTROL, Options
 from skytrigger.bench.power_window import energy_windows
 from skytrigger.bench.process import WorkerProcess
 from skytrigger.measure.meters.found import open_meters
@@ -14,11 +14,12 @@ from skytrigger.measure.paired import Slot
 from skytrigger.measure.records import NO_ENERGY, Record, Samples
 from skytrigger.model.file import read_model
 from skytrigger.model.operations import count_work
+from skytrigger.runtimes.spec import EngineSpec
 
 NOT_ASKED = {**NO_ENERGY, "why_not": "not asked for"}
 
 
-def energy_of(job: Job, worker: WorkerProcess, options: Options) -> dict[str, Any]:
+def energy_of(job: EngineSpec, worker: WorkerProcess, options: Options) -> dict[str, Any]:
     """The `energy` of a record; the worker's context stays loaded through the idle windows."""
     if not options.energy_seconds:
         return NOT_ASKED
@@ -35,7 +36,7 @@ def energy_of(job: Job, worker: WorkerProcess, options: Options) -> dict[str, An
             meter.close()
 
 
-def what_of(job: Job, worker: WorkerProcess, scenario: str, options: Options) -> dict[str, Any]:
+def what_of(job: EngineSpec, worker: WorkerProcess, scenario: str, options: Options) -> dict[str, Any]:
     """The `what` of a record: what was asked and what the engine says it is."""
     facts = worker.ready["facts"]
     return {
@@ -46,7 +47,7 @@ def what_of(job: Job, worker: WorkerProcess, scenario: str, options: Options) ->
 
 
 def slot_record(
-    job: Job, worker: WorkerProcess, slots: list[Slot], options: Options, how: dict[str, Any], name: str
+    job: EngineSpec, worker: WorkerProcess, slots: list[Slot], options: Options, how: dict[str, Any], name: str
 ) -> Record:
     offline = options.offline(job)
     items = worker.ready["items"]
@@ -75,12 +76,12 @@ def slot_record(
 
 def _per_slot(slots: Sequence[Slot]) -> dict[str, list[float]]:
     """What the rejection rules look at, one value a visit."""
-    found = {}
+    per_slot = {}
     for name in ("wall_s", "steal_s", "quota_throttled_s", "thermal_throttles"):
         values = [slot.conditions[name] for slot in slots]
         if None not in values:
-            found[name] = [v for v in values if v is not None]
-    return found
+            per_slot[name] = [v for v in values if v is not None]
+    return per_slot
 
 
 def control_of(a: Sequence[Slot], c: Sequence[Slot]) -> dict[str, Any]:

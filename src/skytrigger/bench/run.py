@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
-from skytrigger.bench.job import CONTROL, Bench, Job, Options
+from skytrigger.bench.options import CONTROL, Bench, Options
 from skytrigger.bench.process import WorkerProcess
 from skytrigger.bench.records import NOT_ASKED, control_of, energy_of, slot_record, what_of
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
@@ -17,12 +17,15 @@ from skytrigger.core.host import cores_in_mask, host_facts
 from skytrigger.measure.paired import Slot, run_blocks
 from skytrigger.measure.records import Record, Samples
 from skytrigger.measure.roofline import Ceilings, in_own_process
+from skytrigger.runtimes.spec import EngineSpec
 
-__all__ = ["Bench", "Job", "Options", "bench"]
+__all__ = ["Bench", "Options", "bench"]
 Advance = Callable[[float, str], object]
 
 
-def bench(jobs: Sequence[Job], options: Options | None = None, advance: Advance = lambda cost, note: None) -> Bench:
+def bench(
+    jobs: Sequence[EngineSpec], options: Options | None = None, advance: Advance = lambda cost, note: None
+) -> Bench:
     """Measure `jobs`; a cell that fails or that this machine cannot do does not stop the others.
 
     `advance(cost, note)` is called with shares of ``len(jobs)``.
@@ -41,46 +44,46 @@ def bench(jobs: Sequence[Job], options: Options | None = None, advance: Advance 
         if options.stored and not np.can_cast(options.stored, job.input_type, "safe"):
             raise InputError(f"tiles stored as {options.stored} for an engine that takes {job.input_type}",
                              expected="a type that holds all values of the stored one")  # fmt: skip
-    found = Bench()
+    results = Bench()
     bench_id = uuid.uuid4().hex
     options = replace(options, extra={**options.extra, "bench": bench_id})
     first = _ceilings(jobs, options)
     if options.scenario in ("auto", "single-stream", "offline"):
         for group in _groups(jobs, options):
-            _group(group, options, found, advance)
+            _group(group, options, results, advance)
     else:
         for job in jobs:
-            _alone(job, options, found)
+            _alone(job, options, results)
             advance(1.0, job.label)
-    if not found.records:
-        return found
+    if not results.records:
+        return results
     for before, after in zip(first, _ceilings(jobs, options), strict=True):
         samples = {n: Samples("s", s.values + after.samples[n].values) for n, s in before.samples.items()}
-        found.records.append(Record("ceilings", {}, host_facts(), samples, extra={**before.how, "bench": bench_id}))
-    return found
+        results.records.append(Record("ceilings", {}, host_facts(), samples, extra={**before.how, "bench": bench_id}))
+    return results
 
 
-def _ceilings(jobs: Sequence[Job], options: Options) -> list[Ceilings]:
+def _ceilings(jobs: Sequence[EngineSpec], options: Options) -> list[Ceilings]:
     """The machine's ceilings for each thread count and device of the jobs."""
     kinds = sorted({(job.threads, job.device) for job in jobs}) if options.ceilings else []
     return [in_own_process(threads, device) for threads, device in kinds]
 
 
-def _groups(jobs: Sequence[Job], options: Options) -> list[list[Job]]:
+def _groups(jobs: Sequence[EngineSpec], options: Options) -> list[list[EngineSpec]]:
     """Cells that are compared with each other: those of as many images a call, `together` at a time, spread evenly."""
     groups = []
-    for size in dict.fromkeys(job.batch_size * job.streams for job in jobs):
-        same = [job for job in jobs if job.batch_size * job.streams == size]
+    for size in dict.fromkeys(job.images for job in jobs):
+        same = [job for job in jobs if job.images == size]
         parts = -(-len(same) // options.together)
         groups += [same[i * len(same) // parts : (i + 1) * len(same) // parts] for i in range(parts)]
     return groups
 
 
-def _group(jobs: Sequence[Job], options: Options, found: Bench, advance: Advance) -> None:
+def _group(jobs: Sequence[EngineSpec], options: Options, results: Bench, advance: Advance) -> None:
     with contextlib.ExitStack() as stack:
-        workers: dict[str, tuple[Job, WorkerProcess]] = {}
+        workers: dict[str, tuple[EngineSpec, WorkerProcess]] = {}
         for job in jobs:
-            worker = _opened(job, options, found)
+            worker = _opened(job, options, results)
             if worker is not None:
                 name = job.label
                 while name in workers:  # files of the same name in different folders
@@ -93,7 +96,7 @@ def _group(jobs: Sequence[Job], options: Options, found: Bench, advance: Advance
         reference = next(iter(workers))
         if options.control:
             job = workers[reference][0]
-            twin = _opened(job, options, found)
+            twin = _opened(job, options, results)
             if twin is not None:
                 workers[CONTROL] = (job, stack.enter_context(twin))
         warmed = {
@@ -126,27 +129,28 @@ def _group(jobs: Sequence[Job], options: Options, found: Bench, advance: Advance
             how = {"run": run_id, "reference": reference, "blocks": blocks, "calls_per_slot": calls[name], **twins}
             energy = energy_of(job, worker, options) if name != CONTROL else NOT_ASKED
             record = slot_record(job, worker, slots[name], options, {**how, "warmup": warmed[name]}, name)
-            found.records.append(replace(record, energy=energy))
+            results.records.append(replace(record, energy=energy))
 
 
-def _opened(job: Job, options: Options, found: Bench) -> WorkerProcess | None:
-    asked = {**asdict(job), "tiles": options.tiles, "stored": options.stored, "flush": options.flush}
+def _opened(job: EngineSpec, options: Options, results: Bench) -> WorkerProcess | None:
+    names = ("tiles", "stored", "flush", "codec")
+    asked = {**job.to_json(), **{name: getattr(options, name) for name in names}}
     try:
         return WorkerProcess(asked)
     except UnavailableError as error:
-        found.unavailable[job.label] = str(error)
+        results.unavailable[job.label] = str(error)
     except InputError:
         raise
     except SkytriggerError as error:
-        found.failed[job.label] = str(error)
+        results.failed[job.label] = str(error)
     return None
 
 
-def _alone(job: Job, options: Options, found: Bench) -> None:
+def _alone(job: EngineSpec, options: Options, results: Bench) -> None:
     """Scenarios that one cell goes through by itself."""
     if options.scenario == "cold-start":
-        return _cold_start(job, options, found)
-    worker = _opened(job, options, found)
+        return _cold_start(job, options, results)
+    worker = _opened(job, options, results)
     if worker is None:
         return None
     with worker:
@@ -163,17 +167,17 @@ def _alone(job: Job, options: Options, found: Bench) -> None:
         extra = {"label": job.label, "warmup": warmed, "cold": worker.cold, **got.get("extra", {}), **options.extra}
         what = what_of(job, worker, options.scenario, options)
         conditions = got.get("conditions", {})
-        found.records.append(
+        results.records.append(
             Record(options.scenario, what, worker.ready["host"], samples, conditions=conditions, extra=extra)
         )
     return None
 
 
-def _cold_start(job: Job, options: Options, found: Bench) -> None:
+def _cold_start(job: EngineSpec, options: Options, results: Bench) -> None:
     """Fresh processes: start and imports, opening (load, build), first inference. Disk caches are warm, and said so."""
     taken: dict[str, list[float]] = {}
     for _ in range(options.starts):
-        worker = _opened(job, options, found)
+        worker = _opened(job, options, results)
         if worker is None:
             return
         with worker:
@@ -182,6 +186,6 @@ def _cold_start(job: Job, options: Options, found: Bench) -> None:
             what = what_of(job, worker, "cold-start", options)
             host = worker.ready["host"]
     samples = {name: Samples("s", tuple(values)) for name, values in taken.items()}
-    samples["first"] = Samples("s", samples["first"].values, job.batch_size * job.streams)
+    samples["first"] = Samples("s", samples["first"].values, job.images)
     extra = {"label": job.label, "note": "files came from the page cache", **options.extra}
-    found.records.append(Record("cold-start", what, host, samples, extra=extra))
+    results.records.append(Record("cold-start", what, host, samples, extra=extra))

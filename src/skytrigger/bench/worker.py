@@ -6,6 +6,7 @@ While this process works its parent sleeps in a read. The end of stdin ends the 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -17,30 +18,39 @@ BEGIN_S = time.perf_counter()
 
 
 class Worker:
-    """One open session and the inputs it is fed with."""
+    """One open session and the inputs it is fed with.
+
+    The job holds `EngineSpec`'s entries and ``tiles``, ``stored``, ``flush`` and ``codec`` of the bench's options.
+    """
 
     def __init__(self, job: dict[str, Any]) -> None:
+        from skytrigger.bench.inputs import CacheFlush, batches, rotating
         from skytrigger.measure.clocks import CudaClock
-        from skytrigger.measure.inputs import CacheFlush, rotating
         from skytrigger.runtimes.open import open_session
+        from skytrigger.runtimes.spec import EngineSpec
 
-        self.job = job
+        self.job, self.spec = job, EngineSpec.from_json(job)
         imported_s = time.perf_counter()
-        names = ("runtime", "precision", "batch_size", "threads", "streams", "device", "input_type")
-        asked = {k: job[k] for k in names}
-        self.session = open_session(job["model"], **asked)
+        self.session = open_session(job["model"], self.spec)
         opened_s = time.perf_counter()
-        self.items = job["batch_size"] * job["streams"]
-        self.inputs = _inputs(job, self.session.model.card, self.items)
-        self.call = rotating(_casting(self.session.run, job), self.inputs)
+        self.items = self.spec.images
+        kind = job.get("stored") or self.spec.input_type
+        self.inputs = batches(self.session.card, self.items, kind, job.get("tiles"))
+        self.call = rotating(self._run_of(self.session), self.inputs)
         stream = getattr(self.session, "stream", None)  # of a session on a GPU that tells which
-        self.device_clock = CudaClock(stream) if stream is not None and job["streams"] == 1 else None
+        self.device_clock = CudaClock(stream) if stream is not None and self.spec.streams == 1 else None
         self.flush = CacheFlush() if job.get("flush") else None
         made_s = time.perf_counter()
         self.call()
         self.session.synchronize()
         first_s = time.perf_counter() - made_s
         self.cold = {"import_s": imported_s - BEGIN_S, "open_s": opened_s - imported_s, "first_s": first_s}
+
+    def _run_of(self, session: Any) -> Callable[[Any], Any]:
+        """What is timed: all answers, after a cast where tiles lie in memory in another type than the session takes."""
+        run: Callable[[Any], Any] = session.run if len(session.heads) == 1 else session.answers
+        kind = self.spec.input_type
+        return run if self.job.get("stored") in (None, kind) else lambda tiles: run(tiles.astype(kind))
 
     def ready(self) -> dict[str, Any]:
         """What the session really is, and how long a cold start took."""
@@ -50,7 +60,7 @@ class Worker:
 
     def warm(self, **rule: float) -> dict[str, Any]:
         """Warm up by the rule."""
-        from skytrigger.measure.warmup import WarmUp
+        from skytrigger.bench.warmup import WarmUp
 
         def step() -> None:
             self.call()
@@ -58,44 +68,12 @@ class Worker:
 
         return WarmUp(**rule).run(step)  # type: ignore[arg-type]
 
-    def slot(self, calls: int, offline: bool, lead_in: int, limit_s: float) -> dict[str, Any]:
-        """One visit: `lead_in` untimed calls, then `calls` timed ones, each synchronised or (offline) all at once.
+    def slot(self, **how: Any) -> dict[str, Any]:
+        """One `loop.visit`."""
+        from skytrigger.bench.loop import visit
 
-        Single calls stop at `limit_s`: on a loaded machine the mean can be many times the median.
-        """
-        from skytrigger.measure.conditions import Watch
-        from skytrigger.measure.scenarios import no_collection
-
-        clock, call, synchronize, flush = time.perf_counter_ns, self.call, self.session.synchronize, self.flush
-        timer = self.device_clock
-        for _ in range(lead_in):
-            call()
-        synchronize()
-        seconds, device = [], []
-        with no_collection():
-            watch = Watch.begin()
-            if offline:
-                start = clock()
-                for _ in range(calls):
-                    call()
-                synchronize()
-                seconds.append((clock() - start) / 1e9 / calls)
-            else:
-                until = clock() + limit_s * 1e9
-                while len(seconds) < calls and (not seconds or clock() < until):
-                    if flush is not None:
-                        flush()
-                    start = clock()
-                    if timer is not None:
-                        timer.start()
-                    call()
-                    if timer is not None:
-                        timer.stop()
-                    synchronize()
-                    seconds.append((clock() - start) / 1e9)
-                    if timer is not None:
-                        device.append(timer.seconds())
-            return {"seconds": seconds, "device": device, "conditions": watch.taken()}
+        got = visit(self.call, self.session.synchronize, between=self.flush, device_clock=self.device_clock, **how)
+        return {"seconds": got.seconds, "device": got.device_seconds, "conditions": got.conditions}
 
     def loop(self, seconds: float) -> dict[str, Any]:
         """Work without pause for `seconds`: what a power window looks at. Returns images done and time taken."""
@@ -109,67 +87,40 @@ class Worker:
 
     def frame_rate(self, **options: Any) -> dict[str, Any]:
         """Frames that arrive at a fixed rate."""
-        from skytrigger.measure.paced import frame_rate
+        from skytrigger.bench.frames import frame_rate
 
         return _plain(frame_rate(self.call, self.session.synchronize, items=self.items, **options))
 
     def streams(self, duration_s: float) -> dict[str, Any]:
         """As many sessions as streams, each in a thread of its own."""
-        from skytrigger.measure.inputs import rotating
-        from skytrigger.measure.streams import concurrent
+        from dataclasses import replace
+
+        from skytrigger.bench.inputs import rotating
+        from skytrigger.bench.streams import concurrent
         from skytrigger.runtimes.open import open_session
 
-        names = ("runtime", "precision", "batch_size", "threads", "device", "input_type")
-        asked = {k: self.job[k] for k in names}
-        sessions = [open_session(self.job["model"], **asked) for _ in range(self.job["streams"])]
-        inputs = [batch[: self.job["batch_size"]] for batch in self.inputs]
-        calls = [rotating(_casting(session.run, self.job), inputs) for session in sessions]
-        measured = concurrent(calls, items=self.job["batch_size"], duration_s=duration_s)
+        single, size = replace(self.spec, streams=1), self.spec.batch_size
+        sessions = [open_session(self.job["model"], single) for _ in range(self.spec.streams)]
+        inputs = [batch[:size] for batch in self.inputs]
+        calls = [rotating(self._run_of(session), inputs) for session in sessions]
+        measured = concurrent(calls, items=size, duration_s=duration_s)
         for session in sessions:
             session.close()
         return _plain(measured)
 
     def stages(self, calls: int) -> dict[str, Any]:
-        """Decode, prepare, compute, post, each timed apart."""
-        from skytrigger.bench.stage_split import stage_split
+        """Decode (where the job names who can), prepare, compute, post, each timed apart."""
+        from skytrigger.bench.loop import Measured
+        from skytrigger.bench.stages import stage_split
 
-        return {"samples": stage_split(self.session, self.inputs, calls)}
-
-
-def _casting(run: Callable[[Any], Any], job: dict[str, Any]) -> Callable[[Any], Any]:
-    """`run` itself, or with a cast before it where tiles lie in memory in another type than it takes."""
-    kind = job["input_type"]
-    return run if job.get("stored") in (None, kind) else lambda tiles: run(tiles.astype(kind))
+        module, _, name = (self.job.get("codec") or "").partition(":")
+        codec = getattr(importlib.import_module(module), name)(self.session.card) if module else None
+        return _plain(Measured(stage_split(self.session, self.inputs, calls, codec), {}))
 
 
 def _plain(measured: Any) -> dict[str, Any]:
     samples = {name: {"unit": s.unit, "values": s.values, "items": s.items} for name, s in measured.samples.items()}
-    return {"samples": samples, "conditions": measured.conditions, "extra": measured.extra, "warmup": measured.warmup}
-
-
-def _inputs(job: dict[str, Any], card: Any, items: int) -> list[Any]:
-    """Several different batches (64 MiB in all at most), from `tiles` (.npy) or drawn from the model's statistics."""
-    import numpy as np
-
-    from skytrigger.core.errors import InputError
-
-    kind = job.get("stored") or job["input_type"]
-    shape = (items, len(card.channels), *card.size)
-    count = max(1, min(int(job.get("inputs", 4)), (64 << 20) // (4 * int(np.prod(shape)))))
-    if job.get("tiles"):
-        tiles = np.load(job["tiles"], mmap_mode="r", allow_pickle=False)
-        if kind not in ("float32", tiles.dtype.name):
-            with np.errstate(all="ignore"):
-                kept = tiles.astype(kind)
-            if not np.array_equal(kept.astype(np.float64), tiles.astype(np.float64)):
-                raise InputError(f"tiles of {job['tiles']} do not fit the type {kind}", expected="values it holds")
-        rows = np.arange(count * items) % len(tiles)
-        return [np.ascontiguousarray(tiles[part], dtype=kind) for part in rows.reshape(count, items)]
-    rng = np.random.default_rng(0)
-    mean, std = (np.asarray(v, np.float32)[None, :, None, None] for v in (card.mean, card.std))
-    top = np.iinfo(kind).max if np.dtype(kind).kind == "u" else np.inf
-    drawn = (np.rint(mean + std * rng.standard_normal(shape, np.float32)) for _ in range(count))
-    return [np.clip(tiles, 0, top).astype(kind) for tiles in drawn]
+    return {"samples": samples, "conditions": measured.conditions, "extra": measured.extra}
 
 
 def _answer(out: TextIO, value: dict[str, Any]) -> None:
@@ -195,8 +146,7 @@ def main() -> None:
     _answer(out, worker.ready())
     requests: dict[str, Callable[..., dict[str, Any]]] = {
         "warm": worker.warm, "slot": worker.slot, "loop": worker.loop, "frame-rate": worker.frame_rate,
-        "streams": worker.streams,
-        "stages": worker.stages,
+        "streams": worker.streams, "stages": worker.stages,
     }  # fmt: skip
     for line in sys.stdin:
         request = json.loads(line)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skytrigger.cli.outcome import Outcome
+from skytrigger.runtimes.registry import DEFAULT, RUNTIMES
 
 if TYPE_CHECKING:
+    from skytrigger.bench.options import Bench
     from skytrigger.measure.records import Record
+    from skytrigger.runtimes.spec import EngineSpec
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("models", nargs="+", metavar="MODEL.onnx", help="several are measured in one run, side by side")
-    parser.add_argument("--runtime", default="onnxruntime", help="NAME[,NAME]: torch, onnxruntime, openvino, ...")
+    parser.add_argument("--runtime", default=DEFAULT, help=f"NAME[,NAME] of {', '.join(RUNTIMES)}")
     parser.add_argument("--precision", help="fp32,bf16,...; default: the file's own")
     parser.add_argument("--batch-size", default="1,32", help="default 1,32")
     parser.add_argument("--threads", help="default: all cores of the mask; 1,2 measures both")
@@ -42,36 +46,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Measure every combination."""
-    from skytrigger.applications.registry import model_path
-    from skytrigger.bench.run import Job, Options, bench
-    from skytrigger.core.errors import InputError, SkytriggerError
+    from skytrigger.bench.run import Options, bench
+    from skytrigger.core.errors import SkytriggerError
     from skytrigger.core.files import write_text
-    from skytrigger.core.host import cores_in_mask, host_label
+    from skytrigger.core.host import host_label
     from skytrigger.core.progress import track
     from skytrigger.measure.tables import markdown, to_csv
-    from skytrigger.model.file import read_model
-    from skytrigger.runtimes.input_type import check_input_type
-    from skytrigger.runtimes.registry import AUTOCAST, RUNTIMES
 
-    for kind in (*args.input_type.split(","), *([args.stored] if args.stored else [])):
-        check_input_type(kind)
-    runtimes = args.runtime.split(",")
-    for name in runtimes:
-        if name not in RUNTIMES:
-            raise InputError(f"no runtime called {name!r}", expected=", ".join(RUNTIMES))
-    jobs = []
-    for file in (str(model_path(given)) for given in args.models):
-        own = read_model(file).card.precision
-        for runtime in runtimes:
-            for precision in args.precision.split(",") if args.precision else [own]:
-                for size in _numbers(args.batch_size, "--batch-size"):
-                    for threads in _numbers(args.threads, "--threads") if args.threads else [cores_in_mask()]:
-                        source = "fp32" if precision in AUTOCAST else precision
-                        if source == own:  # an fp16 file among fp32 ones is measured as what it is
-                            cell = (file, runtime, precision, size, threads, args.streams, args.device)
-                            jobs += [Job(*cell, kind) for kind in args.input_type.split(",")]
-    if not jobs:
-        raise InputError(f"no model file holds precision {args.precision}", remedy="skytrigger export --precision ...")
+    jobs = _jobs(args)
     options = Options(
         scenario=args.scenario,
         seconds=args.seconds,
@@ -79,6 +61,7 @@ def run(args: argparse.Namespace) -> Outcome:
         flush=args.flush,
         tiles=args.tiles,
         stored=args.stored,
+        codec="skytrigger.eo.codec:codec_of",
         frame_rate_hz=args.rate,
         deadline_s=args.deadline_ms / 1e3 if args.deadline_ms else None,
         ceilings=not args.no_roofline,
@@ -86,20 +69,47 @@ def run(args: argparse.Namespace) -> Outcome:
         meter_csv=args.meter_csv,
     )
     with track("bench", len(jobs)) as advance:
-        found = bench(jobs, options, advance)
+        results = bench(jobs, options, advance)
     out = Path(args.out)
-    if not found.records:
-        reasons = {**found.unavailable, **found.failed}
+    if not results.records:
+        reasons = {**results.unavailable, **results.failed}
         raise SkytriggerError("nothing could be measured:\n  " + "\n  ".join(f"{k}: {v}" for k, v in reasons.items()))
-    write_text(out / "records.jsonl", "".join(record.to_json() + "\n" for record in found.records))
-    write_text(out / "bench.csv", to_csv(found.records))
-    table = markdown(found.records)
-    write_text(out / "bench.md", f"Measured on {host_label(found.records[0].where)}.\n\n{table}\n")
-    lines = [table, *_against_first(found.records)]
-    lines += [f"not available: {label}: {why}" for label, why in found.unavailable.items()]
-    lines += [f"failed: {label}: {why}" for label, why in found.failed.items()]
+    write_text(out / "records.jsonl", "".join(record.to_json() + "\n" for record in results.records))
+    write_text(out / "bench.csv", to_csv(results.records))
+    table = markdown(results.records)
+    write_text(out / "bench.md", f"Measured on {host_label(results.records[0].where)}.\n\n{table}\n")
+    lines = [table, *_against_first(results.records)]
+    lines += [f"not available: {label}: {why}" for label, why in results.unavailable.items()]
+    lines += [f"failed: {label}: {why}" for label, why in results.failed.items()]
     lines.append(f"records: {out / 'records.jsonl'}")
-    return Outcome(_data(found.records, found.unavailable, found.failed, out), "\n".join(lines), bool(found.failed))
+    return Outcome(_data(results, out), "\n".join(lines), bool(results.failed))
+
+
+def _jobs(args: argparse.Namespace) -> list[EngineSpec]:
+    from skytrigger.applications.registry import model_path
+    from skytrigger.core.errors import InputError
+    from skytrigger.core.host import cores_in_mask
+    from skytrigger.model.file import read_model
+    from skytrigger.runtimes.input_type import check_input_type
+    from skytrigger.runtimes.registry import runtime_names
+    from skytrigger.runtimes.spec import EngineSpec
+
+    kinds = args.input_type.split(",")
+    for kind in (*kinds, *([args.stored] if args.stored else [])):
+        check_input_type(kind)
+    sizes = _numbers(args.batch_size, "--batch-size")
+    threads = _numbers(args.threads, "--threads") if args.threads else [cores_in_mask()]
+    runtimes, jobs = runtime_names(args.runtime), []
+    for file in (str(model_path(given)) for given in args.models):
+        own = read_model(file).card.precision
+        precisions = args.precision.split(",") if args.precision else [own]
+        for runtime, precision, size, count, kind in product(runtimes, precisions, sizes, threads, kinds):
+            spec = EngineSpec(file, runtime, precision, size, count, args.streams, args.device, kind)
+            if spec.file_precision == own:  # an fp16 file among fp32 ones is measured as what it is
+                jobs.append(spec)
+    if not jobs:
+        raise InputError(f"no model file holds precision {args.precision}", remedy="skytrigger export --precision ...")
+    return jobs
 
 
 def _numbers(text: str, name: str) -> list[int]:
@@ -114,10 +124,12 @@ def _numbers(text: str, name: str) -> list[int]:
     return list(dict.fromkeys(values))
 
 
-def _data(records: list[Record], unavailable: dict[str, str], failed: dict[str, str], out: Path) -> dict[str, Any]:
+def _data(results: Bench, out: Path) -> dict[str, Any]:
     from skytrigger.measure.tables import rows
 
-    return {"out": str(out), "rows": rows(records), "unavailable": unavailable, "failed": failed}
+    return {
+        "out": str(out), "rows": rows(results.records), "unavailable": results.unavailable, "failed": results.failed,
+    }  # fmt: skip
 
 
 def _against_first(records: list[Record]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from skytrigger.cli.outcome import Outcome
+from skytrigger.runtimes.registry import DEFAULT
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +51,7 @@ def _configure_evaluate(parser: argparse.ArgumentParser) -> None:
         help="auto: test where the model was trained on these very data, all otherwise",
     )
     parser.add_argument("--trees", help="trees.onnx to show beside (default: the run's own, else the package's)")
-    parser.add_argument("--runtime", default="onnxruntime", help="engine of a model file")
+    parser.add_argument("--runtime", default=DEFAULT, help="engine of a model file")
     parser.add_argument("--out", help="folder for metrics.json, predictions.parquet and roc.png")
 
 
@@ -63,7 +64,7 @@ def _configure_throughput(parser: argparse.ArgumentParser) -> None:
         "--streams", default="1,2,4,5,8", help="sessions, each with a thread (and on a GPU a CUDA stream)"
     )
     parser.add_argument("--precision", default="fp32,fp16,int8", help="of a run folder, which is exported in each")
-    parser.add_argument("--runtime", default="onnxruntime", help="NAME[,NAME]")
+    parser.add_argument("--runtime", default=DEFAULT, help="NAME[,NAME]")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument(
         "--transfers",

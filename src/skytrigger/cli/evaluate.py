@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skytrigger.cli.outcome import Outcome
+from skytrigger.runtimes.registry import DEFAULT
 
 if TYPE_CHECKING:
     from skytrigger.core.application import Application
@@ -27,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split-lists", nargs="+", metavar="FILE", help="TRAIN.txt VAL.txt [TEST.txt] instead")
     parser.add_argument("--out", required=True, help="folder for metrics.json, predictions.parquet and pictures")
-    parser.add_argument("--runtime", default="onnxruntime", help="engine for a model file")
+    parser.add_argument("--runtime", default=DEFAULT, help="engine for a model file")
     parser.add_argument("--precision", help="default: fp32 for a run, the file's own for a model file")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
@@ -78,7 +79,7 @@ def _heads(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _confusions(metrics: Mapping[str, Any], out: Path, title: str) -> None:
-    from skytrigger.report.figures import confusion_png
+    from skytrigger.report.comparison import confusion_png
 
     for name, found in _heads(metrics).items():
         if "confusion" in found:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from skytrigger.cli.outcome import Outcome
+from skytrigger.runtimes.registry import RUNTIMES
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "machine's GPU. It also goes into the cache (engines/ in SKYTRIGGER_CACHE or ~/.cache/skytrigger): copy "
         "X.engine and X.engine.json into that folder of the machine that runs it.",
     )
-    engine.add_argument("--engine", choices=("tensorrt_rtx", "tensorrt"))
+    engine.add_argument("--engine", choices=[name for name, row in RUNTIMES.items() if row.ahead])
     engine.add_argument(
         "--compute-capability", nargs="+", default=[], metavar="8.9", help="7.5, 8.0, 8.6, 8.9, 12.0, 12.1 or several"
     )

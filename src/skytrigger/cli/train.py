@@ -40,12 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def recipe_from(args: argparse.Namespace, application: Application) -> Recipe:
     """The recipe file's entries, or the application's for the network, then what the command line says."""
     from skytrigger.learn.recipe import Recipe
+    from skytrigger.learn.runs import recipe_of
 
     names = ("epochs", "batch_size", "learning_rate", "weight_decay", "precision", "schedule", "augment", "patience")
     said = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     if not getattr(args, "recipe", None):
-        recipe: Recipe = application.recipe(args.model, seed=args.seed, **said)
-        return recipe
+        return recipe_of(application, args.model, seed=args.seed, **said)
     more = {"seed": args.seed} if args.seed else {}
     more |= {"model": args.model} if args.model else {}
     return replace(Recipe.read(args.recipe), **said, **more)

@@ -10,6 +10,12 @@ from typing import Any
 from skytrigger.core.card import ModelCard
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError
+from skytrigger.core.split import KINDS, make_split, split_again
+
+
+def as_divided(dataset: Dataset, card: ModelCard, lists: Sequence[str] | None = None) -> Split:
+    """The split that the card describes."""
+    return split_again(dataset, card.split, lists)
 
 
 def as_given(dataset: Dataset, split: Split, recipe: Any) -> tuple[Dataset, Split, Any]:
@@ -40,11 +46,11 @@ class Application:
         ``synthetic[:COUNT[:SEED]]`` among them; `bands` are channels by name or ``all``, `channels` the number that a
         simulator makes (0: its own choice), `seed` the simulator's.
     splits, split
-        Kinds of split, the default first; ``split(dataset, kind, seed) -> Split``.
+        Kinds of split, the default first; ``split(dataset, kind, seed) -> Split``. Default: `core.split`'s.
     split_again
         ``split_again(dataset, card, lists) -> Split``: the split a model was trained with.
     recipe
-        ``recipe(network, **changes) -> Recipe``: the default recipe of a network with changes.
+        ``recipe(network, **changes) -> Recipe``: the default recipe of a network with changes; None: `Recipe`'s own.
     prepare
         ``prepare(dataset, split, recipe) -> (dataset, split, recipe)`` before training: more copies, statistics.
     finish
@@ -73,10 +79,10 @@ class Application:
     units: tuple[str, ...]
     networks: Mapping[str, Callable[..., Any]]
     load: Callable[..., Dataset]
-    split: Callable[[Dataset, str, int], Split]
-    split_again: Callable[[Dataset, ModelCard, Sequence[str] | None], Split]
-    recipe: Callable[..., Any]
-    splits: tuple[str, ...] = ("random",)
+    splits: tuple[str, ...] = KINDS
+    split: Callable[[Dataset, str, int], Split] = make_split
+    split_again: Callable[[Dataset, ModelCard, Sequence[str] | None], Split] = as_divided
+    recipe: Callable[..., Any] | None = None
     prepare: Callable[[Dataset, Split, Any], tuple[Dataset, Split, Any]] = as_given
     finish: Callable[[Path, Dataset, Split, Any], None] | None = None
     for_export: Callable[[Any, ModelCard], tuple[Any, ModelCard]] = as_trained

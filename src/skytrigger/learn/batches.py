@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,10 +81,6 @@ class Batches:
             stored = stored.pin_memory()
         return stored.to(self.device, non_blocking=True)
 
-    def take(self, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Images, and the truth of the first head."""
-        return self.images(index), self.truth(index)[0]
-
     def truth(self, index: NDArray[np.int64]) -> tuple[Tensor, ...]:
         """Targets of each head, on the device."""
         rows = self._torch.from_numpy(index)
@@ -104,11 +99,6 @@ class Batches:
     def laid_out(self, images: Tensor) -> Tensor:
         """`images` in the memory format that the network wants."""
         return images.contiguous(memory_format=self._format)
-
-    def over(self, index: NDArray[np.int64], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images `index` in order; the last batch may be smaller, none is dropped."""
-        for start in range(0, len(index), batch_size):
-            yield self.take(index[start : start + batch_size])
 
 
 def augment_d4(images: Tensor, symmetry: NDArray[np.int64]) -> Tensor:

@@ -66,7 +66,7 @@ class Epochs:
         firsts = range(0, len(order), recipe.batch_size)
         for step, first in enumerate(firsts):
             for group in state.optimiser.param_groups:
-                group["lr"] = learning_rate(recipe, epoch, step, len(firsts))
+                group["lr"] = group.get("factor", 1.0) * learning_rate(recipe, epoch, step, len(firsts))
             whole = np.arange(first, min(first + recipe.batch_size, len(order)))
             mine, weight = ranks.share(whole)
             images, true = batches.images(order[mine]), batches.truth(order[mine])

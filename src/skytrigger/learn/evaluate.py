@@ -25,6 +25,7 @@ from skytrigger.learn.predictions import Predictions, predictions_of, write_pred
 from skytrigger.learn.run_folder import Build, RunFolder
 from skytrigger.model.file import read_model
 from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.registry import DEFAULT, FRAMEWORK
 
 BATCH = 64
 
@@ -180,7 +181,7 @@ def evaluate(
     *,
     part: str | None = None,
     lists: Sequence[str] | None = None,
-    runtime: str = "onnxruntime",
+    runtime: str = DEFAULT,
     precision: str | None = None,
     device: str = "cpu",
     threads: int | None = None,
@@ -195,7 +196,7 @@ def evaluate(
         found = predictions_of_run(
             path, application.build, dataset, index, device=device, precision=precision, threads=threads
         )
-        facts: dict[str, Any] = {"model": str(model), "runtime": "torch", "precision": precision}
+        facts: dict[str, Any] = {"model": str(model), "runtime": FRAMEWORK, "precision": precision}
     else:
         file = read_model(path)
         session = open_session(file, runtime, precision or card.precision, BATCH, threads=threads, device=device)

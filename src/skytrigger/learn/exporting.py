@@ -26,6 +26,7 @@ from skytrigger.model.file import read_model
 from skytrigger.model.parity import parity_of_heads, require_parity
 from skytrigger.model.quantise import CALIBRATION_IMAGES, quantise, stratified
 from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.registry import faithful
 
 PARITY_IMAGES = 256
 BATCH = 64
@@ -72,8 +73,7 @@ def export_run(
             draft = _quantised(draft, application, data, card.seed)
         elif precision not in ("fp32", "fp16"):
             raise InputError(f"cannot export to precision {precision!r}", expected="fp32, fp16 or int8")
-        # float16 has no kernels in ONNX Runtime on a CPU: the framework runs the file's own graph instead
-        runtime = "torch" if precision == "fp16" else "onnxruntime"
+        runtime = faithful(precision)
         session = open_session(draft, runtime, precision, BATCH)
         try:
             answers = session.answers(tiles)

@@ -34,14 +34,6 @@ def answers(
     return tuple(torch.cat(head).numpy() for head in zip(*parts, strict=True))
 
 
-def predict(
-    network: nn.Module, batches: Batches, index: NDArray[np.int64], precision: str = "fp32"
-) -> NDArray[np.float32]:
-    """Logits (n, classes) float32 of a network with one head."""
-    (logits,) = answers(network, batches, index, precision)
-    return logits
-
-
 def judge(
     network: nn.Module, heads: Sequence[Head], batches: Batches, index: NDArray[np.int64], precision: str
 ) -> dict[str, float]:

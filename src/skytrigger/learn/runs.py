@@ -12,6 +12,12 @@ from skytrigger.learn.run_folder import RunFolder
 from skytrigger.learn.train import train
 
 
+def recipe_of(application: Application, network: str, **changes: Any) -> Recipe:
+    """The application's recipe of a network, with changes."""
+    recipe: Recipe = (application.recipe or Recipe)(network, **changes)
+    return recipe
+
+
 def train_run(
     application: Application, dataset: Dataset, split: Split, recipe: Recipe, out: str | Path, **options: Any
 ) -> RunFolder:

@@ -18,8 +18,16 @@ WARM_UP = 0.05  # share of all steps
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's optimiser; ``adamw`` decays weights of two dimensions and more."""
+    """The recipe's optimiser; ``adamw`` decays weights of two dimensions and more.
+
+    A network whose parameters learn at different rates has ``parameter_groups() -> [(parameters, factor), ...]``.
+    """
     torch = require("torch", why="training")
+    own: Any = getattr(network, "parameter_groups", None)
+    if own is not None:
+        parts = [{"params": group, "factor": factor} for group, factor in own()]
+        grouped: Optimizer = torch.optim.Adam(parts, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        return grouped
     if recipe.optimiser == "adam":
         adam: Optimizer = torch.optim.Adam(
             network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, foreach=True

@@ -19,6 +19,7 @@ from skytrigger.learn.output_layer import tensors_of
 from skytrigger.learn.run_folder import Build, RunFolder
 from skytrigger.model.file import read_model
 from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.registry import DEFAULT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,10 +99,6 @@ class Teacher:
             means = [torch.stack(head).mean(0) for head in zip(*parts, strict=True)]
         return [mean.clone() for mean in means]
 
-    def probabilities(self, images: Tensor, temperature: float) -> Tensor:
-        """`taught` of the first head."""
-        return self.taught(images, temperature)[0]
-
 
 def answers_of(heads: Sequence[Head]) -> list[tuple[Any, ...]]:
     """What makes two networks answer the same questions, whatever they were trained by."""
@@ -114,7 +111,7 @@ def _engine(file: Path) -> tuple[Callable[[Tensor], tuple[Tensor, ...]], ModelCa
     model = read_model(file)
     card = model.card
     # one thread: a second one would spin on the core that the student's training needs
-    session = open_session(model, "onnxruntime", card.precision, BATCH, threads=1)
+    session = open_session(model, DEFAULT, card.precision, BATCH, threads=1)
     mean, std = (np.array(v, np.float32)[:, None, None] for v in (card.mean, card.std))
 
     def network(images: Tensor) -> tuple[Tensor, ...]:

@@ -15,8 +15,8 @@ import numpy as np
 
 from skytrigger.core.errors import SkytriggerError
 from skytrigger.core.extras import find
+from skytrigger.core.work import Work
 from skytrigger.measure.records import Record, Samples
-from skytrigger.model.operations import Work
 
 MATRIX = 1024
 CUDA_MATRIX, CUDA_COPY_BYTES = 8192, 1 << 30  # a GPU is done with 1024 before the launch is

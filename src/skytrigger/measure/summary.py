@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from skytrigger.core.work import Work
 from skytrigger.measure.records import Record
 from skytrigger.measure.roofline import Ceilings, RooflinePoint, roofline_point
 from skytrigger.measure.stats import Interval, interval_of_stretches, median_interval, percentiles, wilson
-from skytrigger.model.operations import Work
 
 
 @dataclass(frozen=True)

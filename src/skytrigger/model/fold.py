@@ -6,14 +6,12 @@ The exported graph standardises with two element-wise passes over the input, the
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.model.export import write_model
-from skytrigger.model.file import INPUT, read_model
+from skytrigger.model.file import INPUT
 
 if TYPE_CHECKING:
     import onnx
@@ -145,9 +143,3 @@ def _set_convolution(graph: Graph, node: Any, weight: NDArray[Any], bias: NDArra
     source = node.input[0]
     del node.input[:]
     node.input.extend([source, *names])
-
-
-def folded_file(source: Path, out: Path) -> None:
-    """`source` with its graph folded, card and all."""
-    model = read_model(source)
-    write_model(fold(model.graph()), model.card, out)

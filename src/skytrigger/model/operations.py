@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from skytrigger.core.errors import InputError
+from skytrigger.core.work import Work
 
 ITEM_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 10: 2, 11: 8, 16: 2}  # ONNX dtype -> bytes
 PRODUCTS = ("Conv", "Gemm", "MatMul")
@@ -15,42 +15,6 @@ ELEMENTWISE = (
     "Add", "Sub", "Mul", "Div", "Relu", "Sigmoid", "HardSwish", "Clip", "BatchNormalization", "Softmax",
     "QuantizeLinear", "DequantizeLinear",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Work:
-    """What one batch needs at least.
-
-    Attributes
-    ----------
-    operations
-        Additions and multiplications (a multiply-add is two) of products, pooling and element-wise operators.
-    product_operations
-        Those of convolutions and matrix products alone.
-    weight_bytes
-        Weights, each read once a batch.
-    io_bytes
-        Input read and output written once.
-    activation_bytes
-        Results of products and pooling written and read back once, which a network fused end to end would not need.
-    """
-
-    batch_size: int
-    operations: int
-    product_operations: int
-    weight_bytes: int
-    io_bytes: int
-    activation_bytes: int
-
-    @property
-    def least_bytes(self) -> int:
-        """Traffic that no implementation can avoid: weights once, input and output once."""
-        return self.weight_bytes + self.io_bytes
-
-    @property
-    def intensity(self) -> float:
-        """Operations per unavoidable byte."""
-        return self.operations / self.least_bytes
 
 
 def count_work(model: Any, batch_size: int = 1) -> Work:

@@ -79,9 +79,9 @@ class _Pruning:
             for place in places[1:]:
                 self._block(out, f"{place}.branch", kept, self.options["inner"][number])
             before = kept
-        head = f"{len(self.layers) - 1}"
-        out[f"{head}.weight"] = self.state[f"{head}.weight"][:, before].clone()
-        out[f"{head}.bias"] = self.state[f"{head}.bias"].clone()
+        for name, value in self.state.items():  # the last layer: of one head or of several
+            if name.startswith(f"{len(self.layers) - 1}."):
+                out[name] = (value[:, before] if name.endswith("weight") else value).clone()
         return self.options, out
 
     def _stages(self) -> list[list[int]]:
@@ -130,8 +130,13 @@ class _Pruning:
         return np.asarray(np.hypot(scale, shift))
 
     def _read_size(self, name: str) -> NDArray[np.float64]:
-        weight = self.state[f"{name}.weight"].double().numpy()
-        return np.asarray(np.sqrt(np.square(weight).reshape(*weight.shape[:2], -1).sum((0, 2))))
+        weights = [self.state[k].double().numpy() for k in self.state if _is_weight_of(k, name)]
+        return np.asarray(np.sqrt(sum(np.square(w).reshape(*w.shape[:2], -1).sum((0, 2)) for w in weights)))
+
+
+def _is_weight_of(key: str, name: str) -> bool:
+    """Of the layer `name`, or of one of the heads that the last layer consists of."""
+    return key == f"{name}.weight" or (key.startswith(f"{name}.heads.") and key.endswith(".weight"))
 
 
 def _largest(scores: NDArray[np.float64], count: int) -> Index:
@@ -141,12 +146,12 @@ def _largest(scores: NDArray[np.float64], count: int) -> Index:
 
 def pruned(trainer: Trainer, candidate: Candidate, run: Path, share: float) -> tuple[Candidate, Path] | None:
     """`candidate` with `share` of its channels, fine-tuned; None where nothing would go."""
-    size = (int(trainer.problem.dataset.x.shape[2]), int(trainer.problem.dataset.x.shape[3]))
-    network, card = trainer.network(run)
+    search = trainer.search
+    network, card = search.network(run)
     options, weights = prune(network, candidate.options, share)
     if options["widths"] == list(candidate.options["widths"]):
         return None
-    smaller = counted(options, candidate.channels, size, len(trainer.problem.dataset.classes))
+    smaller = counted(options, candidate.channels, search.problem.size, search.problem.outputs)
     if smaller is None:
         return None
 
@@ -156,6 +161,6 @@ def pruned(trainer: Trainer, candidate: Candidate, run: Path, share: float) -> t
         begun.write_card(dataclasses.replace(card, options=options))
         return {"folder": folder.name}
 
-    done = trainer.store.once("pruned", {"run": run.name, "share": share}, make)
-    start = trainer.store.folder / "work" / done["folder"]
-    return smaller, trainer.fit(smaller, trainer.settings.cost.tune_epochs, start, tuning=True)
+    done = search.store.once("pruned", {"run": run.name, "share": share}, make)
+    start = search.folder / "work" / done["folder"]
+    return smaller, trainer.fit(smaller, search.settings.cost.tune_epochs, start, tuning=True)

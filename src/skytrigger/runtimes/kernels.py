@@ -22,12 +22,5 @@ def executed_kernels(model: ModelFile, runtime: str, tiles: NDArray[np.float32])
     if ask is None:
         telling = [name for name, row in RUNTIMES.items() if row.on_cpu and hasattr(row.load(), "executed_kernels")]
         raise UnavailableError(f"runtime {runtime} does not tell its kernels", expected=" or ".join(telling))
-    found: dict[str, int] = ask(model, tiles)
-    return found
-
-
-def float_products(kernels: dict[str, int]) -> list[str]:
-    """Kernels among these that multiply in floating point."""
-    integer = ("QLinear", "QGemm", " u8", " i8", "Integer")
-    kinds = ("Conv", "Gemm", "MatMul", "FullyConnected")
-    return [k for k in kernels if any(p in k for p in kinds) and not any(i in k for i in integer)]
+    kernels: dict[str, int] = ask(model, tiles)
+    return kernels

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,6 @@ from numpy.typing import NDArray
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
-from skytrigger.core.heads import Head, one_head
 from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.spec import EngineSpec
 
@@ -43,12 +44,6 @@ class EngineFacts:
     build_s: float
 
 
-def heads_of(card: ModelCard) -> tuple[Head, ...]:
-    """The heads of a network, in order."""
-    heads: tuple[Head, ...] = getattr(card, "heads", None) or one_head(card.classes)
-    return heads
-
-
 class Session(ABC):
     """A model on an engine: `run` takes (n, c, h, w) in the data's units and the type asked for, any n >= 1.
 
@@ -60,7 +55,7 @@ class Session(ABC):
 
     def __init__(self, model: ModelFile, spec: EngineSpec) -> None:
         self.card: ModelCard = model.card
-        self.heads = heads_of(model.card)
+        self.heads = model.card.heads
         self.model, self.spec = model, spec
         self.engine: EngineFacts
         self._shape = (len(model.card.channels), *model.card.size)
@@ -101,6 +96,17 @@ class Session(ABC):
         """Head -> (n, outputs) float32, for any network."""
         return {head.name: values for head, values in zip(self.heads, self._all(tiles), strict=True)}
 
+    def lanes(self) -> list[Callable[[NDArray[Any]], dict[str, NDArray[np.float32]]]]:
+        """`answers` on each stream by itself, for a `Feed`: one thread a lane."""
+
+        def lane(stream: int, tiles: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+            self.check(tiles)
+            size = self.spec.batch_size
+            parts = [self._part(tiles[i : i + size], stream) for i in range(0, len(tiles), size)]
+            return {head.name: values for head, values in zip(self.heads, _joined(parts), strict=True)}
+
+        return [partial(lane, stream) for stream in range(self.spec.streams)]
+
     def _all(self, tiles: NDArray[Any]) -> Answers:
         self.check(tiles)
         size = self.spec.batch_size
@@ -140,4 +146,4 @@ class Session(ABC):
 
 
 def _joined(parts: list[Answers]) -> Answers:
-    return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
+    return parts[0] if len(parts) == 1 else tuple(np.concatenate(values) for values in zip(*parts, strict=True))

@@ -15,7 +15,7 @@ from skytrigger.runtimes.cuda_lanes import CudaSession, Forward
 from skytrigger.runtimes.hopper.kernels import Kernel, compile_all
 from skytrigger.runtimes.hopper.plan import plan_of
 from skytrigger.runtimes.offers import Offer, on_cuda
-from skytrigger.runtimes.session import EngineFacts, heads_of
+from skytrigger.runtimes.session import EngineFacts
 from skytrigger.runtimes.spec import EngineSpec
 
 CAPABILITY = (9, 0)
@@ -30,7 +30,7 @@ class HopperSession(CudaSession):
     def __init__(self, model: ModelFile, spec: EngineSpec) -> None:
         if not spec.device.startswith("cuda"):
             raise UnavailableError(f"runtime hopper runs on GPUs only, not on {spec.device!r}", remedy="--device cuda")
-        if len(heads := heads_of(model.card)) > 1:
+        if len(heads := model.card.heads) > 1:
             names = ", ".join(head.name for head in heads)
             raise UnavailableError(
                 f"runtime hopper runs networks of one head, this one has {names}", remedy="--runtime torch-compiled"

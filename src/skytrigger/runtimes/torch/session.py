@@ -18,7 +18,7 @@ from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.cuda_lanes import CudaSession
 from skytrigger.runtimes.input_type import as_float, as_tensor
 from skytrigger.runtimes.offers import Offer, cpu_precisions, precision
-from skytrigger.runtimes.session import Answers, EngineFacts, Session, heads_of
+from skytrigger.runtimes.session import Answers, EngineFacts, Session
 from skytrigger.runtimes.spec import EngineSpec
 
 _arithmetic_lock = threading.Lock()
@@ -93,7 +93,7 @@ def _module(torch: Any, model: ModelFile, spec: EngineSpec, compiled: bool, devi
     """The graph as a function of tiles in the request's input type."""
     from skytrigger.runtimes.torch.graph import module_of
 
-    module = module_of(model.graph(), [head.name for head in heads_of(model.card)]).eval().to(device)
+    module = module_of(model.graph(), [head.name for head in model.card.heads]).eval().to(device)
     module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     kind = spec.input_type
 
