@@ -12,20 +12,23 @@ from skytrigger.core.card import ModelCard
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError
 from skytrigger.core.split import make_split, split_lists
-from skytrigger.hep.pid.data import ENERGY, IDENTITY, UNITS, load_showers, without_muons
+from skytrigger.hep.pid.data import ENERGY, IDENTITY, UNITS, load_showers
 from skytrigger.hep.pid.networks import NAMES, build
 from skytrigger.hep.pid.packaged import PACKAGED
 from skytrigger.learn.batches import channel_statistics
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.run_folder import RunFolder
+from skytrigger.optimize import students
 
 if TYPE_CHECKING:
     from torch import nn
 
 # chosen on validation showers
+STUDENT: dict[str, Any] = {"epochs": 15, "batch_size": 256, "learning_rate": 1e-3, "schedule": "warm"}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "pid_small": {"epochs": 20, "batch_size": 256, "learning_rate": 2e-3, "schedule": "warm", "weight_decay": 1e-5,
                   "optimiser": "adamw", "precision": "fp32", "ema": 0.998, "heads": {ENERGY: {"weight": 0.3}}},
+    "student": {**STUDENT, "heads": {ENERGY: {"weight": 0.3}}},
     "pid_origin": {"epochs": 8, "patience": 2, "batch_size": 512, "learning_rate": 1e-3, "weight_decay": 0.0,
                    "heads": {ENERGY: {"loss": "mean_squared", "weight": 1e-4}}},
 }  # fmt: skip
@@ -52,13 +55,12 @@ def _again(dataset: Dataset, card: ModelCard, lists: Sequence[str] | None = None
 
 
 def prepare(dataset: Dataset, split: Split, recipe: Recipe) -> tuple[Dataset, Split, Recipe]:
-    """For `pid_small`: muons masked from the energy loss, and the standardisation it undoes told to it."""
+    """`pid_small` is told the standardisation that it undoes."""
     if recipe.model != "pid_small":
         return dataset, split, recipe
-    targets = {**dataset.targets, ENERGY: without_muons(dataset.targets[ENERGY], dataset.targets[IDENTITY][:, None])}
     mean, std = channel_statistics(dataset, split.train)
     recipe = replace(recipe, options={**recipe.options, "mean": list(mean), "std": list(std)})
-    return replace(dataset, targets=targets), split, recipe
+    return dataset, split, recipe
 
 
 def without_standardisation(network: nn.Module, card: ModelCard) -> tuple[nn.Module, ModelCard]:
@@ -109,7 +111,7 @@ PID = Application(
     name="pid",
     title="particle identity and energy",
     units=(UNITS,),
-    networks=dict.fromkeys(NAMES, build),
+    networks={**dict.fromkeys(NAMES, build), "student": students.build},
     load=load_showers,
     splits=("random", "all"),
     split=_split,
@@ -121,7 +123,7 @@ PID = Application(
     evaluation=_evaluation,
     describe=_describe,
     pictures=_pictures,
-    floor={IDENTITY: "accuracy"},
+    floor={IDENTITY: "accuracy", ENERGY: "resolution"},
     augment=False,
     packaged=PACKAGED,
 )

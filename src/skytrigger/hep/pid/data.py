@@ -62,10 +62,14 @@ def read_showers(path: str | Path) -> Tracksters:
 
 
 def dataset_of(found: Tracksters, layout: str, source: dict[str, Any] | None = None) -> Dataset:
-    """Images of `layout` with the truth of both heads."""
+    """Images of `layout` with the truth of both heads.
+
+    Energies of muons are NaN, which training and evaluation leave out: they lose the same whatever they carry.
+    """
     if found.label is None or found.true_energy is None:
         raise InputError("tracksters without truth", expected="label and true_energy")
-    targets: dict[str, NDArray[Any]] = {IDENTITY: found.label.astype(np.int64), ENERGY: found.true_energy}
+    energy = np.where(found.label == MUON, np.nan, found.true_energy).astype(np.float32)
+    targets: dict[str, NDArray[Any]] = {IDENTITY: found.label.astype(np.int64), ENERGY: energy}
     ids = [f"shower_{i}" for i in range(len(found))]
     return labelled(images(found, layout), targets, ids, LAYOUTS[layout].channels, HEADS, units=UNITS, source=source)
 
@@ -109,10 +113,3 @@ def source_of(path: str | Path) -> dict[str, Any]:
         "file": Path(path).name,
         **{k: v for k, v in facts.items() if k != "kind"},
     }
-
-
-def without_muons(energy: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Energies with NaN for muons: they leave the same whatever they carry, so there is nothing to learn."""
-    masked = energy.copy()
-    masked[label == MUON] = np.nan
-    return masked

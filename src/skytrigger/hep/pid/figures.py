@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.files import atomic_path
-from skytrigger.hep.pid.geometry import CLASSES, LAYER_Z
+from skytrigger.hep.pid.geometry import CLASSES, LAYER_Z, MUON
 from skytrigger.hep.pid.tracksters import Tracksters
 
 COLOURS = dict(zip(CLASSES, ("#0072b2", "#e69f00", "#009e73", "#cc3311"), strict=True))
@@ -117,12 +117,13 @@ def _curve(axes: Any, row: Mapping[str, Any], colour: str, label: str | None, fi
 def energies_png(
     true: NDArray[np.floating], predicted: NDArray[np.floating], label: NDArray[np.integer], out: Path, what: str
 ) -> None:
-    """Predicted against true energy, a panel for each class (muons too: they show what cannot be measured)."""
+    """Predicted against true energy, a panel for each class that showers."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 3.4), layout="constrained")
-    limit = float(np.max(true)) * 1.1
-    for axes, (kind, name) in zip(figure.subplots(1, 4, sharey=True), enumerate(CLASSES), strict=True):
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    limit = float(np.nanmax(true)) * 1.1
+    showering = [(kind, name) for kind, name in enumerate(CLASSES) if kind != MUON]
+    for axes, (kind, name) in zip(figure.subplots(1, 3, sharey=True), showering, strict=True):
         own = label == kind
         axes.plot(true[own], predicted[own], ".", markersize=1.5, alpha=0.4, color=COLOURS[name])
         axes.plot([0, limit], [0, limit], color="grey", linewidth=0.8)
