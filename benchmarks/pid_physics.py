@@ -10,6 +10,7 @@ clock and by the CPU time of the process. Pictures of showers beside.
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 import time
 from dataclasses import asdict
@@ -69,7 +70,8 @@ def speed(processes: int, rounds: int, count: int = 4096) -> dict:
     found = {"showers": count, "rounds": rounds}
     for name, values in ({"per_s": wall} | ({"per_cpu_s": own} if processes == 1 else {})).items():
         middle = median_interval(values)
-        found[name] = {"median": middle.estimate, "interval_95": [middle.low, middle.high]}
+        known = math.isfinite(middle.low)  # fewer than six rounds give no interval
+        found[name] = {"median": middle.estimate, "interval_95": [middle.low, middle.high] if known else None}
     return found
 
 

@@ -75,7 +75,7 @@ def _visit(session, pictures: list, seconds: float) -> Slot:
     return Slot(tuple(times), watch.taken())
 
 
-def from_hits(showers: int, rounds: int = 5) -> dict:
+def from_hits(showers: int, rounds: int = 7) -> dict:
     """`pid run` on hits of mixed showers: the median round by the wall clock."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # chosen on validation showers
 STUDENT: dict[str, Any] = {"epochs": 15, "batch_size": 256, "learning_rate": 1e-3, "schedule": "warm"}
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "pid_small": {"epochs": 20, "batch_size": 256, "learning_rate": 2e-3, "schedule": "warm", "weight_decay": 1e-5,
+    "pid_small": {"epochs": 15, "batch_size": 256, "learning_rate": 2e-3, "schedule": "warm", "weight_decay": 1e-5,
                   "optimiser": "adamw", "precision": "fp32", "ema": 0.998, "heads": {ENERGY: {"weight": 0.3}}},
     "student": {**STUDENT, "heads": {ENERGY: {"weight": 0.3}}},
     "pid_origin": {"epochs": 8, "patience": 2, "batch_size": 512, "learning_rate": 1e-3, "weight_decay": 0.0,
