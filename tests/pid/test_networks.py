@@ -177,6 +177,22 @@ def test_extrapolation_is_flagged(model: Path, tmp_path: Path):
     assert np.mean(rows["extrapolated"]) > 0.9
 
 
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_every_runtime_answers_like_onnxruntime(model: Path, showers: Path, runtime: str):
+    from skytrigger.runtimes.open import open_session
+
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    pictures = load_showers([str(showers)]).x[:80]
+    answers = []
+    for name in ("onnxruntime", runtime):
+        session = open_session(model, name, batch_size=64, threads=1)
+        answers.append(session.answers(pictures))
+        session.close()
+    for head in (IDENTITY, ENERGY):
+        np.testing.assert_allclose(answers[1][head], answers[0][head], rtol=1e-3, atol=1e-3)
+
+
 def test_cmssw_file_answers_like_ours(model: Path, showers: Path, tmp_path: Path):
     import onnxruntime
 
