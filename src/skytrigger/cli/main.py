@@ -25,6 +25,7 @@ COMMANDS = {
     "report": "report.html and report.md of a study folder",
     "clue": "density clustering of calorimeter hits",
     "doublets": "the pixel-doublet filter: train, evaluate, throughput",
+    "pid": "particle identity and energy from calorimeter showers: simulate, train, evaluate, run",
 }
 
 
