@@ -23,6 +23,7 @@ COMMANDS = {
     "optimize": "the fastest network and engine above an accuracy floor",
     "study": "a matrix of cells: train, evaluate, export, measure, report",
     "report": "report.html and report.md of a study folder",
+    "classify": "a land-cover map of a whole Sentinel-2 scene",
     "clue": "density clustering of calorimeter hits",
     "doublets": "the pixel-doublet filter: train, evaluate, throughput",
 }
