@@ -12,6 +12,7 @@ from skytrigger.core.errors import InputError
 from skytrigger.eo.scene.grid import Grid
 
 Indices = NDArray[np.int64]
+PICTURE_SIDE = 1600  # pixels of a scene's true-colour picture, about
 
 
 def mirrored(index: Indices, size: int) -> Indices:
@@ -52,6 +53,14 @@ class Cells:
     def columns(self) -> int:
         """Cells a row."""
         return math.ceil(self.grid.width / self.stride)
+
+    @property
+    def picture(self) -> int:
+        """Pixels a side of a cell's true-colour picture: a power of two that divides the stride."""
+        side = 2
+        while self.stride % (2 * side) == 0 and 2 * side * max(self.rows, self.columns) <= PICTURE_SIDE:
+            side *= 2
+        return side if self.stride % side == 0 else 1
 
     @property
     def map_grid(self) -> Grid:

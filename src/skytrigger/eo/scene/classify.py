@@ -13,7 +13,7 @@ from skytrigger.core.files import read_json, sha256_json, write_json
 from skytrigger.core.progress import say, track
 from skytrigger.eo.scene.cells import Cells
 from skytrigger.eo.scene.decide import LandCover, decide
-from skytrigger.eo.scene.engine import Lanes, default_runtime, model_for
+from skytrigger.eo.scene.engine import Lanes, ModelFile, default_runtime, model_for
 from skytrigger.eo.scene.guard import check_offset
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import default_threads
@@ -27,7 +27,6 @@ from skytrigger.eo.scene.summary import SCHEMA, map_facts
 from skytrigger.eo.scene.write_item import write_item
 from skytrigger.eo.scene.write_raster import BAND_NAMES, percent, write_cog
 from skytrigger.eo.scene.write_vectors import write_geojson, write_parquet
-from skytrigger.runtimes.model_file import ModelFile
 
 SUMMARY = "summary.json"
 FILES = (

@@ -16,6 +16,7 @@ from skytrigger.eo.packaged import model_path
 from skytrigger.runtimes.model_file import ModelFile, read_model
 from skytrigger.runtimes.open import open_session
 
+__all__ = ["BATCH", "Lanes", "ModelFile", "default_runtime", "model_for"]
 Logits = NDArray[np.float32]
 BATCH = 32  # tiles of 13 bands in float32 are 6.8 MB then: they stay in a core's cache between making and use
 

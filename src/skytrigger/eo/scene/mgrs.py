@@ -13,6 +13,7 @@ from skytrigger.core.extras import require
 from skytrigger.eo.scene.grid import Grid
 
 TILE_M = 109_800
+_HALVINGS = {band * 2**level for band in (1, 2, 6) for level in range(6)}
 _NAME = re.compile(r"(?<![A-Z0-9])T?((?:0[1-9]|[1-5]\d|60))([C-HJ-NP-X])([A-HJ-NP-Z])([A-HJ-NP-V])(?![A-Z0-9])")
 _BANDS = "CDEFGHJKLMNPQRSTUVWX"
 _ROWS = "ABCDEFGHJKLMNPQRSTUV"
@@ -28,11 +29,11 @@ def tile_name(text: str) -> str | None:
 def tile_grid(tile: str, width: int, height: int) -> Grid | None:
     """Grid of an image of the whole tile, or None where it has not the pixels of one.
 
-    A tile has 10,980 pixels of 10 m; reduced `k` times it has ceil(10980 / k). Any other number may be a cut-out.
+    A tile has 10,980 pixels of 10 m; bands and their halvings have ceil(10980 / k). Any other number may be a cut-out.
     """
     pixels = TILE_M // 10
     factor = round(pixels / max(width, 1))
-    if factor < 1 or width != height or math.ceil(pixels / factor) != width:
+    if factor not in _HALVINGS or width != height or math.ceil(pixels / factor) != width:
         return None
     corner = _corner(tile)
     if corner is None:
@@ -55,4 +56,6 @@ def _corner(tile: str) -> tuple[str, float, float] | None:
     warp = require("rasterio.warp", why="scenes")
     _, (y,) = warp.transform("EPSG:4326", crs, [6.0 * zone - 183], [middle])
     northing += 2_000_000 * round((y - northing - 50_000) / 2_000_000)
-    return crs, 60.0 * math.floor(easting / 60), 60.0 * math.ceil((northing + 100_000) / 60)
+    equator = 0 if north else 10_000_000  # multiples of 60 m are counted from it
+    top = equator + 60.0 * math.ceil((northing + 100_000 - equator) / 60)
+    return crs, 60.0 * math.floor(easting / 60), top

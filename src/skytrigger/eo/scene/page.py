@@ -39,7 +39,7 @@ def write_page(path: Path, scene: Scene, cells: Cells, cover: LandCover, facts: 
     off = '<strong class="off">off scale</strong> ' if scene.off_scale else ""
     about = (
         f"{off}{escape(scene.time or 'sensing time unknown')} · {escape(scene.level or 'level unknown')} · "
-        f"{facts['tiles']:,} cells of {facts['cell_m']:,.4g} m · model {escape(str(facts['model']))}"
+        f"{facts['tiles']:,} cells of {facts['cell_m']:,.0f} m · model {escape(str(facts['model']))}"
     )
     write_text(
         path,

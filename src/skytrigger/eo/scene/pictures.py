@@ -13,24 +13,19 @@ from skytrigger.eo.scene.cells import Cells
 from skytrigger.eo.scene.decide import LandCover
 from skytrigger.eo.scene.legend import NO_DATA
 from skytrigger.eo.scene.model import Scene
-from skytrigger.eo.scene.tile_measures import PICTURE
 
 Image = NDArray[np.uint8]
-MAX_SIDE = 1600  # pixels of a picture; more is averaged down
 
 
 def true_colour(cover: LandCover, cells: Cells) -> Image:
-    """(h, w, 3): the cells' pictures side by side, cut at the scene's edge, at most `MAX_SIDE` a side."""
+    """(h, w, 3): the cells' pictures side by side, cut at the scene's edge, at most about `PICTURE_SIDE` a side."""
     picture = cover.cells.picture
     rows, columns = picture.shape[:2]
-    whole = picture.transpose(0, 2, 1, 3, 4).reshape(rows * PICTURE, columns * PICTURE, 3)
-    step = cells.stride / PICTURE
+    side = cells.picture
+    whole = picture.transpose(0, 2, 1, 3, 4).reshape(rows * side, columns * side, 3)
+    step = cells.stride / side
     height, width = round(cells.grid.height / step), round(cells.grid.width / step)
     whole = whole[: max(height, 1), : max(width, 1)]
-    by = -(-max(whole.shape[:2]) // MAX_SIDE)
-    if by > 1:
-        h, w = whole.shape[0] // by * by, whole.shape[1] // by * by
-        whole = whole[:h, :w].reshape(h // by, by, w // by, by, 3).mean(axis=(1, 3)).astype(np.uint8)
     return np.ascontiguousarray(whole)
 
 

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import read_json
-from skytrigger.runtimes.model_file import ModelFile
+from skytrigger.eo.scene.engine import ModelFile
 
 Floats = NDArray[np.float32]
+
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,12 @@ def features(means: Floats, spreads: Floats) -> NDArray[np.float64]:
 
 
 def fit(
-    means: Floats, spreads: Floats, labels: NDArray[np.int64], bands: tuple[str, ...], kept: float
+    means: Floats, spreads: Floats, labels: NDArray[np.int64], longitude: Floats, bands: tuple[str, ...], kept: float
 ) -> tuple[Reject, NDArray[np.float64]]:
     """Centres and covariance of training tiles; the distance limit keeps the share `kept` of them.
 
-    Distances are those of tiles left out of the fit in turn (ten parts), so that the limit is not too tight.
+    Distances are those of ten strips of longitude, each left out of the fit in turn: a scene lies elsewhere, too, and
+    with random parts, which have neighbours in the fit, the limit would be too tight.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def fit(
         The left-out distances (n,).
     """
     x = features(means, spreads)
-    part = np.arange(len(x)) % 10
+    part = np.argsort(np.argsort(longitude, kind="stable"), kind="stable") * 10 // len(x)
     left_out = np.empty(len(x))
     for p in range(10):
         centres, whitening = _fit(x[part != p], labels[part != p])

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import atomic_path, read_json, write_json
-from skytrigger.eo.scene.tile_measures import PICTURE
 
 Floats = NDArray[np.float32]
 PARTS = ".parts"
@@ -47,12 +46,12 @@ class CellRows:
     picture: NDArray[np.uint8]
 
 
-def empty_rows(rows: int, columns: int, classes: int, planes: int) -> CellRows:
-    """Room for results."""
+def empty_rows(rows: int, columns: int, classes: int, planes: int, side: int) -> CellRows:
+    """Room for results; `side`: pixels of a cell's picture."""
     def floats(*more: int) -> Floats:
         return np.zeros((rows, columns, *more), np.float32)
 
-    picture = np.zeros((rows, columns, PICTURE, PICTURE, 3), np.uint8)
+    picture = np.zeros((rows, columns, side, side, 3), np.uint8)
     return CellRows(floats(classes), floats(), floats(), floats(), floats(planes), floats(planes), picture)
 
 

@@ -98,19 +98,19 @@ class TileMaker:
         window = cells.row_window(row)
         inside_rows, inside = (window >= 0) & (window < cells.grid.height), self.inside[first:last]
         part = slice(first, last)
+        margin = (cells.tile - cells.stride) // 2
         out.cloud[0, part] = self._clouds(chunk, row, first, last, tiles)
+        if all(n in self.index for n in RGB):  # before the gaps are filled
+            bands = (tiles[:, self.index[n]] for n in RGB)
+            picture_tiles(*bands, margin, RGB_WHITE_DN, out.picture[0, part])
         valid = np.empty(last - first, np.int64)
         measure_tiles(
             tiles, self.references, self.every, inside_rows, inside, valid, out.means[0, part], out.spreads[0, part]
         )
         in_scene = inside_rows.sum() * inside.sum(axis=1)
         out.seen[0, part] = valid / np.maximum(in_scene, 1)
-        margin = (cells.tile - cells.stride) // 2
         shares = cells.in_cell_area()[row, part]
         out.valid[0, part] = valid / cells.tile**2 if margin == 0 else out.seen[0, part] * shares
-        if all(n in self.index for n in RGB):
-            bands = (tiles[:, self.index[n]] for n in RGB)
-            picture_tiles(*bands, margin, RGB_WHITE_DN, out.picture[0, part])
 
     def _clouds(self, chunk: Chunk, row: int, first: int, last: int, tiles: Any) -> Any:
         if "SCL" in self.scene.bands:
@@ -216,7 +216,7 @@ def _classify_row(
 ) -> CellRows:
     """One row of cells, a batch of tiles at a time: a batch stays in the core's cache from making to inference."""
     columns = maker.cells.columns
-    out = empty_rows(1, columns, classes, len(maker.planes))
+    out = empty_rows(1, columns, classes, len(maker.planes), maker.cells.picture)
     for first in range(0, columns, BATCH):
         last = min(first + BATCH, columns)
         start = time.perf_counter()

@@ -10,7 +10,6 @@ from skytrigger.core.extras import require
 
 numba = require("numba", why="scenes")
 
-PICTURE = 8  # pixels a side of a tile's true-colour picture
 STEP = 4  # every fourth pixel in both directions is screened for clouds
 
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from skytrigger import __version__
 from skytrigger.core.files import write_json
+from skytrigger.eo.scene.engine import ModelFile
 from skytrigger.eo.scene.decide import LandCover
 from skytrigger.eo.scene.grid import Grid
 from skytrigger.eo.scene.legend import NO_DATA, Entry
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.write_raster import BAND_NAMES
 from skytrigger.eo.scene.write_vectors import _geometry, to_lonlat
-from skytrigger.runtimes.model_file import ModelFile
 
 EXTENSIONS = {
     "classification": "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
