@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,9 +202,14 @@ def write_outputs(
     tags = {"SCENE": scene.name, "MODEL": model.path.stem, "MODEL_SHA256": model.sha256, "SOFTWARE": f"skytrigger {__version__}"}
     if scene.time:
         tags["TIFFTAG_DATETIME"] = scene.time[:19].replace("-", ":").replace("T", " ")
-    write_cog(out / "landcover.tif", bands, BAND_NAMES, grid, cover.entries, tags)
-    write_parquet(out / "landcover.parquet", cover, scene.grid, grid)
-    write_geojson(out / "landcover.geojson", cover, scene.grid, grid)
-    write_quicklook(out / "quicklook.png", scene, cells, cover, summary)
-    write_page(out / "map.html", scene, cells, cover, summary)
-    write_item(out / "item.json", scene, grid, cover, model, engine)
+    jobs: list[Callable[[], object]] = [
+        lambda: write_quicklook(out / "quicklook.png", scene, cells, cover, summary),
+        lambda: write_geojson(out / "landcover.geojson", cover, scene.grid, grid),
+        lambda: write_parquet(out / "landcover.parquet", cover, scene.grid, grid),
+        lambda: write_cog(out / "landcover.tif", bands, BAND_NAMES, grid, cover.entries, tags),
+        lambda: write_page(out / "map.html", scene, cells, cover, summary),
+        lambda: write_item(out / "item.json", scene, grid, cover, model, engine),
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()

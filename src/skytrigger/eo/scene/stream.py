@@ -20,7 +20,7 @@ from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk, ChunkReader, chunk_plan, default_threads
 from skytrigger.eo.scene.pipeline import run_lanes
 from skytrigger.eo.scene.results import CellRows, Parts, empty_rows, joined
-from skytrigger.eo.scene.tile_measures import measure_tiles, picture_tiles, screen_clouds
+from skytrigger.eo.scene.tile_measures import measure_tiles, picture_plane, screen_clouds
 
 # Where one of these is 0 there is no data: light scattered by the air keeps them above 0 over lit ground, while far
 # infrared over water may be 0; the first and last bands on the focal plane are among them, so swath edges are found.
@@ -101,8 +101,8 @@ class TileMaker:
         margin = (cells.tile - cells.stride) // 2
         out.cloud[0, part] = self._clouds(chunk, row, first, last, tiles)
         if all(n in self.index for n in RGB):  # before the gaps are filled
-            bands = (tiles[:, self.index[n]] for n in RGB)
-            picture_tiles(*bands, margin, RGB_WHITE_DN, out.picture[0, part])
+            for colour, name in enumerate(RGB):
+                picture_plane(tiles[:, self.index[name]], margin, RGB_WHITE_DN, out.picture[0, part], colour)
         valid = np.empty(last - first, np.int64)
         measure_tiles(
             tiles, self.references, self.every, inside_rows, inside, valid, out.means[0, part], out.spreads[0, part]

@@ -40,14 +40,15 @@ def _whole(tile: Any, references: Any, every: bool) -> bool:
 
 @numba.njit(nogil=True, cache=True)
 def _sums(plane: Any) -> Any:
-    """Sum and sum of squares."""
-    total, square = np.int64(0), np.float64(0.0)
+    """Sum and sum of squares, exact: values are whole numbers below 2^16."""
+    total, square = np.int64(0), np.uint64(0)
     for i in range(plane.shape[0]):
-        line, squares = np.int32(0), np.float32(0.0)
-        for j in range(plane.shape[1]):
-            value = np.int32(plane[i, j])
-            line += value
-            squares += np.float32(value) * np.float32(value)
+        row = plane[i]
+        line, squares = np.int32(0), np.uint64(0)
+        for j in range(row.shape[0]):
+            value = np.uint32(row[j])
+            line += np.int32(value)
+            squares += np.uint64(value * value)
         total += line
         square += squares
     return total, square
@@ -89,7 +90,7 @@ def measure_tiles(
                 total, square = _sums(tiles[k, c])
                 mean = total / (size * size)
                 means[k, c] = mean
-                spreads[k, c] = np.sqrt(max(square / (size * size) - mean * mean, 0.0))
+                spreads[k, c] = np.sqrt(max(np.float64(square) / (size * size) - mean * mean, 0.0))
         else:
             _fill(tiles[k], tiles, k, references, every, means[k], spreads[k])
 
@@ -121,22 +122,23 @@ def _fill(tile: Any, tiles: Any, k: int, references: Any, every: bool, means: An
 
 
 @numba.njit(nogil=True, cache=True)
-def picture_tiles(red: Any, green: Any, blue: Any, first: int, white: float, out: Any) -> None:
-    """(n, p, p, 3) uint8: means of blocks of the middle of each (n, t, t) band, `first` pixels left out on each side."""
-    block = (red.shape[1] - 2 * first) // out.shape[1]
-    for k in range(red.shape[0]):
+def picture_plane(plane: Any, first: int, white: float, out: Any, colour: int) -> None:
+    """One colour of (n, p, p, 3) uint8: means of blocks of the middle of each (n, t, t) tile, `first` pixels left out on
+    each side; of blocks of 4 pixels and more every second row and column is taken."""
+    block = (plane.shape[1] - 2 * first) // out.shape[1]
+    step = 2 if block >= 4 else 1
+    count = ((block + step - 1) // step) ** 2
+    scale = np.float32(255.0) / (np.float32(white) * count)
+    for k in range(plane.shape[0]):
         for a in range(out.shape[1]):
             for b in range(out.shape[2]):
-                r, g, u = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-                for i in range(first + a * block, first + (a + 1) * block):
-                    for j in range(first + b * block, first + (b + 1) * block):
-                        r += np.float32(red[k, i, j])
-                        g += np.float32(green[k, i, j])
-                        u += np.float32(blue[k, i, j])
-                scale = np.float32(255.0) / (np.float32(white) * block * block)
-                out[k, a, b, 0] = np.uint8(min(r * scale, np.float32(255.0)))
-                out[k, a, b, 1] = np.uint8(min(g * scale, np.float32(255.0)))
-                out[k, a, b, 2] = np.uint8(min(u * scale, np.float32(255.0)))
+                total = np.float32(0.0)
+                for i in range(first + a * block, first + (a + 1) * block, step):
+                    row = plane[k, i]
+                    for j in range(first + b * block, first + (b + 1) * block, step):
+                        total += np.float32(row[j])
+                value = total * scale
+                out[k, a, b, colour] = np.uint8(value if value < np.float32(255.0) else np.float32(255.0))
 
 
 @numba.njit(nogil=True, cache=True)

@@ -16,7 +16,7 @@ from skytrigger.eo.scene.grid import Grid
 from skytrigger.eo.scene.legend import NO_DATA, Entry
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.write_raster import BAND_NAMES
-from skytrigger.eo.scene.write_vectors import _geometry, to_lonlat
+from skytrigger.eo.scene.write_vectors import polygon, to_lonlat
 
 EXTENSIONS = {
     "classification": "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
@@ -56,7 +56,7 @@ def footprint(grid: Grid) -> tuple[dict[str, Any], list[float]]:
     ]  # fmt: skip
     ring = np.concatenate([np.stack(s, -1) for s in sides])
     ring = to_lonlat(grid.crs, np.concatenate([ring, ring[:1]]))
-    shape = _geometry(ring)
+    shape = polygon(ring)
     lon = ring[:, 0] if shape["type"] == "Polygon" else np.where(ring[:, 0] < 0, ring[:, 0] + 360, ring[:, 0])
     west, east = float(lon.min()), float(lon.max())
     east = east - 360 if east > 180 else east

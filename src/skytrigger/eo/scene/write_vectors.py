@@ -30,20 +30,28 @@ def cell_corners(grid: Grid, cells: Grid) -> Floats:
     return np.stack([np.stack(p, -1) for p in ((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0))], axis=2)
 
 
-def _wkb(rings: Floats) -> list[bytes]:
-    """Little-endian WKB polygons of one ring of five points (OGC 06-103r4, 8.2)."""
-    head = struct.pack("<BIII", 1, 3, 1, 5)
-    return [head + ring.astype("<f8").tobytes() for ring in rings]
+def _wkb(rings: Floats) -> Any:
+    """Arrow array of little-endian WKB polygons of one ring of five points (OGC 06-103r4, 8.2)."""
+    import pyarrow as pa
+
+    head = np.frombuffer(struct.pack("<BIII", 1, 3, 1, 5), np.uint8)
+    points = np.ascontiguousarray(rings.reshape(len(rings), 10), "<f8").view(np.uint8).reshape(len(rings), 80)
+    whole = np.ascontiguousarray(np.hstack([np.tile(head, (len(rings), 1)), points]))
+    fixed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(whole.shape[1]), len(rings), [None, pa.py_buffer(whole)])
+    return fixed.cast(pa.binary())
 
 
 def columns(cover: LandCover) -> dict[str, NDArray[Any]]:
     """Attributes of every cell, (rows x columns,); probabilities as `p_<class>`, band means as reflectance."""
-    titles = {e.value: e.key for e in cover.entries} | {NO_DATA: "no_data"}
+    names = np.full(256, "", object)
+    names[NO_DATA] = "no_data"
+    for entry in cover.entries:
+        names[entry.value] = entry.key
     shape = cover.codes.shape
     row, column = np.indices(shape)
     out: dict[str, NDArray[Any]] = {
         "row": row.astype(np.int32), "column": column.astype(np.int32), "code": cover.codes,
-        "class": np.vectorize(titles.get, otypes=[object])(cover.codes), "confidence": cover.confidence,
+        "class": names[cover.codes], "confidence": cover.confidence,
         "valid_fraction": cover.cells.valid, "cloud_fraction": cover.cells.cloud, "distance": cover.distance,
     }  # fmt: skip
     for i, name in enumerate(cover.classes):
@@ -62,7 +70,7 @@ def write_parquet(path: Path, cover: LandCover, grid: Grid, cells: Grid) -> None
     keep = np.flatnonzero(cover.codes.reshape(-1) != NO_DATA)
     rings = cell_corners(grid, cells).reshape(-1, 5, 2)[keep]
     data = {k: pa.array(v[keep], from_pandas=v.dtype == np.float32) for k, v in columns(cover).items()}
-    data["geometry"] = pa.array(_wkb(rings), pa.binary())
+    data["geometry"] = _wkb(rings)
     table = pa.table(data).replace_schema_metadata({"geo": json.dumps(_geo(rings, grid.crs))})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
@@ -98,24 +106,28 @@ def write_geojson(path: Path, cover: LandCover, grid: Grid, cells: Grid) -> None
     values = columns(cover)
     keep = np.flatnonzero(cover.codes.reshape(-1) != NO_DATA)
     rings = to_lonlat(grid.crs, cell_corners(grid, cells)).reshape(-1, 5, 2)[keep]
-    names = ["code", "class", "confidence", "valid_fraction", "cloud_fraction"]
-    picked = [values[n][keep] for n in names]
+    picked = [values[n][keep].tolist() for n in ("code", "class", "confidence", "valid_fraction", "cloud_fraction")]
+    crossing = np.ptp(rings[:, :, 0], axis=1) > 180
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as stream:
         stream.write('{"type":"FeatureCollection","features":[')
-        for i in range(len(keep)):
-            properties = {n: _plain(p[i]) for n, p in zip(names, picked, strict=True)}
-            feature = {"type": "Feature", "properties": properties, "geometry": _geometry(rings[i])}
-            stream.write(("\n" if i == 0 else ",\n") + json.dumps(feature, separators=(",", ":"), allow_nan=False))
+        for i, (code, name, confidence, valid, cloud) in enumerate(zip(*picked, strict=True)):
+            geometry = json.dumps(polygon(rings[i])) if crossing[i] else _ring_text(rings[i].tolist())
+            stream.write(
+                f'{"," if i else ""}\n{{"type":"Feature","properties":{{"code":{code},"class":{json.dumps(name)},'
+                f'"confidence":{confidence:.4f},"valid_fraction":{valid:.4f},'
+                f'"cloud_fraction":{"null" if cloud != cloud else f"{cloud:.4f}"}}},"geometry":{geometry}}}'
+            )
         stream.write("\n]}\n")
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, (np.floating, float)):
-        return round(float(value), 4) if np.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value
+def _ring_text(ring: list[list[float]]) -> str:
+    """The same as `polygon` gives, in a tenth of its time."""
+    points = ",".join(f"[{x:.6f},{y:.6f}]" for x, y in ring)
+    return f'{{"type":"Polygon","coordinates":[[{points}]]}}'
 
 
-def _geometry(ring: Floats) -> dict[str, Any]:
+def polygon(ring: Floats) -> dict[str, Any]:
+    """A ring in degrees as GeoJSON geometry, cut in two where it crosses the antimeridian."""
     if np.ptp(ring[:, 0]) <= 180:
         return {"type": "Polygon", "coordinates": [np.round(ring, 6).tolist()]}
     east = np.where(ring[:, 0] < 0, ring[:, 0] + 360, ring[:, 0])  # 180 lies within
