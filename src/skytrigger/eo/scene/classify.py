@@ -11,6 +11,7 @@ from typing import Any
 
 from skytrigger import __version__
 from skytrigger.core.errors import InputError
+from skytrigger.core.extras import require
 from skytrigger.core.files import read_json, sha256_json, write_json
 from skytrigger.core.progress import say, track
 from skytrigger.eo.scene.cells import Cells
@@ -22,6 +23,7 @@ from skytrigger.eo.scene.native_rows import default_threads
 from skytrigger.eo.scene.opening import open_scene
 from skytrigger.eo.scene.page import write_page
 from skytrigger.eo.scene.pictures import write_quicklook
+from skytrigger.eo.scene.raster_band import GDAL_OPTIONS
 from skytrigger.eo.scene.reject import scene_facts
 from skytrigger.eo.scene.results import Parts
 from skytrigger.eo.scene.stream import StageTimes, classify_rows
@@ -95,7 +97,8 @@ def classify_scene(
             say(f"{out} holds this map already")
             return before
         check_bands(opened, file)
-        return _classify(opened, file, out, options, key, start)
+        with require("rasterio", why="scenes").Env(**GDAL_OPTIONS):
+            return _classify(opened, file, out, options, key, start)
     finally:
         if opened is not scene:
             opened.close()

@@ -19,13 +19,14 @@ Pixels = NDArray[np.uint16]
 GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_CACHEMAX": 1 << 26,  # bytes
     "GDAL_NUM_THREADS": 1,  # parallel over bands and blocks instead
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_MAX_RETRY": 4,
     "GDAL_HTTP_RETRY_DELAY": 0.5,
     "GDAL_HTTP_TIMEOUT": 60,
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": "",
     "VSI_CACHE": False,
 }
+
+
+REMOTE = ("/vsicurl/", "/vsis3/")
 
 
 class BandReader(Protocol):
@@ -67,8 +68,11 @@ def open_quietly(path: str, **options: Any) -> Any:
     rasterio = require("rasterio", why="scenes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        # beside a remote file nothing is looked for: each miss would be a request
+        near = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if path.startswith(REMOTE) else {}
         try:
-            dataset = rasterio.open(path, **options)
+            with rasterio.Env(**near):
+                dataset = rasterio.open(path, **options)
         except rasterio.errors.RasterioError as error:
             raise InputError(
                 f"{shown(path)} cannot be opened: {error}", expected="a JPEG 2000, GeoTIFF or COG file, whole"
