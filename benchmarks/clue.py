@@ -29,12 +29,12 @@ import numpy as np
 
 from clue_arms import HGCAL, Arm, agreement, at_once_arm, cluestering_arms, own_arm, rows, sklearn_arm
 from skytrigger.core.files import write_json
+from skytrigger.core.host import host_facts, host_label
 from skytrigger.core.progress import say, track
 from skytrigger.hep.clue import Clusters
 from skytrigger.hep.clue.events import pu200_event, pu200_events
 from skytrigger.hep.clue.rules import Kernel
 from skytrigger.measure.conditions import Watch
-from skytrigger.measure.host import host_facts, host_label
 from skytrigger.measure.paired import Slot, block_log_times, compare_blocks, log_intervals, run_blocks
 from skytrigger.measure.records import Record, Samples, append
 

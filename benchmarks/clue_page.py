@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from skytrigger.core.files import atomic_path, read_json, write_text
+from skytrigger.core.host import host_label
 from skytrigger.hep.clue import cluster
 from skytrigger.hep.clue.events import pu200_event
 from skytrigger.hep.clue.pictures import layer_picture
-from skytrigger.measure.host import host_label
 
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
 

@@ -18,13 +18,14 @@ import numpy as np
 from skytrigger.core.dataset import Split
 from skytrigger.core.files import write_json
 from skytrigger.core.progress import say
+from skytrigger.hep.doublets.application import DOUBLETS, default_recipe
+from skytrigger.hep.doublets.evaluation import TREES_FILE
 from skytrigger.hep.doublets.metrics import EFFICIENCIES, curve, scores
-from skytrigger.hep.doublets.networks import build
 from skytrigger.hep.doublets.reader import read_doublets
 from skytrigger.hep.doublets.split import TENTHS, cluster_numbers, distinct_doublets, tenths
-from skytrigger.hep.doublets.training import TREES_FILE, default_recipe, train_filter
 from skytrigger.hep.doublets.trees import Trees
 from skytrigger.learn.evaluate import predictions_of_run
+from skytrigger.learn.runs import train_run
 
 
 def main() -> None:
@@ -43,8 +44,8 @@ def main() -> None:
         trained = first[(bins != fold).all(axis=1)]
         split = Split(trained, judged, judged, {"kind": "cluster-disjoint fold", "fold": fold, "seed": 0})
         run = args.runs / f"fold_{fold}"
-        train_filter(dataset, default_recipe("doublets_small"), run, split=split, threads=args.threads)
-        logits = predictions_of_run(run, build, dataset, judged, threads=args.threads).logits
+        train_run(DOUBLETS, dataset, split, default_recipe("doublets_small"), run, threads=args.threads)
+        logits = predictions_of_run(run, DOUBLETS.build, dataset, judged, threads=args.threads).logits
         trees = Trees.read(run / TREES_FILE).logits(dataset.x[judged])
         row = {"fold": fold, "n": len(judged)}
         for name, found in (("doublets_small", logits), ("boosted_trees", trees)):

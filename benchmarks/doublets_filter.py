@@ -16,11 +16,13 @@ from pathlib import Path
 
 from skytrigger.core.files import sha256_file, write_json
 from skytrigger.core.progress import say
-from skytrigger.hep.doublets.evaluation import describe, evaluate_filter, packaged
+from skytrigger.hep.doublets.application import DOUBLETS, default_recipe, with_validation
+from skytrigger.hep.doublets.evaluation import TREES_FILE, describe, packaged
 from skytrigger.hep.doublets.figures import roc_png
-from skytrigger.hep.doublets.model_files import export_filter
 from skytrigger.hep.doublets.reader import read_doublets
-from skytrigger.hep.doublets.training import TREES_FILE, default_recipe, train_filter
+from skytrigger.learn.evaluate import evaluate
+from skytrigger.learn.exporting import export_run
+from skytrigger.learn.runs import train_run
 
 SOURCE = (
     "CMS simulated TTbar, pile-up 35, balanced pixel-hit doublets of the pixel-doublet filter study "
@@ -46,14 +48,13 @@ def main() -> None:
     dataset = read_doublets(args.data)
     results = {"data": dataset.source, "data_hash": dataset.content_hash, "file_sha256": sha256_file(args.data)}
     for name in args.only.split(","):
-        model, with_validation = RUNS[name]
+        model, both = RUNS[name]
         run = args.runs / name
-        recipe = default_recipe(model)
-        train_filter(
-            dataset, recipe, run, with_validation=with_validation, threads=args.threads,
-            on_epoch=lambda h: say(json.dumps(h)),
-        )  # fmt: skip
-        found, _ = evaluate_filter(run, dataset, part="test", threads=args.threads)
+        split = DOUBLETS.split(dataset, DOUBLETS.splits[0], 0)
+        split = with_validation(split) if both else split
+        train_run(DOUBLETS, dataset, split, default_recipe(model), run, threads=args.threads,
+                  on_epoch=lambda h: say(json.dumps(h)))  # fmt: skip
+        found, _ = evaluate(DOUBLETS, run, dataset, part="test", threads=args.threads)
         say(f"{name}\n{describe(found)}\n")
         roc_png(found, args.out / f"roc_{name}.png")
         results[name] = {"network": model, **{key: found[key] for key in (*KEPT, "auc_minus_baseline")}}
@@ -73,7 +74,8 @@ def _ship(dataset, run: Path, found: dict) -> None:
             "boosted_trees_auc": found["baseline"]["auc"],
         },
     }
-    result = export_filter(run, packaged(), dataset, "fp32", notes)
+    split = DOUBLETS.split(dataset, DOUBLETS.splits[0], 0)
+    result = export_run(run, DOUBLETS, packaged(), "fp32", (dataset, split), notes)
     packaged("doublets_trees.onnx").write_bytes((run / TREES_FILE).read_bytes())
     say(f"{packaged()}: {result}")
 

@@ -12,22 +12,25 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from skytrigger.bench.inputs import rotating
+from skytrigger.bench.loop import visit
 from skytrigger.core.card import ModelCard
 from skytrigger.core.files import write_json
+from skytrigger.core.host import host_facts, host_label
 from skytrigger.core.progress import say, track
-from skytrigger.export.onnx_file import export_onnx
 from skytrigger.hep.doublets.evaluation import packaged
 from skytrigger.hep.doublets.networks import build, multiply_adds
 from skytrigger.hep.doublets.simulator import simulate
-from skytrigger.measure.conditions import Watch
-from skytrigger.measure.host import host_facts, host_label
 from skytrigger.measure.paired import Slot, compare_blocks, run_blocks
+from skytrigger.model.export import export_onnx
 from skytrigger.runtimes.open import open_session
+
+MOST_CALLS = 10_000  # of one visit
 
 
 def main() -> None:
@@ -80,17 +83,12 @@ def _arms(file: Path, channels: int, batch: int, threads: int, seconds: float) -
         "filter": (open_session(packaged(), "onnxruntime", "fp32", batch, threads), two),
     }
 
-    def visit(arm: str) -> Slot:
+    def visit_of(arm: str) -> Callable[[], Slot]:
         session, inputs = sessions[arm]
-        session.run(inputs[0])
-        watch, times, begin = Watch.begin(), [], time.perf_counter()
-        while len(times) < 3 or time.perf_counter() - begin < seconds:
-            before = time.perf_counter()
-            session.run(inputs[len(times) % len(inputs)])
-            times.append(time.perf_counter() - before)
-        return Slot(tuple(times), watch.taken())
+        call = rotating(session.run, inputs)
+        return lambda: visit(call, calls=MOST_CALLS, lead_in=1, limit_s=seconds)
 
-    return {arm: (lambda arm=arm: visit(arm)) for arm in sessions}
+    return {arm: visit_of(arm) for arm in sessions}
 
 
 if __name__ == "__main__":

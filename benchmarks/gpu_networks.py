@@ -25,14 +25,14 @@ import numpy as np
 import torch
 
 from skytrigger.core.errors import UnavailableError
+from skytrigger.core.host import host_facts
 from skytrigger.core.progress import say
-from skytrigger.measure.host import host_facts
 from skytrigger.measure.meters.found import open_meters
 from skytrigger.measure.meters.protocol import window_energy
 from skytrigger.measure.records import Record, Samples, append
 from skytrigger.measure.roofline import measure_ceilings
+from skytrigger.model.file import ModelFile, read_model
 from skytrigger.runtimes.cuda_lanes import page_locked
-from skytrigger.runtimes.model_file import ModelFile, read_model
 from skytrigger.runtimes.open import open_session
 
 BATCHES = (1024, 8192, 64, 1, 256, 8)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from skytrigger.core.files import write_text
-from skytrigger.measure.host import host_label
+from skytrigger.core.host import host_label
 from skytrigger.measure.records import Record, read
 from skytrigger.measure.roofline import Ceilings
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from gpu_networks import timed
+from skytrigger.model.file import read_model
 from skytrigger.runtimes.hopper import session as hopper
-from skytrigger.runtimes.model_file import read_model
 from skytrigger.runtimes.open import open_session
 
 BATCH, REPEATS = 8192, 20

@@ -21,11 +21,11 @@ import tifffile
 import torch
 
 from skytrigger.core.dataset import Dataset
+from skytrigger.core.host import host_facts, host_label
 from skytrigger.eo.load import load
 from skytrigger.eo.networks import build
 from skytrigger.learn.batches import Batches, channel_statistics
 from skytrigger.learn.device import resolve_precision
-from skytrigger.measure.host import host_facts, host_label
 from skytrigger.measure.stats import bootstrap_interval
 
 BATCH = 32

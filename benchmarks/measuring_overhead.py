@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from skytrigger.bench.loop import visit as timed
+from skytrigger.core.host import host_facts, host_label
 from skytrigger.measure.conditions import counters
-from skytrigger.measure.host import host_facts, host_label
 from skytrigger.measure.meters.rapl import RaplMeter
 from skytrigger.measure.paired import Slot, compare_blocks, run_blocks
-from skytrigger.measure.scenarios import single_stream
-from skytrigger.measure.warmup import NO_WARMUP
 
 SLOT_S = 0.1
 
@@ -64,8 +63,7 @@ def main() -> None:
 
     def timed_each() -> Slot:
         """What a record would hold: the mean of the timed calls, without what is done around them."""
-        found = single_stream(work, duration_s=0.0, min_samples=calls, warmup=NO_WARMUP, max_s=60.0)
-        return Slot((float(np.mean(found.samples["call"].values)),))
+        return Slot((float(np.mean(timed(work, calls=calls).seconds)),))
 
     def sampled(interval_s: float) -> Callable[[], Slot]:
         def visit() -> Slot:

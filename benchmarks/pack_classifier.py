@@ -18,21 +18,21 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from skytrigger.applications.registry import build
 from skytrigger.core.progress import say
 from skytrigger.core.split import split_again
 from skytrigger.eo.load import load
-from skytrigger.export.calibration import METHODS, tensor_ranges
-from skytrigger.export.fold import Graph, fold
-from skytrigger.export.onnx_file import export_onnx
-from skytrigger.export.qdq import REDUCED_LIMIT, quantised_tensors
-from skytrigger.export.quantise import calibration_facts, stratified, write_int8
 from skytrigger.learn.evaluate import align, predictions_of_call
 from skytrigger.learn.metrics import cross_entropy
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.measure.stats import wilson
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.model.calibration import METHODS, tensor_ranges
+from skytrigger.model.export import export_onnx
+from skytrigger.model.file import read_model
+from skytrigger.model.fold import Graph, fold
+from skytrigger.model.qdq import REDUCED_LIMIT, quantised_tensors
+from skytrigger.model.quantise import calibration_facts, stratified, write_int8
 from skytrigger.runtimes.open import open_session
-from skytrigger.study.models import build
 
 IMAGES = 300
 

@@ -54,7 +54,7 @@ def plain_loop(path: Path) -> int:
 def main() -> None:
     """Run the rounds and print the ratios."""
     from skytrigger.eo.pack import pack
-    from skytrigger.eo.pool import default_workers
+    from skytrigger.core.host import cores_in_mask
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="a zip of tiles (default: 200 generated ones)")
@@ -72,14 +72,14 @@ def main() -> None:
                 if what == "loop":
                     plain_loop(path)
                 else:
-                    workers = 1 if what == "one" else default_workers()
+                    workers = 1 if what == "one" else cores_in_mask()
                     pack([str(path)], Path(folder) / f"{what}{number}", workers=workers)
                 seconds[what].append(time.perf_counter() - start)
         for name, above, below in (("packing / plain loop", "one", "loop"), ("one process / all cores", "one", "all")):
             ratios = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
             print(f"{name}: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
         rate = tiles / statistics.median(seconds["all"])
-        print(f"{tiles} tiles, {args.rounds} rounds, {default_workers()} cores, {rate:,.0f} tiles/s")
+        print(f"{tiles} tiles, {args.rounds} rounds, {cores_in_mask()} cores, {rate:,.0f} tiles/s")
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from pack_classifier import logits_of, test_figure
 from skytrigger.core.progress import say
 from skytrigger.core.split import split_again
 from skytrigger.eo.load import load
-from skytrigger.export.onnx_file import write_model
-from skytrigger.export.qdq import REDUCED_LIMIT, WEIGHT_LIMIT
 from skytrigger.learn.evaluate import align
 from skytrigger.learn.metrics import cross_entropy
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.model.export import write_model
+from skytrigger.model.file import read_model
+from skytrigger.model.qdq import REDUCED_LIMIT, WEIGHT_LIMIT
 
 
 def seven_bits(graph: Any) -> None:

@@ -13,10 +13,10 @@ import pytest
 from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import read_json
+from skytrigger.learn.compare_accuracy import compare_accuracy
 from skytrigger.learn.predictions import read_predictions
 from skytrigger.report.comparison import matrices, write_comparison
-from skytrigger.study.compare import compare
-from skytrigger.study.compare_accuracy import compare_accuracy
+from skytrigger.study.comparison import compare
 
 
 def test_verdicts_and_exit_codes(answers: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from tiny_model import tiny_model
 
+from skytrigger.bench.compare_times import compare_times, held_up, match
+from skytrigger.bench.process import WorkerProcess
+from skytrigger.bench.run import Options, bench
 from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.measure.records import Record, Samples, append, read
-from skytrigger.study.bench import Job, Options, bench
-from skytrigger.study.compare import compare
-from skytrigger.study.compare_time import compare_times, held_up, match
-from skytrigger.study.worker_process import WorkerProcess
+from skytrigger.runtimes.spec import EngineSpec
+from skytrigger.study.comparison import compare
 
 HOST = {"cpu": {"model": "A", "logical_cores": 2}}
 
@@ -108,7 +109,7 @@ QUICK = Options(seconds=0.2, min_blocks=10, max_blocks=10)
 def test_bench_measures_in_processes_of_their_own(tmp_path: Path) -> None:
     small, large = tiny_model(tmp_path / "small.onnx", 2), tiny_model(tmp_path / "large.onnx", 128, "large")
     done = []
-    jobs = [Job(str(small)), Job(str(large)), Job(str(small), runtime="no-such-runtime")]
+    jobs = [EngineSpec(str(small)), EngineSpec(str(large)), EngineSpec(str(small), runtime="no-such-runtime")]
     with pytest.raises(InputError, match="no-such-runtime"):
         bench(jobs, QUICK)
     found = bench(jobs[:2], QUICK, lambda cost, note: done.append(cost))
@@ -140,27 +141,30 @@ def test_cells_that_fail_do_not_stop_the_others(model: Path, monkeypatch: pytest
             raise UnavailableError("not here")
         return WorkerProcess(job)
 
-    monkeypatch.setattr("skytrigger.study.bench.WorkerProcess", start)
+    monkeypatch.setattr("skytrigger.bench.run.WorkerProcess", start)
     options = Options(seconds=0.05, min_blocks=2, max_blocks=2, control=False, scenario="single-stream")
-    found = bench([Job(str(model), batch_size=size) for size in (1, 2, 3)], options)
+    found = bench([EngineSpec(str(model), batch_size=size) for size in (1, 2, 3)], options)
     assert [r.what["batch_size"] for r in found.records] == [1]
     assert list(found.failed.values()) == ["broke"]
     assert list(found.unavailable.values()) == ["not here"]
 
 
 def test_scenarios_of_one_cell(model: Path) -> None:
-    job = Job(str(model), batch_size=2)
+    job = EngineSpec(str(model), batch_size=2)
     paced = bench([job], Options(scenario="frame-rate", seconds=0.3, frame_rate_hz=50)).records[0]
     assert paced.extra["frames"] == 15
     assert paced.extra["missed"] >= paced.extra["dropped"]
-    stages = bench([job], Options(scenario="stages", seconds=0.05)).records[0]
+    bare = bench([job], Options(scenario="stages", seconds=0.05)).records[0]
+    assert list(bare.samples) == ["prepare", "compute", "post"]
+    codec = "skytrigger.eo.codec:codec_of"
+    stages = bench([job], Options(scenario="stages", seconds=0.05, codec=codec)).records[0]
     assert list(stages.samples) == ["decode", "prepare", "compute", "post"]
     assert len(stages.samples["compute"].values) >= 20
     cold = bench([job], Options(scenario="cold-start", starts=2)).records[0]
     assert len(cold.samples["process"].values) == 2
     process, parts = cold.samples["process"].values, [cold.samples[n].values for n in ("import", "open", "first")]
     assert all(sum(p[i] for p in parts) < process[i] for i in range(2))
-    streams = bench([Job(str(model), streams=2)], Options(scenario="streams", seconds=0.2)).records[0]
+    streams = bench([EngineSpec(str(model), streams=2)], Options(scenario="streams", seconds=0.2)).records[0]
     assert len(streams.extra["calls_per_stream"]) == 2
 
 
@@ -192,9 +196,9 @@ def test_a_dying_process_is_reported(model: Path) -> None:
 )
 def test_options_are_checked(options: dict[str, Any], model: Path) -> None:
     with pytest.raises(InputError):
-        bench([Job(str(model))], Options(**options))
+        bench([EngineSpec(str(model))], Options(**options))
     with pytest.raises(InputError, match="threads"):
-        bench([Job(str(model), threads=4096)])
+        bench([EngineSpec(str(model), threads=4096)])
 
 
 def test_command_line(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,7 +221,7 @@ def test_real_tiles_from_a_file(tmp_path: Path, model: Path) -> None:
     tiles = tmp_path / "tiles.npy"
     np.save(tiles, np.ones((5, 3, 16, 16), np.uint16))
     options = Options(seconds=0.05, min_blocks=2, max_blocks=2, control=False, tiles=str(tiles), data_hash="d")
-    assert bench([Job(str(model), batch_size=4)], options).records[0].what["data_hash"] == "d"
+    assert bench([EngineSpec(str(model), batch_size=4)], options).records[0].what["data_hash"] == "d"
 
 
 def test_tiles_as_they_are_stored(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,7 +247,7 @@ def test_device_events_are_recorded_beside_wall_time() -> None:
     """The worker's visit with a device clock in place of CUDA's: one event pair around each timed call."""
     from types import SimpleNamespace
 
-    from skytrigger.study.bench_worker import Worker
+    from skytrigger.bench.worker import Worker
 
     log: list[str] = []
     worker = Worker.__new__(Worker)
@@ -254,6 +258,6 @@ def test_device_events_are_recorded_beside_wall_time() -> None:
         start=lambda: log.append("start"), stop=lambda: log.append("stop"), seconds=lambda: 0.25
     )
     got = worker.slot(calls=2, offline=False, lead_in=1, limit_s=5.0)
-    assert got["device"] == [0.25, 0.25]
+    assert got["device"] == (0.25, 0.25)
     assert len(got["seconds"]) == 2
     assert log == ["call", "sync", *["start", "call", "stop", "sync"] * 2]

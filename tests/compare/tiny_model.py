@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from skytrigger.core.card import ModelCard
 from skytrigger.learn.predictions import Predictions, write_predictions
-from skytrigger.runtimes.model_file import CARD_KEY
+from skytrigger.model.file import CARD_KEY
 
 CLASSES = ("Forest", "River", "Road")
 

@@ -8,11 +8,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from skytrigger.cli.main import main
-from skytrigger.hep.doublets.data import load_doublets
+from skytrigger.hep.doublets.application import DOUBLETS
 from skytrigger.hep.doublets.evaluation import packaged
-from skytrigger.hep.doublets.model_files import export_filter
+from skytrigger.learn.exporting import export_run
 from skytrigger.learn.predictions import read_predictions
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.model.file import read_model
 
 
 def _json(capsys, *words):
@@ -55,7 +55,7 @@ def test_other_data_are_judged_whole(run, write_file, doublets, capsys):
 
 def test_a_model_file_says_what_its_run_says(run, tmp_path, capsys):
     out = tmp_path / "filter.onnx"
-    export_filter(run, out, load_doublets("synthetic:1500"))
+    export_run(run, DOUBLETS, out)
     words = ("--data", "synthetic:1500", "--split", "test", "--threads", 1)
     of_run = _json(capsys, "doublets", "evaluate", run, *words)
     of_file = _json(capsys, "doublets", "evaluate", out, *words, "--trees", run / "trees.onnx")

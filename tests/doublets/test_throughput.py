@@ -37,7 +37,7 @@ class Fake:
     closed: bool = False
 
     @property
-    def request(self):
+    def spec(self):
         return SimpleNamespace(device=self.device)
 
     @property
@@ -66,12 +66,13 @@ def opened(monkeypatch) -> list[Fake]:
     """Sessions that the study opens, in order; page-locked copies are noted in LOCKED."""
     sessions: list[Fake] = []
 
-    def open_session(model, runtime, precision, batch_size, threads=None, device="cpu", input_type="float32"):
-        if runtime == "fussy" and input_type != "float32":
-            raise UnavailableError(f"runtime fussy takes no {input_type} tiles")
-        if runtime == "absent":
+    def open_session(model, spec):
+        if spec.runtime == "fussy" and spec.input_type != "float32":
+            raise UnavailableError(f"runtime fussy takes no {spec.input_type} tiles")
+        if spec.runtime == "absent":
             raise UnavailableError("no such package")
-        sessions.append(Fake(model, runtime, precision, batch_size, device, input_type))
+        assert spec.streams == 1
+        sessions.append(Fake(model, spec.runtime, spec.precision, spec.batch_size, spec.device, spec.input_type))
         return sessions[-1]
 
     def page_locked(tiles):
@@ -97,9 +98,9 @@ def test_ways_to_the_device():
     assert Plan(device="cuda:1", transfers=("without",), memory=("pageable",)).ways() == [("without", "device")]
     assert Plan(device="cuda", transfers=("with",), memory=("page-locked",)).ways() == [("with", "page-locked")]
     cells = Plan(device="cuda", batches=(6000,)).cells("fp16", 4)
-    assert {(c.streams, c.threads) for c in cells} == {(n, 1) for n in (1, 2, 4, 5)}
+    assert {(c.spec.streams, c.spec.threads) for c in cells} == {(n, 1) for n in (1, 2, 4, 5)}
     assert len(cells) == 12
-    assert {c.threads for c in Plan(batches=(1,)).cells("fp32", 4)} == {4, 2, 1}
+    assert {c.spec.threads for c in Plan(batches=(1,)).cells("fp32", 4)} == {4, 2, 1}
     assert Plan(seconds=2.0, device="cuda").limit_s == 2
     assert Plan(device="cuda").limit_s > Plan().limit_s == 3
 

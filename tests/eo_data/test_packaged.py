@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skytrigger.applications.registry import model_path
 from skytrigger.cli.main import main
 from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.eo.load import load
-from skytrigger.eo.packaged import PACKAGED, model_path, packaged
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.eo.packaged import PACKAGED, packaged
+from skytrigger.model.file import read_model
 from skytrigger.runtimes.open import open_session
 
 

@@ -11,11 +11,11 @@ import torch
 import tiny
 from skytrigger.core.card import ModelCard
 from skytrigger.eo.networks import build
-from skytrigger.export.onnx_file import export_onnx
-from skytrigger.export.parity import parity
 from skytrigger.learn.batches import Batches
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.train import train
+from skytrigger.model.export import export_onnx
+from skytrigger.model.parity import parity
 from skytrigger.runtimes.cuda_lanes import page_locked
 from skytrigger.runtimes.open import open_session
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from skytrigger.core.card import ModelCard
-from skytrigger.export.onnx_file import export_onnx
 from skytrigger.hep.doublets.metrics import curve, scores
 from skytrigger.hep.doublets.networks import build
 from skytrigger.hep.doublets.simulator import simulate
@@ -17,6 +16,7 @@ from skytrigger.hep.doublets.throughput import throughput
 from skytrigger.hep.doublets.throughput_plan import Plan
 from skytrigger.hep.doublets.throughput_table import table
 from skytrigger.learn.batches import channel_statistics
+from skytrigger.model.export import export_onnx
 from skytrigger.runtimes.open import open_session
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]

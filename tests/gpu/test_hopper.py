@@ -10,9 +10,9 @@ import torch
 
 from skytrigger.core.card import ModelCard
 from skytrigger.eo.networks import build
-from skytrigger.export.onnx_file import export_onnx, with_normalisation
-from skytrigger.export.parity import parity
 from skytrigger.hep.doublets.networks import build as build_filter
+from skytrigger.model.export import export_onnx, with_normalisation
+from skytrigger.model.parity import parity
 from skytrigger.runtimes.cuda_lanes import page_locked
 from skytrigger.runtimes.open import open_session
 

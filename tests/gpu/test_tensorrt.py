@@ -12,12 +12,13 @@ import torch
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import UnavailableError
 from skytrigger.eo.networks import build
-from skytrigger.export.onnx_file import export_onnx, with_normalisation
-from skytrigger.export.parity import parity
-from skytrigger.export.quantise import quantise
+from skytrigger.model.export import export_onnx, with_normalisation
+from skytrigger.model.parity import parity
+from skytrigger.model.quantise import quantise
 from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.registry import RUNTIMES
 from skytrigger.runtimes.session import Session
-from skytrigger.runtimes.tensorrt_build import MODULES, RTX_CAPABILITIES
+from skytrigger.runtimes.tensorrt.build import RTX_CAPABILITIES
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 TOLERANCE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 1e-1, "fp16": 3e-2, "int8": 0.3}
@@ -25,7 +26,7 @@ TOLERANCE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 1e-1, "fp16": 3e-2, "int8": 0.3
 
 @pytest.fixture(params=["tensorrt", "tensorrt_rtx"])
 def runtime(request: pytest.FixtureRequest) -> str:
-    if importlib.util.find_spec(MODULES[request.param]) is None:
+    if importlib.util.find_spec(RUNTIMES[request.param].package) is None:
         pytest.skip(f"{request.param} is not installed")
     major, minor = torch.cuda.get_device_capability()
     if request.param == "tensorrt_rtx" and f"{major}.{minor}" not in RTX_CAPABILITIES:

@@ -121,7 +121,7 @@ def test_cutmix_mixes_targets_by_area() -> None:
     targets = torch.eye(6)
     random = np.random.default_rng(3)
     for _ in range(20):
-        mixed, mixed_targets = cutmix(images, targets, random)
+        mixed, (mixed_targets,) = cutmix(images, [targets], random)
         for i in range(6):
             share = [float((mixed[i] == j).float().mean()) for j in range(6)]
             np.testing.assert_allclose(mixed_targets[i].numpy(), share, atol=1e-6)
@@ -255,7 +255,7 @@ def test_start_from_fewer_channels_answers_the_same_at_first(tmp_path: Path) -> 
 
 
 def test_a_model_file_teaches_as_its_run_does(tmp_path: Path) -> None:
-    from skytrigger.export.onnx_file import export_onnx
+    from skytrigger.model.export import export_onnx
 
     data, parts = dataset(), split()
     run = train(build, data, parts, Recipe("student", epochs=1, options=SMALL, precision="fp32"), tmp_path / "t")

@@ -130,11 +130,12 @@ def test_early_stopping_keeps_the_best_validation_epoch(tmp_path: Path) -> None:
     assert run.card().notes["kept_epoch"] == best
     assert len(losses) in (best + 2, 30)
     from skytrigger.learn.batches import Batches
-    from skytrigger.learn.predict import evaluate_loss
+    from skytrigger.learn.predict import judge
 
     network, card = run.load(build)
     batches = Batches(tiny.dataset(), card.mean, card.std, torch.device("cpu"))
-    assert evaluate_loss(network, batches, tiny.split().val, "fp32")[0] == pytest.approx(min(losses), rel=1e-5)
+    found = judge(network, card.heads, batches, tiny.split().val, "fp32")
+    assert found["val_loss"] == pytest.approx(min(losses), rel=1e-5)
 
 
 def test_another_recipe_or_other_data_in_the_same_folder_is_refused(whole) -> None:
@@ -195,15 +196,19 @@ def test_networks_refuse_what_does_not_fit() -> None:
         build("1moreconv", 13, (24, 24), 10)
 
 
-def test_energy_of_an_epoch_is_the_meters_power_times_its_seconds(tmp_path: Path) -> None:
+def test_energy_of_an_epoch_is_the_meters_own_over_its_window(tmp_path: Path) -> None:
+    from skytrigger.learn.energy import EpochMeter
     from skytrigger.measure.meters.protocol import Reading
     from skytrigger.measure.meters.replay import ReplayMeter
 
     trace = [Reading(time_s=t / 10, watts=19.0 + 2 * (t % 2)) for t in range(101)]
     recipe = Recipe("basic", epochs=2, precision="fp32")
-    run = train(build, tiny.dataset(), tiny.split(), recipe, tmp_path, threads=1, meter=ReplayMeter([trace]))
+    meter = EpochMeter(ReplayMeter([trace]))
+    run = train(build, tiny.dataset(), tiny.split(), recipe, tmp_path, threads=1, meter=meter)
     for line in run.history():
-        assert line["joules"] == pytest.approx(20 * line["seconds"], rel=1e-6)
+        assert line["joules"] == pytest.approx(20 * line["joules_seconds"], rel=1e-6)
+        assert line["joules_seconds"] == pytest.approx(10)
+    assert [window.joules for window in meter.windows] == [line["joules"] for line in run.history()]
     stuck = ReplayMeter([[Reading(time_s=0.0, joules=5.0)]])
     run = train(build, tiny.dataset(), tiny.split(), recipe, tmp_path / "stuck", threads=1, meter=stuck)
     assert all("joules" not in line for line in run.history())

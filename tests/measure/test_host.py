@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
 from skytrigger.cli.main import main
-from skytrigger.measure import offers
-from skytrigger.measure.cgroup import cpu_quota, memory_limit_bytes, throttled_s
+from skytrigger.core.cgroup import cpu_quota, memory_limit_bytes, throttled_s
+from skytrigger.core.host import host_facts, host_id, host_label
 from skytrigger.measure.conditions import Watch
-from skytrigger.measure.host import host_facts, host_id, host_label
 from skytrigger.measure.meters.found import power_sensors
+from skytrigger.runtimes import offers
+from skytrigger.runtimes.registry import RUNTIMES
 
 CPUINFO = """processor\t: 0
 vendor_id\t: GenuineIntel
@@ -157,7 +159,7 @@ def test_sensors_of_recorded_machines(tmp_path: Path) -> None:
 
 
 def test_doctor_names_remedies(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    few = {k: v for k, v in offers.RUNTIMES.items() if k in ("onnxruntime", "tensorrt")}
+    few = {k: v for k, v in RUNTIMES.items() if k in ("onnxruntime", "tensorrt")}
     monkeypatch.setattr(offers, "RUNTIMES", few)
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -172,8 +174,10 @@ def test_doctor_names_remedies(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "power sensors" in capsys.readouterr().out
 
 
-def test_a_broken_library_is_reported_not_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offers, "RUNTIMES", {"no_such_library": (("numpy",), lambda isa: [])})
-    found = offers.runtime_offers()["no_such_library"]
+def test_a_broken_library_is_reported_not_fatal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise OSError('half a library')")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr(offers, "RUNTIMES", {"onnxruntime": RUNTIMES["onnxruntime"]})
+    found = offers.runtime_offers()["onnxruntime"]
     assert not found["available"]
-    assert "no_such_library" in found["why_not"]
+    assert "half a library" in found["why_not"]

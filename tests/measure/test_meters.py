@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skytrigger.bench.power_window import energy_windows
 from skytrigger.core.errors import InputError, UnavailableError
 from skytrigger.measure.meters.external import CsvMeter
 from skytrigger.measure.meters.found import open_meters
@@ -20,7 +21,6 @@ from skytrigger.measure.meters.nvml import NvmlMeter
 from skytrigger.measure.meters.protocol import LiveMeter, MeterFacts, Reading, window_energy
 from skytrigger.measure.meters.rapl import RaplMeter
 from skytrigger.measure.meters.replay import ReplayMeter
-from skytrigger.study.power_window import energy_windows
 
 FACTS = MeterFacts("replay", "trace", "recorded")
 

@@ -12,12 +12,13 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from skytrigger.core.errors import InputError
-from skytrigger.measure.operations import Work, count_work
-from skytrigger.measure.pareto import Candidate, front_probability, on_front
+from skytrigger.core.work import Work
+from skytrigger.measure.pareto import on_front
 from skytrigger.measure.records import Samples
 from skytrigger.measure.roofline import Ceilings, measure_ceilings, roofline_point
 from skytrigger.measure.seed_variance import seed_difference, seed_variance
-from skytrigger.measure.stats import Interval, normal_quantile, wilson
+from skytrigger.measure.stats import wilson
+from skytrigger.model.operations import count_work
 
 
 def network(group: int = 1, stride: int = 1) -> onnx.ModelProto:
@@ -107,28 +108,6 @@ def test_front_against_brute_force() -> None:
                 all(o <= p for o, p in zip(other, point, strict=True)) and any(other < point) for other in points
             )
             assert flags[i] == (not beaten)
-
-
-def _interval(estimate: float, sd: float) -> Interval:
-    half = normal_quantile(0.975) * sd
-    return Interval(estimate, estimate - half, estimate + half)
-
-
-def test_front_probability_of_two_points_is_known() -> None:
-    """Equal accuracy: the faster one is on the front, with the chance that the difference has its sign."""
-    a = Candidate("a", {"ms": _interval(1.0, 0.1), "accuracy": Interval(0.9, 0.9, 0.9)})
-    b = Candidate("b", {"ms": _interval(1.1, 0.1), "accuracy": Interval(0.9, 0.9, 0.9)})
-    far = Candidate("far", {"ms": _interval(9.0, 0.1), "accuracy": Interval(0.99, 0.99, 0.99)})
-    found = front_probability([a, b, far, Candidate("lacks", {})], {"ms": -1, "accuracy": 1}, draws=20_000)
-    assert [x["name"] for x in found] == ["a", "b", "far"]
-    assert [x["on_front"] for x in found] == [True, False, True]
-    chance = 0.5 * (1 + math.erf(0.1 / (0.1 * math.sqrt(2)) / math.sqrt(2)))
-    assert found[0]["probability"] == pytest.approx(chance, abs=0.015)
-    assert found[1]["probability"] == pytest.approx(1 - chance, abs=0.015)
-    assert found[2]["probability"] == 1.0
-    unknown = Candidate("u", {"ms": Interval(1.0, math.nan, math.nan)})
-    assert front_probability([unknown], {"ms": -1})[0]["uncertain"] == ["ms"]
-    assert front_probability([], {"ms": -1}) == []
 
 
 def _seeds(rng: np.random.Generator, seeds: int, images: int, level: float, seed_sd: float) -> np.ndarray:

@@ -10,12 +10,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import tiny
+from skytrigger.applications.registry import build
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.train import train
 from skytrigger.optimize.metric import ACCURACY
-from skytrigger.optimize.settings import Problem
-from skytrigger.study.models import build
+from skytrigger.optimize.problem import Problem
 
 
 @pytest.fixture(scope="session")
@@ -39,4 +39,4 @@ def given(tmp_path_factory: pytest.TempPathFactory, data: Dataset, split: Split)
 
 @pytest.fixture(scope="session")
 def problem(given: Path, data: Dataset, split: Split) -> Problem:
-    return Problem(given, build, data, split, ACCURACY)
+    return Problem(given, build, data, split, {"logits": ACCURACY})

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import MadeUp, made_up_ratio
+from made_up import MadeUp
 from test_search import TINY
 
 from skytrigger.cli.main import main
 from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
+from skytrigger.hep.doublets.application import DOUBLETS, default_recipe, prepare
 from skytrigger.hep.doublets.metrics import auc_difference, scores
-from skytrigger.hep.doublets.optimising import filter_problem
 from skytrigger.hep.doublets.simulator import simulate
-from skytrigger.hep.doublets.training import default_recipe, train_filter
+from skytrigger.learn.runs import train_run
 from skytrigger.measure.stats import Interval
+from skytrigger.model.file import read_model
 from skytrigger.optimize import settings as settings_module
 from skytrigger.optimize.floor import judge
 from skytrigger.optimize.metric import bootstrapped
 from skytrigger.optimize.optimise import optimise
+from skytrigger.optimize.problem import Problem
 from skytrigger.optimize.settings import Settings
 from skytrigger.report.optimize_page import write_page
-from skytrigger.runtimes.model_file import read_model
 
 
 @pytest.fixture(autouse=True)
@@ -39,39 +41,16 @@ def _tiny_effort(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network on synthetic tiles, hardly trained."""
     out = tmp_path_factory.mktemp("given") / "run"
-    words = [
-        "train",
-        "--model",
-        "student",
-        "--data",
-        "synthetic:120",
-        "--bands",
-        "rgb",
-        "--epochs",
-        "1",
-        "--threads",
-        "1",
-    ]
-    assert main([*words, "--device", "cpu", "--out", str(out)]) == 0
+    words = "train --model student --data synthetic:120 --bands rgb --epochs 1 --threads 1 --device cpu --out"
+    assert main([*words.split(), str(out)]) == 0
     return out
 
 
 def test_from_the_command_line_to_the_page(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    words = ["optimize", str(run), "--data", "synthetic:120", "--bands", "rgb", "--max-drop", "90", "--effort", "quick"]
-    words += [
-        "--runtime",
-        "onnxruntime",
-        "--threads",
-        "1",
-        "--batch-size",
-        "8",
-        "--precision",
-        "int8",
-        "--out",
-        str(out),
-    ]
-    assert main([*words, "--json"]) == 0
+    words = "--data synthetic:120 --bands rgb --max-drop 90 --effort quick --runtime onnxruntime --threads 1"
+    words += " --batch-size 8 --precision int8 --json --out"
+    assert main(["optimize", str(run), *words.split(), str(out)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["winner"]["engine"]["precision_run"] == found["winner"]["precision"] == "int8"
     assert read_model(out / "best.onnx").card.channels == ("B04", "B03", "B02")
@@ -93,7 +72,7 @@ def test_from_the_command_line_to_the_page(run: Path, tmp_path: Path, capsys: py
         (["--runtime", "abacus"], "abacus"),
         (["--threads", "none"], "--threads"),
         (["--bands-candidates", "B08"], "B08"),
-        (["--metric", "auc"], "doublet"),
+        (["--metric", "auc"], "expected: accuracy"),
         (["--data", "synthetic:130"], "other data"),
         (["--bands", "B02"], "B0"),
     ],
@@ -101,19 +80,8 @@ def test_from_the_command_line_to_the_page(run: Path, tmp_path: Path, capsys: py
 def test_wrong_words(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], words: str
 ) -> None:
-    asked = [
-        "optimize",
-        str(run),
-        "--data",
-        "synthetic:120",
-        "--bands",
-        "rgb",
-        "--max-drop",
-        "1",
-        "--out",
-        str(tmp_path),
-    ]
-    assert main([*asked, *change]) == 2
+    asked = ["--data", "synthetic:120", "--bands", "rgb", "--max-drop", "1", "--out"]
+    assert main(["optimize", str(run), *asked, str(tmp_path), *change]) == 2
     assert words in capsys.readouterr().err
 
 
@@ -131,16 +99,19 @@ def doublets() -> Dataset:
 def doublet_filter(tmp_path_factory: pytest.TempPathFactory, doublets: Dataset) -> Path:
     out = tmp_path_factory.mktemp("filter") / "run"
     recipe = default_recipe("doublets_small", 3, epochs=1)
-    train_filter(doublets, recipe, out, copies=1, threads=1)
+    plain = replace(DOUBLETS, prepare=partial(prepare, copies=1))
+    train_run(plain, doublets, DOUBLETS.split(doublets, "cluster-disjoint", 3), recipe, out, threads=1)
     return out
 
 
 def test_a_filter_is_judged_by_auc(doublet_filter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skytrigger.hep.doublets.optimising.RESAMPLES", 100)
-    problem = filter_problem(doublet_filter, ["synthetic:1500"])
+    monkeypatch.setattr("skytrigger.hep.doublets.application.RESAMPLES", 100)
+    data = DOUBLETS.load(["synthetic:1500"], seed=3)
+    split = DOUBLETS.split(data, "cluster-disjoint", 3)
+    problem = Problem(doublet_filter, DOUBLETS.build, data, split, {"logits": DOUBLETS.figures["auc"](data)})
     assert problem.metric.name == "auc"
     asked = Settings(max_drop=30.0, effort="quick", batch_sizes=(8,), augment=False, precisions=("fp32",), bands=())
-    found = optimise(problem, asked, tmp_path / "out", MadeUp(), made_up_ratio, threads=1)
+    found = optimise(problem, asked, tmp_path / "out", threads=1, bench=MadeUp())
     given = [r for r in found["engines"] if r["name"] == "given"]
     assert 0.4 < given[0]["auc"]["estimate"] < 1
     assert given[0]["verdict"] == "holds"
@@ -174,4 +145,4 @@ def test_a_noisy_filter_is_below_the_floor(doublets: Dataset) -> None:
 
 def test_a_filter_takes_one_source(doublet_filter: Path) -> None:
     with pytest.raises(InputError, match="2 sources"):
-        filter_problem(doublet_filter, ["a.h5", "b.h5"])
+        DOUBLETS.load(["a.h5", "b.h5"])

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from skytrigger.bench.power_window import energy_windows
 from skytrigger.core.files import append_line
 from skytrigger.learn.evaluate import write_evaluation
 from skytrigger.learn.predictions import Predictions
 from skytrigger.measure.meters.protocol import Reading
 from skytrigger.measure.meters.replay import ReplayMeter
 from skytrigger.measure.records import NO_ENERGY, Record, Samples, append
-from skytrigger.study.power_window import energy_windows
-from skytrigger.study.spec import load_spec
-from skytrigger.study.store import Cell, Store
+from skytrigger.study.study_file import Cell, StudyFile
+from skytrigger.study.toml import load_spec
 
 CLASSES = ("Forest", "River", "SeaLake")
 HOST = {
@@ -119,10 +119,10 @@ def make_study(
     kind: str = "synthetic",
     title: str | None = None,
     energy: dict[str, dict[str, Any]] | None = None,
-) -> Store:
+) -> StudyFile:
     """Networks of given true accuracy, one export and one bench cell each; the last network's bench cell failed."""
     networks = networks or {"basic": 0.6, "regularized": 0.9}
-    store = Store(out)
+    store = StudyFile(out)
     spec = load_spec("quick", models=("basic", "regularized"), seeds=seeds, epochs=3)
     cells: list[Cell] = []
     for place, (name, accuracy) in enumerate(networks.items()):
@@ -157,5 +157,6 @@ def make_study(
     source = {"kind": kind, "store": "/home/someone/cache"}
     data = {"hash": "ab" * 32, "source": source, "images": 900, "channels": ["B02", "B03"], "classes": list(CLASSES),
             "units": "DN", "split": {"train": 720, "val": 90, "test": 90, "kind": "random", "seed": 0}}  # fmt: skip
-    store.write_index({"spec": spec_json, "host": HOST, "data": data}, cells)
+    store.spec, store.host, store.data, store.cells = spec_json, HOST, data, cells
+    store.write()
     return store

@@ -17,8 +17,7 @@ from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError
 from skytrigger.measure.records import append
 from skytrigger.report.build import build_report, build_reports
-from skytrigger.report.provenance import command, to_toml
-from skytrigger.study.spec import load_spec
+from skytrigger.study.toml import load_spec, to_toml
 
 HOSTILE = "<img src=x onerror=alert(1)>|`\"'&"
 
@@ -266,29 +265,21 @@ def test_nothing_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "neither study.json nor records" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("change", [{}, {"models": ("basic",), "seeds": (3, 4)}, {"epochs": 2, "split": "all"}])
-def test_the_command_gives_the_same_spec(change: dict[str, object]) -> None:
-    spec = json.loads(json.dumps(load_spec("quick", **change).to_json()))
-    found = command(spec)
-    assert found is not None
-    assert found.startswith("skytrigger study quick")
-    for value in ("--models basic", "--seeds 3 4") if "models" in change else ():
-        assert value in found
-
-
-def test_an_older_spec_without_later_entries_has_its_command() -> None:
-    spec = json.loads(json.dumps(load_spec("eurosat", data=("a.zip",)).to_json()))
-    del spec["recipe_of_model"]
-    for measure in spec["measure"]:
-        del measure["ceilings"], measure["energy_seconds"]
-    assert command(spec) == "skytrigger study eurosat --data a.zip --out runs/eurosat"
+def test_the_stored_command_is_shown_and_without_one_the_spec(tmp_path: Path) -> None:
+    for command in ("", "skytrigger study quick --models basic --out runs/quick"):
+        file = make_study(tmp_path / ("with" if command else "without"), seeds=(0,))
+        file.command = command
+        file.write()
+        build_report(file.path)
+        words = page(file.path).words
+        assert ("Save this as study.toml" in words) == (not command)
+        assert not command or command in words
 
 
 def test_a_spec_of_its_own_comes_back_from_toml(tmp_path: Path) -> None:
     spec = json.loads(json.dumps(load_spec("quick").to_json()))
     spec["recipe"]["learning_rate"] = 0.005
     spec["title"] = 'with "quotes" and \\ signs'
-    assert command(spec) is None
     file = tmp_path / "study.toml"
     file.write_text(to_toml(spec))
     assert json.loads(json.dumps(load_spec(str(file)).to_json())) == spec

@@ -10,7 +10,7 @@ import torch
 
 from skytrigger.core.card import ModelCard
 from skytrigger.eo.networks import build
-from skytrigger.export.onnx_file import export_onnx, with_normalisation
+from skytrigger.model.export import export_onnx, with_normalisation
 
 CHANNELS = ("B02", "B03", "B04", "B08")
 

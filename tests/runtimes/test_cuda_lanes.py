@@ -11,26 +11,26 @@ import torch
 
 from runtimes import simulated_gpu
 from skytrigger.core.errors import UnavailableError
+from skytrigger.model.file import ModelFile
 from skytrigger.runtimes import cuda_lanes
 from skytrigger.runtimes.cuda_lanes import CudaSession, gpu_of, page_locked
 from skytrigger.runtimes.input_type import as_float
-from skytrigger.runtimes.model_file import ModelFile
 from skytrigger.runtimes.open import open_session
-from skytrigger.runtimes.session import Request
+from skytrigger.runtimes.spec import EngineSpec
 
 
 class Means(CudaSession):
     """The mean of each channel as logits."""
 
-    def __init__(self, model: ModelFile, request: Request) -> None:
-        super().__init__(model, request)
+    def __init__(self, model: ModelFile, spec: EngineSpec) -> None:
+        super().__init__(model, spec)
         self.batches: list[tuple[int, int]] = []
 
         def forward_of(number: int) -> Any:
             def forward(tiles: torch.Tensor) -> torch.Tensor:
                 self.batches.append((number, len(tiles)))
-                means = as_float(torch, tiles, request.input_type).mean((2, 3))
-                return torch.nn.functional.pad(means, (0, len(model.card.classes) - means.shape[1]))
+                means = as_float(torch, tiles, spec.input_type).mean((2, 3))
+                return (torch.nn.functional.pad(means, (0, len(model.card.classes) - means.shape[1])),)
 
             return forward
 
@@ -49,9 +49,9 @@ def gpu(made, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("streams", [1, 3])
 @pytest.mark.parametrize("kind", ["float32", "uint16", "uint8"])
 def test_batches_go_to_lanes_in_turn(gpu: Any, streams: int, kind: str) -> None:
-    from skytrigger.runtimes.model_file import read_model
+    from skytrigger.model.file import read_model
 
-    session = Means(read_model(gpu.path), Request("torch", "fp32", 4, 1, streams, "cuda", kind))
+    session = Means(read_model(gpu.path), EngineSpec("", "torch", "fp32", 4, 1, streams, "cuda", kind))
     tiles = (gpu.tiles * (1 if kind == "float32" else 12 if kind == "uint16" else 0.05)).astype(kind)
     found = session.run(tiles)
     np.testing.assert_allclose(found[:, :4], tiles.astype(np.float32).mean((2, 3)), rtol=1e-4)

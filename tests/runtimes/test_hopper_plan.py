@@ -11,11 +11,11 @@ import torch
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import UnavailableError
 from skytrigger.eo.networks import build
-from skytrigger.export.onnx_file import export_onnx, with_normalisation
 from skytrigger.hep.doublets.networks import build as build_filter
+from skytrigger.model.export import export_onnx, with_normalisation
+from skytrigger.model.file import ModelFile, read_model
 from skytrigger.runtimes.hopper.plan import Plan, plan_of
 from skytrigger.runtimes.hopper.shapes import SHARED_BYTES, Shape
-from skytrigger.runtimes.model_file import ModelFile, read_model
 from skytrigger.runtimes.open import open_session
 
 

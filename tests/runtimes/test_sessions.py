@@ -11,10 +11,10 @@ import pytest
 
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.eo.networks import NAMES
-from skytrigger.export.onnx_file import write_model
-from skytrigger.export.parity import parity, require_parity
-from skytrigger.export.quantise import quantise, stratified
-from skytrigger.runtimes.model_file import CARD_KEY, read_model
+from skytrigger.model.export import write_model
+from skytrigger.model.file import CARD_KEY, read_model
+from skytrigger.model.parity import parity, require_parity
+from skytrigger.model.quantise import quantise, stratified
 from skytrigger.runtimes.onnxruntime_session import precision_of
 from skytrigger.runtimes.open import open_session
 

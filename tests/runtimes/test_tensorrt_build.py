@@ -17,14 +17,14 @@ from onnx import helper, numpy_helper
 from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.eo.networks import NAMES
-from skytrigger.export.onnx_file import write_model
-from skytrigger.export.parity import parity
-from skytrigger.export.quantise import quantise
-from skytrigger.runtimes.model_file import ModelFile, read_model
-from skytrigger.runtimes.onnx_graph import module_of
-from skytrigger.runtimes.tensorrt_build import Target, build_engine, prepared
-from skytrigger.runtimes.tensorrt_layers import layers_of, precision_of_layers, summary
-from skytrigger.runtimes.tensorrt_types import typed_in
+from skytrigger.model.export import write_model
+from skytrigger.model.file import ModelFile, read_model
+from skytrigger.model.parity import parity
+from skytrigger.model.quantise import quantise
+from skytrigger.runtimes.tensorrt.build import Target, build_engine, prepared
+from skytrigger.runtimes.tensorrt.layers import layers_of, precision_of_layers, summary
+from skytrigger.runtimes.tensorrt.types import typed_in
+from skytrigger.runtimes.torch.graph import module_of
 
 pytest.importorskip("tensorrt_rtx_bindings", reason="pip install 'skytrigger[tensorrt-rtx]'")
 
@@ -88,7 +88,7 @@ def test_a_graph_typed_in_16_bits_answers_like_the_float32_one(made) -> None:
     graph = onnx.load(file.path)
     typed_in(graph, onnx.TensorProto.FLOAT16)  # as for BF16, in a type that the framework's own graph runs
     onnx.checker.check_model(graph)
-    logits = module_of(graph)(torch.from_numpy(file.tiles)).numpy()
+    logits = module_of(graph)(torch.from_numpy(file.tiles))[0].numpy()
     assert logits.dtype == np.float32
     assert 1e-6 < parity(file.logits, logits)["relative_error_max"] < 3e-2
 

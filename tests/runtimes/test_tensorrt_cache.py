@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from skytrigger.runtimes import tensorrt_cache as cache
-from skytrigger.runtimes.model_file import ModelFile, read_model
-from skytrigger.runtimes.tensorrt_build import Target
+from skytrigger.model.file import ModelFile, read_model
+from skytrigger.runtimes.tensorrt import cache
+from skytrigger.runtimes.tensorrt.build import Target
 
 pytest.importorskip("tensorrt_rtx_bindings", reason="pip install 'skytrigger[tensorrt-rtx]'")
 TARGET = Target("tensorrt_rtx", "fp32", ("8.6",), 4)

@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
 from skytrigger.core.errors import InputError
-from skytrigger.export.parity import parity
-from skytrigger.export.quantise import quantise
-from skytrigger.runtimes.tensorrt_quantisation import symmetric_int8
+from skytrigger.model.parity import parity
+from skytrigger.model.quantise import quantise
+from skytrigger.runtimes.tensorrt.quantisation import symmetric_int8
 
 CODES = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
 

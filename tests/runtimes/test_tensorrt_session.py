@@ -10,11 +10,11 @@ import pytest
 from runtimes import simulated_gpu
 from skytrigger.cli.main import main
 from skytrigger.core.errors import UnavailableError
-from skytrigger.export.parity import parity
-from skytrigger.runtimes import tensorrt_cache
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.model.file import read_model
+from skytrigger.model.parity import parity
 from skytrigger.runtimes.open import open_session
-from skytrigger.runtimes.tensorrt_session import MAX_GRAPHS
+from skytrigger.runtimes.tensorrt import cache as tensorrt_cache
+from skytrigger.runtimes.tensorrt.session import MAX_GRAPHS
 
 
 @pytest.fixture(autouse=True)

@@ -17,11 +17,13 @@ from skytrigger.core.errors import InputError
 from skytrigger.core.files import read_json
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.measure.roofline import measure_ceilings
+from skytrigger.report.build import build_report
 from skytrigger.study import runner
 from skytrigger.study.cells import plan
 from skytrigger.study.runner import run_study
-from skytrigger.study.spec import Measure, Spec, load_spec
-from skytrigger.study.store import Store
+from skytrigger.study.spec import Measure, Spec
+from skytrigger.study.study_file import StudyFile
+from skytrigger.study.toml import load_spec
 
 SPEC = Spec(
     title="small",
@@ -58,7 +60,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:  # a child that imports torch for the ceilings takes seconds
         small = partial(measure_ceilings, matrix=64, copy_bytes=1 << 20, rounds=2)
-        patch.setattr("skytrigger.study.bench.in_own_process", small)
+        patch.setattr("skytrigger.bench.run.in_own_process", small)
         cells = run_study(SPEC, tiny.dataset(), tiny.split(), out)
     assert [(c.kind, c.label, c.error) for c in cells if c.status != "done"] == []
     return out
@@ -149,9 +151,27 @@ def test_the_address_of_a_cell_holds_all_that_decides_it() -> None:
     assert {name for name in base if part[name] != base[name]} == {n for n in base if n.startswith("evaluate")}
 
 
-def test_cells_of_another_study_in_the_same_folder_are_left_alone(whole: Path) -> None:
-    cells = plan(replace(SPEC, models=("basic",)), tiny.dataset(), tiny.split())
-    assert len(Store(whole).drop_strays(cells)) == 6
+def test_the_study_file_reads_what_it_wrote(whole: Path) -> None:
+    file = StudyFile.read(whole)
+    planned = plan(SPEC, tiny.dataset(), tiny.split())
+    assert [c.to_json() for c in file.cells] == read_json(whole / "study.json")["cells"]
+    assert [(c.key, c.folder, c.network, [n.key for n in c.needs]) for c in file.cells] == [
+        (c.key, c.folder, c.network, [n.key for n in c.needs]) for c in planned
+    ]
+
+
+def test_the_page_is_written_where_a_network_did_not_fit(tmp_path: Path) -> None:
+    """Tiles too small for the seventh level of a network: its cells fail, the others' page is whole."""
+    spec = replace(SPEC, models=("basic", "from64"), seeds=(0,), measure=())
+    spec = replace(spec, recipe_of_model={"from64": {"learning_rate": 1e30}})
+    cells = run_study(spec, tiny.dataset(), tiny.split(), tmp_path)
+    states = {f"{c.kind} {c.label}": c.status for c in cells}
+    assert states["train from64-0"] == "failed"
+    assert states["evaluate from64-0"] == states["export from64"] == "skipped"
+    build_report(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "loss is not finite" in text
+    assert "| basic | " in text.split("## Accuracy and loss")[1].split("## ")[0]
 
 
 @pytest.mark.parametrize(
@@ -166,6 +186,26 @@ def test_cells_of_another_study_in_the_same_folder_are_left_alone(whole: Path) -
         ("title = 'x'\ndata = ['synthetic']\n[[measure]]\nengines = ['tensorflow:fp32']", "tensorflow"),
         ("title = 'x'\ndata = ['synthetic']\n[[measure]]\nengines = ['torch']", "RUNTIME:PRECISION"),
         ("title = 'x'\ndata = ['synthetic']\npart = 'everything'", "everything"),
+        ("title = 'x'\ndata = ['synthetic']\nmodels = ['nonsense']", "nonsense"),
+        ("title = 'x'\ndata = ['synthetic']\nmodels = ['basic', 'nonsense']", "nonsense"),
+        ("title = 'x'\ndata = ['synthetic']\nmodels = ['basic', 'doublets_cnn']", "doublets_cnn"),
+        ("title = 'x'\ndata = ['synthetic']\napplication = 'nothing'", "nothing"),
+        ("title = 'x'\ndata = ['synthetic']\nsplit = 'halves'", "halves"),
+        ("title = 'x'\ndata = ['synthetic']\ndevice = 'gpu'", "gpu"),
+        ("title = 'x'\ndata = 'synthetic'", "data = 'synthetic'"),
+        ("title = 'x'\ndata = ['synthetic']\nseeds = ['a']", "seeds"),
+        ("title = 'x'\ndata = ['synthetic']\nseeds = [-1]", "seed"),
+        ("title = 'x'\ndata = ['synthetic']\nsplit_lists = ['a']", "names 1 files"),
+        ("title = 'x'\ndata = ['synthetic']\n[recipe]\nepochs = 'three'", "three"),
+        ("title = 'x'\ndata = ['synthetic']\n[recipe]\nepochs = 0", "epochs"),
+        ("title = 'x'\ndata = ['synthetic']\n[recipe_of_model]\nbasics = { epochs = 1 }", "basics"),
+        ("title = 'x'\ndata = ['synthetic']\n[[measure]]\nengines = ['onnxruntime:bf16']", "onnxruntime:bf16"),
+        ("title = 'x'\ndata = ['synthetic']\n[[measure]]\nbatch_sizes = [0]", "batch_sizes"),
+        ("title = 'x'\ndata = ['synthetic']\n[[measure]]\nmodels = ['basics']", "basics"),
+        ("title = 'x'\ndata = ['synthetic']\n[[measure]]\nseconds = 0", "seconds"),
+        ("title = 'x'\ndata = ['synthetic']\n[[sweep]]\naxis = 'epoch'\nvalues = [1]", "epoch"),
+        ("title = 'x'\ndata = ['synthetic']\n[[sweep]]\naxis = 'epochs'\nvalues = [0]", "epochs = 0"),
+        ("title = 'x'\ndata = ['synthetic']\n[measure]\nseconds = 1.0", "list of tables"),
         ("title = ", "not valid TOML"),
     ],
 )

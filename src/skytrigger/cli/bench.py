@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skytrigger.cli.outcome import Outcome
+from skytrigger.runtimes.registry import DEFAULT, RUNTIMES
 
 if TYPE_CHECKING:
     from skytrigger.measure.records import Record
+    from skytrigger.runtimes.spec import EngineSpec
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("models", nargs="+", metavar="MODEL.onnx", help="several are measured in one run, side by side")
-    parser.add_argument("--runtime", default="onnxruntime", help="NAME[,NAME]: torch, onnxruntime, openvino, ...")
+    parser.add_argument("--runtime", default=DEFAULT, help=f"NAME[,NAME] of {', '.join(RUNTIMES)}")
     parser.add_argument("--precision", help="fp32,bf16,...; default: the file's own")
     parser.add_argument("--batch-size", default="1,32", help="default 1,32")
     parser.add_argument("--threads", help="default: all cores of the mask; 1,2 measures both")
@@ -42,36 +45,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Measure every combination."""
-    from skytrigger.core.errors import InputError, SkytriggerError
+    from skytrigger.bench.run import Options, bench
+    from skytrigger.core.errors import SkytriggerError
     from skytrigger.core.files import write_text
+    from skytrigger.core.host import host_label
     from skytrigger.core.progress import track
-    from skytrigger.eo.packaged import model_path
-    from skytrigger.measure.host import cores_in_mask, host_label
     from skytrigger.measure.tables import markdown, to_csv
-    from skytrigger.runtimes.input_type import check_input_type
-    from skytrigger.runtimes.model_file import read_model
-    from skytrigger.runtimes.open import AUTOCAST, RUNTIMES
-    from skytrigger.study.bench import Job, Options, bench
 
-    for kind in (*args.input_type.split(","), *([args.stored] if args.stored else [])):
-        check_input_type(kind)
-    runtimes = args.runtime.split(",")
-    for name in runtimes:
-        if name not in RUNTIMES:
-            raise InputError(f"no runtime called {name!r}", expected=", ".join(RUNTIMES))
-    jobs = []
-    for file in (str(model_path(given)) for given in args.models):
-        own = read_model(file).card.precision
-        for runtime in runtimes:
-            for precision in args.precision.split(",") if args.precision else [own]:
-                for size in _numbers(args.batch_size, "--batch-size"):
-                    for threads in _numbers(args.threads, "--threads") if args.threads else [cores_in_mask()]:
-                        source = "fp32" if precision in AUTOCAST else precision
-                        if source == own:  # an fp16 file among fp32 ones is measured as what it is
-                            cell = (file, runtime, precision, size, threads, args.streams, args.device)
-                            jobs += [Job(*cell, kind) for kind in args.input_type.split(",")]
-    if not jobs:
-        raise InputError(f"no model file holds precision {args.precision}", remedy="skytrigger export --precision ...")
+    jobs = _jobs(args)
     options = Options(
         scenario=args.scenario,
         seconds=args.seconds,
@@ -79,6 +60,7 @@ def run(args: argparse.Namespace) -> Outcome:
         flush=args.flush,
         tiles=args.tiles,
         stored=args.stored,
+        codec="skytrigger.eo.codec:codec_of",
         frame_rate_hz=args.rate,
         deadline_s=args.deadline_ms / 1e3 if args.deadline_ms else None,
         ceilings=not args.no_roofline,
@@ -102,6 +84,33 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome(_data(found.records, found.unavailable, found.failed, out), "\n".join(lines), bool(found.failed))
 
 
+def _jobs(args: argparse.Namespace) -> list[EngineSpec]:
+    from skytrigger.applications.registry import model_path
+    from skytrigger.core.errors import InputError
+    from skytrigger.core.host import cores_in_mask
+    from skytrigger.model.file import read_model
+    from skytrigger.runtimes.input_type import check_input_type
+    from skytrigger.runtimes.registry import runtime_names
+    from skytrigger.runtimes.spec import EngineSpec
+
+    kinds = args.input_type.split(",")
+    for kind in (*kinds, *([args.stored] if args.stored else [])):
+        check_input_type(kind)
+    sizes = _numbers(args.batch_size, "--batch-size")
+    threads = _numbers(args.threads, "--threads") if args.threads else [cores_in_mask()]
+    runtimes, jobs = runtime_names(args.runtime), []
+    for file in (str(model_path(given)) for given in args.models):
+        own = read_model(file).card.precision
+        precisions = args.precision.split(",") if args.precision else [own]
+        for runtime, precision, size, count, kind in product(runtimes, precisions, sizes, threads, kinds):
+            spec = EngineSpec(file, runtime, precision, size, count, args.streams, args.device, kind)
+            if spec.file_precision == own:  # an fp16 file among fp32 ones is measured as what it is
+                jobs.append(spec)
+    if not jobs:
+        raise InputError(f"no model file holds precision {args.precision}", remedy="skytrigger export --precision ...")
+    return jobs
+
+
 def _numbers(text: str, name: str) -> list[int]:
     from skytrigger.core.errors import InputError
 
@@ -122,7 +131,7 @@ def _data(records: list[Record], unavailable: dict[str, str], failed: dict[str, 
 
 def _against_first(records: list[Record]) -> list[str]:
     """Each cell against the first of its group, measured side by side."""
-    from skytrigger.study.compare_time import TIMED, compare_times
+    from skytrigger.bench.compare_times import TIMED, compare_times
 
     lines = []
     timed = [r for r in records if r.kind in TIMED]

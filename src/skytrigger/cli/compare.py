@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Compare; the exit code is the verdict."""
-    from skytrigger.study.compare import as_text, compare
+    from skytrigger.study.comparison import as_text, compare
 
     result = compare(args.a, args.b, margin=args.margin, seeds=args.seeds)
     if args.out:

@@ -15,13 +15,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Ask CPU, GPU, runtimes and sensors; nothing is changed."""
     from skytrigger.core.extras import EXTRA_OF
-    from skytrigger.measure.host import host_facts
+    from skytrigger.core.host import host_facts
     from skytrigger.measure.meters.found import power_sensors
-    from skytrigger.measure.offers import MODULE_OF, RUNTIMES, remedy, runtime_offers
+    from skytrigger.runtimes.offers import OTHERS, remedy, runtime_offers
+    from skytrigger.runtimes.registry import RUNTIMES
 
     facts = host_facts()
-    runtimes = {MODULE_OF.get(name, name) for name in RUNTIMES}
-    others = [m for m in EXTRA_OF if m not in runtimes]
+    listed = {row.package for row in RUNTIMES.values()} | set(OTHERS)
+    others = [m for m in EXTRA_OF if m not in listed]
     packages = {
         module: {"available": True} if find_spec(module) else {"available": False, "remedy": remedy(module)}
         for module in others

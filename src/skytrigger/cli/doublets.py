@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from skytrigger.cli.outcome import Outcome
+from skytrigger.runtimes.registry import DEFAULT
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +42,7 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _configure_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="RUN|MODEL.onnx", nargs="?", help="default: the filter of the package")
+    parser.add_argument("model", metavar="RUN|MODEL.onnx", nargs="?", default="doublets", help="default: the package's")
     _add_data(parser)
     parser.add_argument(
         "--split",
@@ -49,7 +51,7 @@ def _configure_evaluate(parser: argparse.ArgumentParser) -> None:
         help="auto: test where the model was trained on these very data, all otherwise",
     )
     parser.add_argument("--trees", help="trees.onnx to show beside (default: the run's own, else the package's)")
-    parser.add_argument("--runtime", default="onnxruntime", help="engine of a model file")
+    parser.add_argument("--runtime", default=DEFAULT, help="engine of a model file")
     parser.add_argument("--out", help="folder for metrics.json, predictions.parquet and roc.png")
 
 
@@ -62,7 +64,7 @@ def _configure_throughput(parser: argparse.ArgumentParser) -> None:
         "--streams", default="1,2,4,5,8", help="sessions, each with a thread (and on a GPU a CUDA stream)"
     )
     parser.add_argument("--precision", default="fp32,fp16,int8", help="of a run folder, which is exported in each")
-    parser.add_argument("--runtime", default="onnxruntime", help="NAME[,NAME]")
+    parser.add_argument("--runtime", default=DEFAULT, help="NAME[,NAME]")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument(
         "--transfers",
@@ -91,65 +93,49 @@ def run(args: argparse.Namespace) -> Outcome:
 
 
 def _train(args: argparse.Namespace) -> Outcome:
-    from skytrigger.core.progress import track
-    from skytrigger.hep.doublets.data import load_doublets
-    from skytrigger.hep.doublets.training import default_recipe, train_filter
+    """`train` on one file, with the copies that the application trains on as options."""
+    from functools import partial
 
-    recipe = default_recipe(
-        args.model, args.seed, epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.learning_rate
-    )
-    dataset = load_doublets(args.data, channels=args.channels, seed=args.seed)
-    with track(f"train {recipe.model}", recipe.epochs) as advance:
-        folder = train_filter(
-            dataset,
-            recipe,
-            args.out,
-            copies=args.copies,
-            with_validation=args.with_validation,
-            device=args.device,
-            threads=args.threads,
-            on_epoch=lambda h: advance(1, f"epoch {h['epoch']}: validation loss {h['val_loss']:.4f}"),
-        )
-    history = folder.history()
-    last = history[-1]
-    text = (
-        f"{recipe.model}: {len(history)} epochs, {sum(h['seconds'] for h in history):.1f} s, validation loss "
-        f"{last['val_loss']:.4f}, accuracy {100 * last['val_accuracy']:.1f} %; run folder {folder.path}"
-    )
-    return Outcome({"run": str(folder.path), "epochs": len(history), "history": history}, text)
+    from skytrigger.cli.data_options import load_from
+    from skytrigger.cli.train import recipe_from, trained
+    from skytrigger.hep.doublets.application import DOUBLETS, prepare, with_validation
+
+    args.data = [args.data]
+    recipe = recipe_from(args, DOUBLETS)
+    dataset, split = load_from(args, DOUBLETS)
+    split = with_validation(split) if args.with_validation else split
+    return trained(args, replace(DOUBLETS, prepare=partial(prepare, copies=args.copies)), dataset, split, recipe)
 
 
 def _evaluate(args: argparse.Namespace) -> Outcome:
-    from skytrigger.core.files import write_json
-    from skytrigger.hep.doublets.data import load_doublets
-    from skytrigger.hep.doublets.evaluation import card_of, describe, evaluate_filter, packaged
-    from skytrigger.hep.doublets.figures import roc_png
-    from skytrigger.learn.predictions import write_predictions
+    """`evaluate` of the package's filter by default, without files where no folder is named."""
+    from functools import partial
 
-    model = args.model or packaged()
-    dataset = load_doublets(args.data, channels=len(card_of(model).channels), seed=args.seed)
-    found, predictions = evaluate_filter(
-        model, dataset, part=args.split, trees=args.trees, runtime=args.runtime, threads=args.threads
-    )
-    if args.out:
-        write_predictions(Path(args.out) / "predictions.parquet", predictions)
-        write_json(Path(args.out) / "metrics.json", found)
-        roc_png(found, Path(args.out) / "roc.png")
-    return Outcome(found, describe(found))
+    from skytrigger.applications.registry import model_path
+    from skytrigger.cli.data_options import load_data
+    from skytrigger.cli.evaluate import judged
+    from skytrigger.hep.doublets.application import DOUBLETS
+    from skytrigger.hep.doublets.evaluation import figures_of_merit
+    from skytrigger.learn.evaluate import card_of
+
+    args.data, args.split = [args.data], None if args.split == "auto" else args.split
+    model = model_path(args.model)
+    application = replace(DOUBLETS, evaluation=partial(figures_of_merit, trees=args.trees))
+    return judged(args, application, model, load_data(args, DOUBLETS, card_of(model)))
 
 
 def _throughput(args: argparse.Namespace) -> Outcome:
     from skytrigger.core.files import write_text
+    from skytrigger.core.host import cores_in_mask, host_label
     from skytrigger.core.progress import say, track
-    from skytrigger.hep.doublets.data import load_doublets
-    from skytrigger.hep.doublets.evaluation import card_of, packaged, part_for
+    from skytrigger.hep.doublets.application import DOUBLETS
+    from skytrigger.hep.doublets.evaluation import packaged
     from skytrigger.hep.doublets.figures import throughput_png
-    from skytrigger.hep.doublets.model_files import model_files
     from skytrigger.hep.doublets.throughput import throughput
     from skytrigger.hep.doublets.throughput_plan import Plan
     from skytrigger.hep.doublets.throughput_table import markdown, table
-    from skytrigger.learn.evaluate import align
-    from skytrigger.measure.host import cores_in_mask, host_label
+    from skytrigger.learn.evaluate import align, card_of, part_for
+    from skytrigger.learn.exporting import model_files
 
     plan = Plan(
         runtimes=tuple(args.runtime.split(",")),
@@ -165,10 +151,10 @@ def _throughput(args: argparse.Namespace) -> Outcome:
     )
     out, model = Path(args.out), args.model or packaged()
     card = card_of(model)
-    dataset = align(load_doublets(args.data, channels=len(card.channels), seed=args.seed), card)
-    files, not_made = model_files(model, tuple(args.precision.split(",")), out, dataset)
+    dataset = align(DOUBLETS.load([args.data], channels=len(card.channels), seed=args.seed), card)
+    files, not_made = model_files(model, DOUBLETS, args.precision.split(","), out, dataset)
     visits = plan.rounds * sum(len(plan.cells(p, cores_in_mask())) for p in files)
-    _, index = part_for(dataset, card, "auto")
+    _, index = part_for(DOUBLETS, dataset, card)
     with track("throughput", visits) as advance:
         records, refused = throughput(files, dataset, plan, out, judged=index, advance=advance, seed=args.seed)
     refused = not_made | refused

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from skytrigger.cli.outcome import Outcome
+from skytrigger.runtimes.registry import RUNTIMES
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "machine's GPU. It also goes into the cache (engines/ in SKYTRIGGER_CACHE or ~/.cache/skytrigger): copy "
         "X.engine and X.engine.json into that folder of the machine that runs it.",
     )
-    engine.add_argument("--engine", choices=("tensorrt_rtx", "tensorrt"))
+    engine.add_argument("--engine", choices=[name for name, row in RUNTIMES.items() if row.ahead])
     engine.add_argument(
         "--compute-capability", nargs="+", default=[], metavar="8.9", help="7.5, 8.0, 8.6, 8.9, 12.0, 12.1 or several"
     )
@@ -37,24 +38,24 @@ def run(args: argparse.Namespace) -> Outcome:
 
 
 def _model(args: argparse.Namespace) -> Outcome:
+    from skytrigger.applications.registry import application_of
     from skytrigger.cli.data_options import load_data
     from skytrigger.core.errors import InputError
-    from skytrigger.core.split import split_again
     from skytrigger.learn.evaluate import align
+    from skytrigger.learn.exporting import export_run
     from skytrigger.learn.run_folder import RunFolder
-    from skytrigger.runtimes.open import AUTOCAST
-    from skytrigger.study.exporting import export_run
-    from skytrigger.study.models import build
+    from skytrigger.runtimes.registry import AUTOCAST
 
     if args.precision in AUTOCAST:
         raise InputError(f"{args.precision} is a precision of engines, not of files", remedy="--precision fp32")
     precision = args.precision or "fp32"
     data = None
+    card = RunFolder(Path(args.run)).card()
+    application = application_of(card)
     if args.data:  # parity on its validation images, int8 ranges from its training images
-        card = RunFolder(Path(args.run)).card()
-        dataset = align(load_data(args), card)
-        data = (dataset, split_again(dataset, card.split))
-    result = export_run(args.run, build, args.out, precision, data)
+        dataset = align(load_data(args, application, card), card)
+        data = (dataset, application.split_again(dataset, card, None))
+    result = export_run(args.run, application, args.out, precision, data)
     text = (
         f"{args.out}: {result['bytes']} bytes, {precision}; on {result['images']} {result['tiles']} "
         f"the largest relative error is {result['relative_error_max']:.1e}, "
@@ -64,7 +65,7 @@ def _model(args: argparse.Namespace) -> Outcome:
 
 
 def _engine(args: argparse.Namespace) -> Outcome:
-    from skytrigger.runtimes.tensorrt_ahead import build_ahead
+    from skytrigger.runtimes.tensorrt.ahead import build_ahead
 
     record = build_ahead(
         args.run, args.engine, args.out, tuple(args.compute_capability), args.batch_size, args.precision

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 from skytrigger.cli.outcome import Outcome
 
 if TYPE_CHECKING:
-    from skytrigger.optimize.settings import Problem, Settings
-
-RUNTIMES = ("onnxruntime", "openvino")
+    from skytrigger.optimize.problem import Problem
+    from skytrigger.optimize.settings import Settings
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     from skytrigger.cli.data_options import add_data_arguments
 
-    parser.add_argument("run", metavar="RUN", help="run folder of the trained network that is to be replaced")
-    parser.add_argument("--max-drop", type=float, required=True, metavar="POINTS", help="accuracy (AUC x 100) to lose")
+    parser.add_argument("run", metavar="RUN|MODEL.onnx", help="the trained network that is to be replaced")
+    parser.add_argument(
+        "--max-drop", required=True, metavar="POINTS", help="accuracy, AUC x 100 or resolution to lose; HEAD=POINTS,..."
+    )
     parser.add_argument("--out", required=True, help="folder; an interrupted search there goes on")
     add_data_arguments(parser, split=False, seed=False)
     parser.add_argument("--split-lists", nargs="+", metavar="FILE", help="the lists that RUN was trained with")
@@ -26,11 +27,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--teacher", nargs="+", default=[], metavar="RUN|MODEL.onnx",
         help="students learn from these (default: from RUN), where that helps; none may have seen the test images",
     )  # fmt: skip
-    parser.add_argument("--metric", choices=("accuracy", "auc"), help="default: auc for doublet filters, else accuracy")
+    parser.add_argument("--metric", help="of every head (default: the application's; auc for doublets, else accuracy)")
     parser.add_argument("--effort", default="normal", help="quick, normal or thorough: minutes, half an hour, hours")
     parser.add_argument("--strict", action="store_true", help="choose only what validation data establish")
     parser.add_argument("--batch-size", default="64", help="64,256: images in flight to try (default 64)")
-    parser.add_argument("--runtime", help=f"NAME[,NAME] (default: those installed of {','.join(RUNTIMES)})")
+    parser.add_argument("--runtime", help="NAME[,NAME] (default: the stock engines that are installed)")
     parser.add_argument("--precision", default="fp32,int8", help="fp32,int8,bf16,fp16 (default fp32,int8)")
     parser.add_argument("--threads", help="1,2: threads of a stream to try (default: 1 and all cores)")
     parser.add_argument("--streams", help="1,2: batches side by side to try (default: 1 and all cores)")
@@ -51,14 +52,11 @@ def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.core.progress import track
     from skytrigger.optimize.optimise import optimise, total_cost
     from skytrigger.report.optimize_page import write_page
-    from skytrigger.study.optimising import BenchMeasure, paired_ratio
 
-    settings = _settings(args)
-    problem = _problem(args)
+    problem, augment = _problem(args)
+    settings = _settings(args, problem, augment)
     with track("optimize", total_cost(settings)) as advance:
-        threads = max(settings.threads)
-        found = optimise(problem, settings, args.out, BenchMeasure(advance), paired_ratio, threads=threads,
-                         advance=advance)  # fmt: skip
+        found = optimise(problem, settings, args.out, threads=max(settings.threads), advance=advance)
     pages = write_page(args.out)
     return Outcome({**found, "out": str(args.out)}, describe(found, pages), exit_code=failed(found))
 
@@ -86,28 +84,45 @@ def describe(found: dict[str, Any], pages: list[Path]) -> str:
     return "\n".join([*lines, f"report: {pages[0]}"])
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def _settings(args: argparse.Namespace, problem: Problem, augment: bool) -> Settings:
     from skytrigger.core.errors import InputError
     from skytrigger.core.extras import find
-    from skytrigger.measure.host import cores_in_mask
+    from skytrigger.core.host import cores_in_mask
     from skytrigger.optimize.settings import Settings
-    from skytrigger.runtimes.open import RUNTIMES as known
+    from skytrigger.runtimes.registry import RUNTIMES, runtime_names
 
     cores = cores_in_mask()
-    names = tuple(args.runtime.split(",")) if args.runtime else tuple(r for r in RUNTIMES if find(r) is not None)
-    for name in names:
-        if name not in known:
-            raise InputError(f"no runtime called {name!r}", expected=", ".join(known))
+    stock = tuple(r.name for r in RUNTIMES.values() if r.searched and find(r.package) is not None)
+    names = runtime_names(args.runtime) if args.runtime else stock
     threads = _numbers(args.threads, "--threads") or tuple(sorted({1, cores}))
     if max(threads) > cores:
         raise InputError(f"--threads {max(threads)}", expected=f"at most {cores}, the cores of this mask")
+    drop, drops = _drops(args.max_drop, tuple(problem.floors))
     return Settings(
-        max_drop=args.max_drop, effort=args.effort, strict=args.strict, threads=threads,
+        max_drop=drop, max_drops=drops, effort=args.effort, strict=args.strict, threads=threads,
         batch_sizes=tuple(dict.fromkeys(_numbers(args.batch_size, "--batch-size"))),
         streams=_numbers(args.streams, "--streams") or tuple(sorted({1, max(threads)})), runtimes=names,
-        precisions=tuple(args.precision.split(",")), device=args.device, bands=_bands(args), seed=args.seed,
-        stored=args.stored, augment=not _is_filter(args), energy_seconds=args.energy_seconds,
+        precisions=tuple(args.precision.split(",")), device=args.device, seed=args.seed, stored=args.stored,
+        bands=_bands(args.bands_candidates, problem.card.channels), augment=augment,
+        energy_seconds=args.energy_seconds,
     )  # fmt: skip
+
+
+def _drops(text: str, heads: tuple[str, ...]) -> tuple[float, dict[str, float]]:
+    """``0.2`` for every head, or ``identity=0.2,energy=1``: (the largest, those of single heads)."""
+    from skytrigger.core.errors import InputError
+
+    expected = f"points, e.g. 0.2; or {','.join(f'{head}=0.2' for head in heads)}"
+    try:
+        if "=" not in text:
+            return float(text), {}
+        words = [word.partition("=") for word in text.split(",")]
+        drops = {name.strip(): float(value) for name, _, value in words}
+    except ValueError as error:
+        raise InputError(f"--max-drop {text!r}", expected=expected) from error
+    if set(drops) != set(heads):
+        raise InputError(f"--max-drop names {', '.join(drops)}", expected=expected)
+    return max(drops.values()), drops
 
 
 def _numbers(text: str | None, option: str) -> tuple[int, ...]:
@@ -121,15 +136,12 @@ def _numbers(text: str | None, option: str) -> tuple[int, ...]:
     return tuple(sorted({int(w) for w in words}))
 
 
-def _bands(args: argparse.Namespace) -> tuple[tuple[str, ...], ...] | None:
+def _bands(words: list[str], channels: tuple[str, ...]) -> tuple[tuple[str, ...], ...] | None:
     from skytrigger.core.errors import InputError
     from skytrigger.eo.bands import RGB
-    from skytrigger.learn.run_folder import RunFolder
 
-    words = args.bands_candidates
     if words == ["auto"]:
         return None
-    channels = RunFolder(Path(args.run)).card().channels
     found = []
     for word in words:
         if word in ("none", "all"):
@@ -141,33 +153,22 @@ def _bands(args: argparse.Namespace) -> tuple[tuple[str, ...], ...] | None:
     return tuple(dict.fromkeys(found))
 
 
-def _is_filter(args: argparse.Namespace) -> bool:
-    from skytrigger.hep.doublets.networks import NETWORKS
-    from skytrigger.learn.run_folder import RunFolder
-
-    return RunFolder(Path(args.run)).card().name in NETWORKS
-
-
-def _problem(args: argparse.Namespace) -> Problem:
+def _problem(args: argparse.Namespace) -> tuple[Problem, bool]:
+    """What is to be replaced and judged, and whether changed images are fit to learn from."""
+    from skytrigger.applications.registry import application_of, model_path
     from skytrigger.cli.data_options import load_data
-    from skytrigger.core.split import split_again
-    from skytrigger.eo.packaged import model_path
-    from skytrigger.learn.evaluate import align
-    from skytrigger.learn.run_folder import RunFolder
-    from skytrigger.optimize.metric import ACCURACY
-    from skytrigger.optimize.settings import Problem
-    from skytrigger.study.models import build
+    from skytrigger.learn.evaluate import align, card_of
+    from skytrigger.optimize.metric import metric_of
+    from skytrigger.optimize.problem import Problem
 
-    if _is_filter(args):
-        from skytrigger.hep.doublets.optimising import filter_problem
-
-        return filter_problem(args.run, args.data, args.metric or "auc")
-    run = Path(args.run)
-    card = RunFolder(run).card()
-    if args.metric == "auc":
-        from skytrigger.core.errors import InputError
-
-        raise InputError("--metric auc", expected="a doublet filter; networks for tiles are judged by accuracy")
-    dataset = align(load_data(args), card)
+    given = model_path(args.run)
+    card = card_of(given)
+    application = application_of(card)
+    dataset = align(load_data(args, application, card), card)
+    floors = {
+        head.name: metric_of(head, args.metric or application.floor.get(head.name), dataset, application.figures)
+        for head in card.heads
+    }
+    split = application.split_again(dataset, card, args.split_lists)
     teachers = tuple(model_path(t) for t in args.teacher)
-    return Problem(run, build, dataset, split_again(dataset, card.split, args.split_lists), ACCURACY, teachers)
+    return Problem(given, application.build, dataset, split, floors, teachers), application.augment

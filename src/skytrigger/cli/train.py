@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skytrigger.cli.outcome import Outcome
 
 if TYPE_CHECKING:
+    from skytrigger.core.application import Application
     from skytrigger.learn.recipe import Recipe
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     from skytrigger.cli.data_options import add_data_arguments
 
-    parser.add_argument("--model", help="network, e.g. basic, regularized or student")
+    parser.add_argument("--model", help="network, e.g. basic, regularized, student or doublets_small")
+    parser.add_argument("--application", metavar="NAME", help="default: the first that has the network")
     parser.add_argument("--out", required=True, help="run folder; an interrupted run there goes on")
     add_data_arguments(parser)
     parser.add_argument("--recipe", metavar="FILE.toml", help="everything below (and more) from a recipe.toml")
-    parser.add_argument("--epochs", type=int, help="default 25")
-    parser.add_argument("--batch-size", type=int, help="default 32")
-    parser.add_argument("--learning-rate", type=float, help="default 1e-3")
+    parser.add_argument("--epochs", type=int, help="default: the network's own, mostly 25")
+    parser.add_argument("--batch-size", type=int, help="default: the network's own, mostly 32")
+    parser.add_argument("--learning-rate", type=float, help="default: the network's own, mostly 1e-3")
     parser.add_argument("--weight-decay", type=float, help="L2 coefficient (default 1e-4)")
-    parser.add_argument("--precision", help="auto (default), fp32 or bf16 (autocast)")
-    parser.add_argument("--schedule", help="constant (default), cosine or warm")
+    parser.add_argument("--precision", help="auto, fp32 or bf16 (autocast)")
+    parser.add_argument("--schedule", help="constant, cosine or warm")
     parser.add_argument("--augment", action="store_true", default=None, help="random flips and quarter turns (D4)")
     parser.add_argument("--patience", type=int, help="stop after so many epochs without a better loss")
     parser.add_argument("--start", metavar="RUN", help="start from this run's weights, also of other bands")
@@ -35,37 +37,53 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="CPU threads (default: all this process may use)")
 
 
-def _recipe(args: argparse.Namespace) -> Recipe:
-    """The recipe file's entries, then what the command line says."""
+def recipe_from(args: argparse.Namespace, application: Application) -> Recipe:
+    """The recipe file's entries, or the application's for the network, then what the command line says."""
+    from skytrigger.learn.recipe import Recipe
+    from skytrigger.learn.runs import recipe_of
+
+    names = ("epochs", "batch_size", "learning_rate", "weight_decay", "precision", "schedule", "augment", "patience")
+    said = {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    if not getattr(args, "recipe", None):
+        return recipe_of(application, args.model, seed=args.seed, **said)
+    more = {"seed": args.seed} if args.seed else {}
+    more |= {"model": args.model} if args.model else {}
+    return replace(Recipe.read(args.recipe), **said, **more)
+
+
+def _application(args: argparse.Namespace) -> Application:
+    from skytrigger.applications.registry import application, application_of
     from skytrigger.core.errors import InputError
     from skytrigger.learn.recipe import Recipe
 
-    names = ("model", "epochs", "batch_size", "learning_rate", "weight_decay", "precision", "schedule", "augment",
-             "patience")  # fmt: skip
-    said = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if args.seed or not args.recipe:
-        said["seed"] = args.seed
-    if args.recipe:
-        return replace(Recipe.read(args.recipe), **said)
-    if not args.model:
+    if not args.model and not args.recipe:
         raise InputError("no network named", remedy="--model NAME, or --recipe FILE.toml")
-    return Recipe(**said)
+    network = args.model or Recipe.read(args.recipe).model
+    return application(args.application) if args.application else application_of(network)
 
 
 def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.cli.data_options import load_from
-    from skytrigger.core.progress import track
-    from skytrigger.eo.packaged import model_path
-    from skytrigger.learn.teacher import Teacher
-    from skytrigger.learn.train import train
-    from skytrigger.study.models import build
 
-    recipe = _recipe(args)
-    teacher = Teacher([model_path(t) for t in args.teacher], build) if args.teacher else None
-    dataset, split = load_from(args)
+    application = _application(args)
+    recipe = recipe_from(args, application)
+    dataset, split = load_from(args, application)
+    return trained(args, application, dataset, split, recipe)
+
+
+def trained(args: argparse.Namespace, application: Application, dataset: Any, split: Any, recipe: Recipe) -> Outcome:
+    """Train and tell."""
+    from skytrigger.applications.registry import build, model_path
+    from skytrigger.core.progress import track
+    from skytrigger.learn.heads import describe_line
+    from skytrigger.learn.runs import train_run
+    from skytrigger.learn.teacher import Teacher
+
+    teachers = getattr(args, "teacher", None)
+    teacher = Teacher([model_path(t) for t in teachers], build) if teachers else None
     with track(f"train {recipe.model}", recipe.epochs) as advance:
-        folder = train(
-            build,
+        folder = train_run(
+            application,
             dataset,
             split,
             recipe,
@@ -73,16 +91,14 @@ def run(args: argparse.Namespace) -> Outcome:
             device=args.device,
             threads=args.threads,
             teacher=teacher,
-            start=args.start,
+            start=getattr(args, "start", None),
             on_epoch=lambda h: advance(
-                1, f"epoch {h['epoch']}: loss {h['train_loss']:.3f}, validation {100 * h['val_accuracy']:.1f} %"
+                1, f"epoch {h['epoch']}: loss {h['train_loss']:.3f}, validation {describe_line(h, dataset.heads)}"
             ),
         )
     history = folder.history()
-    last = history[-1]
     text = (
-        f"{recipe.model}: {len(history)} epochs, {sum(h['seconds'] for h in history):.1f} s, "
-        f"validation accuracy {100 * last['val_accuracy']:.1f} % ({len(split.val)} images), "
-        f"loss {last['val_loss']:.3f}; run folder {folder.path}"
+        f"{recipe.model}: {len(history)} epochs, {sum(h['seconds'] for h in history):.1f} s, validation "
+        f"{describe_line(history[-1], dataset.heads)} ({len(split.val)} images); run folder {folder.path}"
     )
     return Outcome({"run": str(folder.path), "epochs": len(history), "history": history}, text)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from skytrigger.core.errors import InputError
+from skytrigger.core.heads import CLASSES, Head, heads_of
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,10 @@ class ModelCard:
     ----------
     name
         Network name, e.g. ``basic``.
-    channels, classes
-        Input channels and output classes, in order.
+    channels
+        Of the input, in order.
+    classes
+        Names of the first head of classes, in order; empty where a network gives values only.
     size
         (h, w) in pixels.
     mean, std
@@ -27,6 +30,9 @@ class ModelCard:
         Units of the input: ``DN``, ``rgb8``, ``ADC``.
     options
         Builder options of the network, e.g. widths of a student.
+    heads
+        What the network answers; by default one head of `classes`. A card of one such head is written without, as
+        cards always were.
     """
 
     name: str
@@ -43,10 +49,25 @@ class ModelCard:
     versions: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    heads: tuple[Head, ...] = ()
+
+    def __post_init__(self) -> None:
+        heads, classes = heads_of(self.heads, self.classes)
+        object.__setattr__(self, "heads", heads)
+        object.__setattr__(self, "classes", classes)
+
+    def head(self, name: str) -> Head:
+        """The head called `name`."""
+        for head in self.heads:
+            if head.name == name:
+                return head
+        raise InputError(f"{self.name} has no head called {name!r}", expected=", ".join(h.name for h in self.heads))
 
     def to_json(self) -> str:
         """Canonical JSON text."""
-        return json.dumps(asdict(self), sort_keys=True, allow_nan=False)
+        raw = asdict(self)
+        del raw["classes" if self.heads != heads_of((), self.classes)[0] else "heads"]
+        return json.dumps(raw, sort_keys=True, allow_nan=False)
 
     @staticmethod
     def from_json(text: str, where: str) -> ModelCard:
@@ -55,11 +76,13 @@ class ModelCard:
             raw = json.loads(text)
             if not isinstance(raw, dict):
                 raise TypeError("not an object")
+            if "heads" in raw:
+                raw = {"classes": (), **raw, "heads": tuple(Head.from_json(head) for head in raw["heads"])}
             for key in ("channels", "classes", "size", "mean", "std"):
                 raw[key] = tuple(raw[key])
             card = ModelCard(**raw)
             card.check()
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (InputError, ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
             raise InputError(f"{where}: not a valid model card: {error}") from error
         return card
 
@@ -69,7 +92,7 @@ class ModelCard:
             raise ValueError("channels, mean and std differ in length")
         if len(self.size) != 2 or min(self.size) < 1:
             raise ValueError(f"bad size {self.size}")
-        if len(self.classes) < 2:
+        if any(head.kind == CLASSES and len(head.names) < 2 for head in self.heads):
             raise ValueError("fewer than two classes")
         if not all(s > 0 for s in self.std):
             raise ValueError("a std is not positive")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
+from skytrigger.core.heads import CLASSES, ONLY, Head, heads_of
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,11 @@ class Dataset:
     x
         (n, c, h, w) in the stored dtype: uint16 DN, uint8 RGB, float16 charges; often memory-mapped.
     y
-        (n,) int64, index into `classes`.
+        (n,) int64, index into `classes`; zeros where there are none.
     ids
         n unique names, e.g. the file stem ``River_12``.
     channels, classes
-        Names of axis 1 of `x` and of the values of `y`.
+        Names of axis 1 of `x` and of the values of `y`: of the first head that has classes.
     content_hash
         SHA-256 of everything above.
     units
@@ -35,6 +36,10 @@ class Dataset:
         (n, 2) float64 degrees (NaN where unknown) or None.
     source
         Where it came from; ``{"kind": "synthetic", ...}`` is shown as synthetic in every report.
+    heads, targets
+        What is to be answered, and for each head's name the truth: classes (n,) int64, values (n, k) float32 with NaN
+        where there is none. By default one head ``logits`` of `classes`, whose targets are `y`. `labelled` makes
+        datasets of several heads.
     """
 
     x: NDArray[Any]
@@ -46,9 +51,19 @@ class Dataset:
     units: str = "DN"
     lonlat: NDArray[np.float64] | None = None
     source: dict[str, Any] = field(default_factory=dict)
+    heads: tuple[Head, ...] = ()
+    targets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.ids)
+        heads, classes = heads_of(self.heads, self.classes)
+        if [head.name for head in heads] == [ONLY] and heads[0].kind == CLASSES:
+            targets, y = {ONLY: self.y}, self.y
+        else:
+            targets = {head.name: _checked(head, self.targets, n) for head in heads}
+            y = next((targets[h.name] for h in heads if h.kind == CLASSES), np.zeros(n, np.int64))
+        for name, value in (("heads", heads), ("classes", classes), ("targets", targets), ("y", y)):
+            object.__setattr__(self, name, value)
         if self.x.ndim != 4 or len(self.x) != n or len(self.y) != n:
             raise InputError(
                 f"dataset arrays disagree: x {self.x.shape}, y {self.y.shape}, {n} ids",
@@ -60,8 +75,10 @@ class Dataset:
             raise InputError(f"{self.x.shape[1]} channels in x, {len(self.channels)} names: {self.channels}")
         if len(set(self.ids)) != n:
             raise InputError("the dataset's ids are not unique")
-        if self.y.min() < 0 or self.y.max() >= len(self.classes):
-            raise InputError(f"labels {self.y.min()}..{self.y.max()} outside 0..{len(self.classes) - 1}")
+        for head in self.heads:
+            true = self.targets[head.name]
+            if head.kind == CLASSES and (true.min() < 0 or true.max() >= len(head.names)):
+                raise InputError(f"labels {true.min()}..{true.max()} outside 0..{len(head.names) - 1}")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -86,6 +103,45 @@ class Dataset:
         if tuple(channels) == self.channels:
             return self.content_hash
         return hashlib.sha256((self.content_hash + ",".join(channels)).encode()).hexdigest()
+
+
+def labelled(
+    x: NDArray[Any],
+    targets: Mapping[str, NDArray[Any]],
+    ids: Sequence[str],
+    channels: Sequence[str],
+    heads: Sequence[Head],
+    *,
+    units: str = "DN",
+    source: dict[str, Any] | None = None,
+) -> Dataset:
+    """A dataset of several heads, or of values, with its content hash."""
+    heads = tuple(heads)
+    arrays = {head.name: _checked(head, targets, len(ids)) for head in heads}
+    y = np.zeros(len(ids), np.int64)
+    digest = hashlib.sha256(content_hash(x, y, ids, channels, [repr(head) for head in heads]).encode())
+    for head in heads:
+        digest.update(np.ascontiguousarray(arrays[head.name]).tobytes())
+    return Dataset(x, y, tuple(ids), tuple(channels), (), digest.hexdigest(), units, source=dict(source or {}),
+                   heads=heads, targets=arrays)  # fmt: skip
+
+
+def _checked(head: Head, targets: Mapping[str, NDArray[Any]], n: int) -> NDArray[Any]:
+    """The targets of `head` in their own type and shape."""
+    if head.name not in targets:
+        raise InputError(f"no targets for the head {head.name!r}", expected=", ".join(targets) or "targets")
+    raw = np.asarray(targets[head.name])
+    if head.kind == CLASSES:
+        expected, good = f"({n},) whole numbers", raw.shape == (n,) and raw.dtype.kind in "iu"
+        array = raw.astype(np.int64, copy=False) if good else raw
+    else:
+        array = raw.astype(np.float32, copy=False)
+        array = array.reshape(n, 1) if array.shape == (n,) else array
+        expected, good = f"({n}, {len(head.names)}) numbers", array.shape == (n, len(head.names))
+        good = good and not np.isinf(array).any()
+    if not good:
+        raise InputError(f"targets of {head.name!r}: {raw.shape} {raw.dtype}", expected=expected)
+    return array
 
 
 def content_hash(

@@ -39,7 +39,7 @@ def split_random(dataset: Dataset, seed: int) -> Split:
     a class of fewer goes to training.
     """
     parts: tuple[list[int], list[int], list[int]] = ([], [], [])
-    for label, name in enumerate(dataset.classes):
+    for label, name in enumerate(dataset.classes or ("",)):
         members = sorted(np.flatnonzero(dataset.y == label).tolist(), key=lambda index: dataset.ids[index])
         order = generator(seed, "split", name).permutation(members)
         held = max(1, round(len(members) * RANDOM_FRACTIONS[1])) if len(members) >= 3 else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,11 @@ from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import cache_folder, sha256_file, sha256_json
 from skytrigger.core.progress import say
+from skytrigger.core.synthetic import Synthetic, synthetic
 from skytrigger.eo.bands import EUROSAT_ORDER, select_bands
 from skytrigger.eo.pack import pack_key, pack_listing, refuse_skipped
 from skytrigger.eo.sources import list_sources, source_hashes
 from skytrigger.eo.store import is_store, open_store, save_store
-
-SYNTHETIC = "synthetic"
 
 
 def load(paths: Sequence[str], *, bands: str = "all", skip_bad: bool = False, workers: int | None = None) -> Dataset:
@@ -49,11 +49,11 @@ def load(paths: Sequence[str], *, bands: str = "all", skip_bad: bool = False, wo
     if not texts:
         raise InputError("no data given", expected="a folder or zip of tiles, a packed store, or synthetic")
     select_bands(bands, EUROSAT_ORDER)  # a misspelt band is refused before hours of packing
-    made_up = [text for text in texts if text == SYNTHETIC or text.startswith(f"{SYNTHETIC}:")]
+    made_up = [made for text in texts if (made := synthetic(text))]
     if made_up:
         if len(texts) > 1:
             raise InputError(f"{' '.join(texts)}: generated tiles are not mixed with others")
-        data = _synthetic(texts[0])
+        data = _synthetic(made_up[0])
     elif len(texts) == 1 and is_store(Path(texts[0])):
         data = open_store(Path(texts[0]))
         refuse_skipped(data.source.get("skipped", ()), True)
@@ -74,18 +74,15 @@ def _packed(paths: Sequence[str], skip_bad: bool, workers: int | None) -> Datase
     return data
 
 
-def _synthetic(text: str) -> Dataset:
+def _synthetic(made: Synthetic) -> Dataset:
     """Generated tiles, kept in the cache: making 800 takes seconds, opening them none."""
-    from skytrigger.eo import synthetic
+    from skytrigger.eo import synthetic as maker
 
-    numbers = text.split(":")[1:]
-    if len(numbers) > 2 or not all(number.isdecimal() and len(number) < 10 for number in numbers):
-        raise InputError(f"{text!r} is no set of tiles", expected=f"{SYNTHETIC}, {SYNTHETIC}:COUNT or :COUNT:SEED")
-    arguments = dict(zip(("count", "seed"), map(int, numbers), strict=False))
-    sources = sorted(Path(synthetic.__file__).parent.glob("*.py"))
+    arguments = {name: number for name, number in asdict(made).items() if number is not None}
+    sources = sorted(Path(maker.__file__).parent.glob("*.py"))
     key = sha256_json([arguments, np.__version__, *(sha256_file(path) for path in sources)])
     out = cache_folder() / "synthetic" / key[:32]
     if not is_store(out):
         say("generating synthetic tiles")
-        save_store(synthetic.make(**arguments), out)
+        save_store(maker.make(**arguments), out)
     return open_store(out)

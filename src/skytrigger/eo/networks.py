@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
+from skytrigger.learn.output_layer import Outputs, output_layer
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -24,8 +25,8 @@ STACKS: dict[str, tuple[int, ...]] = {
 NAMES = tuple(STACKS)
 
 
-def build(name: str, channels: int, size: tuple[int, int], classes: int, **options: Any) -> Module:
-    """Untrained network: float32 standardised (n, channels, h, w) -> logits (n, classes).
+def build(name: str, channels: int, size: tuple[int, int], outputs: Outputs, **options: Any) -> Module:
+    """Untrained network: float32 standardised (n, channels, h, w) -> logits (n, outputs), or a tuple of them.
 
     Each stack is two 3x3 'same' convolutions with ReLU and a 2x2 max pooling; then Dense 512 and
     128 with ReLU, and the logits. ``regularized`` adds batch normalisation after each stack, before
@@ -45,11 +46,11 @@ def build(name: str, channels: int, size: tuple[int, int], classes: int, **optio
     step = 2 ** len(filters)
     if size[0] % step or size[1] % step:
         raise InputError(f"tiles of {size[0]}x{size[1]} pixels do not fit {name}", expected=f"a multiple of {step}")
-    return _stacked(channels, size, classes, filters, regularized=name == "regularized")
+    return _stacked(channels, size, outputs, filters, regularized=name == "regularized")
 
 
 def _stacked(
-    channels: int, size: tuple[int, int], classes: int, filters: Sequence[int], *, regularized: bool
+    channels: int, size: tuple[int, int], outputs: Outputs, filters: Sequence[int], *, regularized: bool
 ) -> Module:
     torch = require("torch", why="networks")
     nn = torch.nn
@@ -70,11 +71,13 @@ def _stacked(
         if regularized:
             layers.append(nn.Dropout(0.5))
         width = units
-    layers.append(nn.Linear(width, classes))
+    layers.append(output_layer(width, outputs))
     network: Module = nn.Sequential(*layers)
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             nn.init.zeros_(module.bias)
-    nn.init.xavier_normal_(layers[-1].weight)  # a first loss near ln(classes), not ten times it
+    for module in layers[-1].modules():
+        if isinstance(module, nn.Linear):  # a first loss near ln(classes), not ten times it
+            nn.init.xavier_normal_(module.weight)
     return network

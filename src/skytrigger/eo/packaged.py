@@ -20,11 +20,3 @@ def packaged(name: str) -> Path:
     if stem not in PACKAGED:
         raise KeyError(name)
     return Path(str(resources.files("skytrigger.eo"))) / "models" / f"{stem}.onnx"
-
-
-def model_path(given: str | Path) -> Path:
-    """`given` as a path; one that does not exist but names a packaged model means that."""
-    path = Path(given)
-    if not path.exists() and str(given).removesuffix(".onnx") in PACKAGED:
-        return packaged(str(given))
-    return path

@@ -10,16 +10,12 @@ import threading
 from pathlib import Path
 
 from skytrigger.core.errors import SkytriggerError
+from skytrigger.core.host import cores_in_mask
 from skytrigger.core.progress import track
 from skytrigger.eo.shards import Plan, Reader, pack_shard, record_path
 
 # Below this a second process costs more (0.3 s to start) than it saves.
 _MIN_SHARDS_PER_WORKER = 2
-
-
-def default_workers() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_shards(folder: Path, plan: Plan, workers: int | None) -> None:
@@ -31,7 +27,7 @@ def run_shards(folder: Path, plan: Plan, workers: int | None) -> None:
         The disk refuses, or a worker died; what is finished is kept.
     """
     todo = [shard for shard in range(plan.shards) if not record_path(folder, shard).exists()]
-    count = min(workers or default_workers(), len(todo) // _MIN_SHARDS_PER_WORKER)
+    count = min(workers or cores_in_mask(), len(todo) // _MIN_SHARDS_PER_WORKER)
     with track(f"packing {len(plan.candidates)} tiles", len(plan.candidates)) as advance:
         advance(len(plan.candidates) - sum(len(plan.span(shard)) for shard in todo))
         if count <= 1:

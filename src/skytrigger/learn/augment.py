@@ -81,10 +81,10 @@ def mix_style(images: Tensor, probability: float, random: np.random.Generator) -
     return torch.addcmul(torch.lerp(mean, mean[other], way) - mean * scale, images, scale)  # type: ignore[no-any-return]
 
 
-def cutmix(images: Tensor, targets: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+def cutmix(images: Tensor, targets: list[Tensor], random: np.random.Generator) -> tuple[Tensor, list[Tensor]]:
     """A square of each image replaced by another image's, targets mixed by area (Yun et al. 2019).
 
-    At most half of the image is replaced. `targets` are probabilities (n, classes).
+    At most half of the image is replaced. `targets` are each head's probabilities (n, classes).
     """
     torch = require("torch", why="augmentation")
     other = torch.from_numpy(random.permutation(len(images))).to(images.device)
@@ -95,4 +95,4 @@ def cutmix(images: Tensor, targets: Tensor, random: np.random.Generator) -> tupl
     mixed = images.clone()
     mixed[:, :, top : top + rows, left : left + columns] = images[other, :, top : top + rows, left : left + columns]
     area = rows * columns / (height * width)
-    return mixed, (1 - area) * targets + area * targets[other]
+    return mixed, [(1 - area) * goal + area * goal[other] for goal in targets]

@@ -66,7 +66,8 @@ class Batches:
         self._resident: Tensor | None = None
         if device.type == "cuda" and dataset.x.nbytes * 2 <= torch.cuda.mem_get_info(device)[0]:
             self._resident = self._as_tensor(np.ascontiguousarray(dataset.x)).to(device)
-        self._labels = torch.from_numpy(np.ascontiguousarray(dataset.y))
+        arrays = [np.ascontiguousarray(dataset.targets[head.name]) for head in dataset.heads]
+        self._targets = tuple(torch.from_numpy(array) for array in arrays)
 
     def _as_tensor(self, array: NDArray[Any]) -> Tensor:
         # torch indexes int16 everywhere, uint16 hardly anywhere: carry the bits, mask on arrival
@@ -82,15 +83,23 @@ class Batches:
         return stored.to(self.device, non_blocking=True)
 
     def take(self, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Images (n, c, h, w) float32 standardised, and labels, on the device."""
+        """Images, and the truth of the first head."""
+        return self.images(index), self.truth(index)[0]
+
+    def truth(self, index: NDArray[np.int64]) -> tuple[Tensor, ...]:
+        """Targets of each head, on the device."""
+        rows = self._torch.from_numpy(index)
+        return tuple(target[rows].to(self.device, non_blocking=True) for target in self._targets)
+
+    def images(self, index: NDArray[np.int64]) -> Tensor:
+        """(n, c, h, w) float32, standardised, on the device."""
         torch = self._torch
         if self.device.type == "cpu":  # memory bounds this: as few passes as there can be
             images = torch.from_numpy(self.dataset.x[index].astype(np.float32))
         else:
             stored = self._on_device(index)
             images = ((stored.to(torch.int32) & 0xFFFF) if self._unsigned else stored).to(torch.float32)
-        images = self.laid_out(images.sub_(self._mean).div_(self._std))
-        return images, self._labels[torch.from_numpy(index)].to(self.device, non_blocking=True)
+        return self.laid_out(images.sub_(self._mean).div_(self._std))
 
     def laid_out(self, images: Tensor) -> Tensor:
         """`images` in the memory format that the network wants."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from skytrigger.core.errors import InputError, UnavailableError
 from skytrigger.core.extras import require
+from skytrigger.core.host import cores_in_mask
 
 if TYPE_CHECKING:
     from torch import device as Device
@@ -52,7 +53,7 @@ def resolve_precision(name: str, device: Device) -> str:
 def use_threads(threads: int | None) -> int:
     """Set torch's CPU threads (default: every core of this process's mask) and return their number."""
     torch = require("torch", why="training")
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = cores_in_mask()
     if threads is None:
         threads = int(os.environ.get("OMP_NUM_THREADS", 0)) or available
     if not 1 <= threads <= available:

@@ -1,4 +1,4 @@
-"""Accuracy and everything computed from true classes and logits."""
+"""Everything computed from truth and answers: accuracy and its like of logits, errors of values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skytrigger.core.heads import Head
 from skytrigger.measure.accuracy import calibration_error
 from skytrigger.measure.stats import wilson
 
@@ -74,3 +75,30 @@ def metrics(logits: NDArray[Any], true: NDArray[np.int64], classes: Sequence[str
         "classes": list(classes),
         "confusion": counts.tolist(),
     }
+
+
+def value_metrics(values: NDArray[Any], true: NDArray[Any], head: Head) -> dict[str, Any]:
+    """metrics.json of a head of values (n, k): for each the error's mean (bias), mean size (mae) and root mean square.
+
+    Images whose truth is NaN do not count. Intervals: Student's t over images; None for fewer than two.
+    """
+    found = {}
+    for place, name in enumerate(head.names):
+        known = ~np.isnan(true[:, place])
+        error = values[known, place].astype(np.float64) - true[known, place]
+        square = _mean(error**2)
+        rmse = {key: None if value is None else np.sqrt(np.maximum(value, 0)).tolist() for key, value in square.items()}
+        found[name] = {"images": int(known.sum()), "unit": head.unit}
+        for figure, entries in (("bias", _mean(error)), ("mae", _mean(np.abs(error))), ("rmse", rmse)):
+            found[name] |= {figure: entries["mean"], f"{figure}_interval_95": entries["interval"]}
+    return {"images": len(true), "values": found}
+
+
+def _mean(sample: NDArray[np.float64]) -> dict[str, Any]:
+    from scipy.stats import t
+
+    mean = float(sample.mean()) if len(sample) else None
+    if mean is None or len(sample) < 2:
+        return {"mean": mean, "interval": None}
+    half = float(t.ppf(0.975, len(sample) - 1) * sample.std(ddof=1) / np.sqrt(len(sample)))
+    return {"mean": mean, "interval": [mean - half, mean + half]}

@@ -1,15 +1,18 @@
-"""Logits and loss of a network over a dataset, in batches."""
+"""Answers and losses of a network over a dataset, in batches."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.extras import require
+from skytrigger.core.heads import Head
 from skytrigger.learn.batches import Batches
-from skytrigger.learn.metrics import cross_entropy
+from skytrigger.learn.heads import line_of, rules_of
+from skytrigger.learn.output_layer import tensors_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,23 +20,33 @@ if TYPE_CHECKING:
 EVALUATION_BATCH = 256
 
 
-def predict(
+def answers(
     network: nn.Module, batches: Batches, index: NDArray[np.int64], precision: str = "fp32"
-) -> NDArray[np.float32]:
-    """Logits (n, classes) float32 of the images `index`, in order."""
+) -> tuple[NDArray[np.float32], ...]:
+    """Of each head (n, outputs) float32 for the images `index`, in order."""
     torch = require("torch", why="prediction")
     network.eval()
     parts = []
     with torch.inference_mode(), torch.autocast(batches.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        parts = [network(images).float().cpu() for images, _ in batches.over(index, EVALUATION_BATCH)]
-    logits: NDArray[np.float32] = torch.cat(parts).numpy()
+        for start in range(0, len(index), EVALUATION_BATCH):
+            outputs = tensors_of(network(batches.images(index[start : start + EVALUATION_BATCH])))
+            parts.append([tensor.float().cpu() for tensor in outputs])
+    return tuple(torch.cat(head).numpy() for head in zip(*parts, strict=True))
+
+
+def predict(
+    network: nn.Module, batches: Batches, index: NDArray[np.int64], precision: str = "fp32"
+) -> NDArray[np.float32]:
+    """Logits (n, classes) float32 of a network with one head."""
+    (logits,) = answers(network, batches, index, precision)
     return logits
 
 
-def evaluate_loss(
-    network: nn.Module, batches: Batches, index: NDArray[np.int64], precision: str
-) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy on the images `index`."""
-    logits = predict(network, batches, index, precision)
-    labels = batches.dataset.y[index]
-    return float(cross_entropy(logits, labels).mean()), float((logits.argmax(1) == labels).mean())
+def judge(
+    network: nn.Module, heads: Sequence[Head], batches: Batches, index: NDArray[np.int64], precision: str
+) -> dict[str, float]:
+    """``val_loss`` and each head's figure on the images `index`, as in a line of history."""
+    rules = rules_of(heads)
+    found = answers(network, batches, index, precision)
+    true = [batches.dataset.targets[head.name][index] for head in heads]
+    return line_of("val", rules, [rule.judge(a, t) for rule, a, t in zip(rules, found, true, strict=True)])

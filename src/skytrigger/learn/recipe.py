@@ -51,6 +51,8 @@ class Recipe:
         Share of the teacher's probabilities in the targets, and its softmax's temperature.
     options
         Builder options of the network.
+    heads
+        Head -> ``loss`` and ``weight`` other than the data's own.
     """
 
     model: str
@@ -75,6 +77,7 @@ class Recipe:
     distil: float = 0.0
     temperature: float = 1.0
     options: dict[str, Any] = field(default_factory=dict)
+    heads: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rules = {
@@ -101,13 +104,20 @@ class Recipe:
             if not good:
                 raise InputError(f"{name} = {getattr(self, name)!r} is out of range", remedy="see train --help")
 
+    def to_json(self) -> dict[str, Any]:
+        """For hashes; `heads` is left out where it says nothing, as in recipes from before there were any."""
+        values = asdict(self)
+        return values if self.heads else {k: v for k, v in values.items() if k != "heads"}
+
     def to_toml(self) -> str:
         """TOML text (JSON's scalars and strings are TOML's too)."""
-        values = asdict(self)
-        options = values.pop("options")
+        values = self.to_json()
+        tables = {"options": values.pop("options")}
+        tables |= {f"heads.{name}": changes for name, changes in values.pop("heads", {}).items()}
         lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-        if options:
-            lines += ["", "[options]", *(f"{key} = {json.dumps(value)}" for key, value in options.items())]
+        for name, table in tables.items():
+            if table:
+                lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
         return "\n".join(lines) + "\n"
 
     @staticmethod

@@ -12,12 +12,13 @@ from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import atomic_path, read_lines, write_text
+from skytrigger.core.heads import outputs_of
 from skytrigger.learn.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# build(name, channels, size, classes, **options)
+# build(name, channels, size, outputs, **options); see core.application
 Build = Callable[..., "nn.Module"]
 
 
@@ -70,7 +71,7 @@ class RunFolder:
             Missing or corrupt files, or weights that are not this network's.
         """
         card = self.card()
-        module = build(card.name, len(card.channels), card.size, len(card.classes), **card.options)
+        module = build(card.name, len(card.channels), card.size, outputs_of(card.heads), **card.options)
         tensors, _ = load_tensors(self.weights)
         try:
             module.load_state_dict(tensors)

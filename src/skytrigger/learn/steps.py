@@ -1,4 +1,4 @@
-"""What one step of training consists of besides the network: targets, learning rate, averaged weights."""
+"""What one step of training consists of besides the network: optimiser, learning rate, averaged weights."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ from skytrigger.core.extras import require
 from skytrigger.learn.recipe import Recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from torch.optim import Optimizer
 
 WARM_UP = 0.05  # share of all steps
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's optimiser; ``adamw`` decays weights of two dimensions and more."""
+    """The recipe's optimiser; ``adamw`` decays weights of two dimensions and more.
+
+    A network whose parameters learn at different rates has ``parameter_groups() -> [(parameters, factor), ...]``.
+    """
     torch = require("torch", why="training")
+    own: Any = getattr(network, "parameter_groups", None)
+    if own is not None:
+        parts = [{"params": group, "factor": factor} for group, factor in own()]
+        grouped: Optimizer = torch.optim.Adam(parts, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        return grouped
     if recipe.optimiser == "adam":
         adam: Optimizer = torch.optim.Adam(
             network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, foreach=True
@@ -43,13 +51,6 @@ def learning_rate(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
         falling = max(0.0, done - WARM_UP) / (1 - WARM_UP)
         return float(recipe.learning_rate * rising * 0.5 * (1 + np.cos(np.pi * falling)))
     return recipe.learning_rate
-
-
-def targets_of(labels: Tensor, classes: int, smoothing: float) -> Tensor:
-    """Probabilities (n, classes) float32 of integer labels, smoothed."""
-    torch = require("torch", why="training")
-    exact: Tensor = torch.nn.functional.one_hot(labels, classes).float()
-    return (1 - smoothing) * exact + smoothing / classes
 
 
 class Average:

@@ -13,9 +13,13 @@ from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import sha256_json
+from skytrigger.core.heads import Head
+from skytrigger.learn.heads import rules_of
+from skytrigger.learn.output_layer import tensors_of
 from skytrigger.learn.run_folder import Build, RunFolder
-from skytrigger.runtimes.model_file import read_model
+from skytrigger.model.file import read_model
 from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.registry import DEFAULT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,9 +51,13 @@ class Teacher:
         self.networks, self.cards = zip(*loaded, strict=True)
         first = self.cards[0]
         for run, card in zip(self.runs, self.cards, strict=True):
-            if (card.channels, card.classes, card.units) != (first.channels, first.classes, first.units):
+            if (card.channels, answers_of(card.heads), card.units) != (
+                first.channels,
+                answers_of(first.heads),
+                first.units,
+            ):
                 raise InputError(f"{run} has other channels, classes or units than {self.runs[0]}")
-        self.channels, self.classes, self.units = first.channels, first.classes, first.units
+        self.channels, self.heads, self.units = first.channels, first.heads, first.units
         self._scale: list[tuple[Tensor, Tensor]] = []
 
     def identity(self) -> str:
@@ -68,30 +76,51 @@ class Teacher:
             factor, offset = here_std / its_std, (here_mean - its_mean) / its_std
             self._scale.append(tuple(v.view(1, -1, 1, 1).to(device) for v in (factor, offset)))
 
-    def probabilities(self, images: Tensor, temperature: float) -> Tensor:
-        """Mean of softmax(logits / temperature) over the networks, (n, classes) float32."""
+    def require(self, heads: Sequence[Head], units: str) -> None:
+        """Raise InputError unless it teaches data with these heads and units."""
+        if answers_of(self.heads) != answers_of(heads):
+            mine, theirs = ("; ".join(f"{h.name} {h.names}" for h in some) for some in (self.heads, heads))
+            raise InputError(f"the teacher knows the classes {mine}", expected=theirs)
+        if self.units != units:
+            raise InputError(f"the teacher takes {self.units}, the images are in {units}")
+
+    def taught(self, images: Tensor, temperature: float) -> list[Tensor]:
+        """Of each head the mean over the networks: softmax(logits / temperature) (n, classes), or values (n, k)."""
         torch = require("torch", why="distillation")
+        rules = rules_of(self.heads)
         with torch.inference_mode():
             parts = [
-                torch.softmax(network(images * factor + offset).float() / temperature, 1)
+                [
+                    rule.taught(outputs.float(), temperature)
+                    for rule, outputs in zip(rules, tensors_of(network(images * factor + offset)), strict=True)
+                ]
                 for network, (factor, offset) in zip(self.networks, self._scale, strict=True)
             ]
-            mean: Tensor = torch.stack(parts).mean(0)
-        return mean.clone()
+            means = [torch.stack(head).mean(0) for head in zip(*parts, strict=True)]
+        return [mean.clone() for mean in means]
+
+    def probabilities(self, images: Tensor, temperature: float) -> Tensor:
+        """`taught` of the first head."""
+        return self.taught(images, temperature)[0]
 
 
-def _engine(file: Path) -> tuple[Callable[[Tensor], Tensor], ModelCard]:
+def answers_of(heads: Sequence[Head]) -> list[tuple[Any, ...]]:
+    """What makes two networks answer the same questions, whatever they were trained by."""
+    return [(head.name, head.kind, head.names, head.unit) for head in heads]
+
+
+def _engine(file: Path) -> tuple[Callable[[Tensor], tuple[Tensor, ...]], ModelCard]:
     """A model file as a network for standardised images, and its card."""
     torch = require("torch", why="distillation")
     model = read_model(file)
     card = model.card
     # one thread: a second one would spin on the core that the student's training needs
-    session = open_session(model, "onnxruntime", card.precision, BATCH, threads=1)
+    session = open_session(model, DEFAULT, card.precision, BATCH, threads=1)
     mean, std = (np.array(v, np.float32)[:, None, None] for v in (card.mean, card.std))
 
-    def network(images: Tensor) -> Tensor:
+    def network(images: Tensor) -> tuple[Tensor, ...]:
         tiles = images.detach().cpu().contiguous().numpy() * std + mean
-        logits: Tensor = torch.from_numpy(session.run(np.ascontiguousarray(tiles, np.float32)))
-        return logits.to(images.device)
+        answers = session.answers(np.ascontiguousarray(tiles, np.float32))
+        return tuple(torch.from_numpy(answers[head.name]).to(images.device) for head in card.heads)
 
     return network, card

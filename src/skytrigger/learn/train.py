@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,24 +15,25 @@ from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.extras import require
 from skytrigger.core.files import sha256_json, write_text
-from skytrigger.core.seeds import derive, generator
+from skytrigger.core.heads import outputs_of
+from skytrigger.core.seeds import derive
 from skytrigger.learn import distributed
-from skytrigger.learn.augment import augment, cutmix
 from skytrigger.learn.batches import Batches, channel_statistics
 from skytrigger.learn.checkpoint import State
 from skytrigger.learn.device import resolve_device, resolve_precision, use_threads
-from skytrigger.learn.predict import evaluate_loss
+from skytrigger.learn.energy import EpochMeter, watching
+from skytrigger.learn.epoch import Epochs
+from skytrigger.learn.heads import changed
+from skytrigger.learn.predict import judge
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.run_folder import Build, RunFolder, load_tensors, save_tensors
 from skytrigger.learn.start import start_from
-from skytrigger.learn.steps import Average, learning_rate, make_optimiser, selected, targets_of
+from skytrigger.learn.steps import Average, make_optimiser, selected
 from skytrigger.learn.teacher import Teacher, weights_hash
-from skytrigger.measure.meters.found import open_meters
-from skytrigger.measure.meters.protocol import Meter, window_energy
+from skytrigger.measure.meters.protocol import Meter
 
 if TYPE_CHECKING:
     from torch import device as Device
-    from torch import nn
 
 
 def train(
@@ -48,7 +47,7 @@ def train(
     threads: int | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     keep_checkpoint: bool = True,
-    meter: Meter | None = None,
+    meter: Meter | EpochMeter | None = None,
     channels: Sequence[str] | None = None,
     teacher: Teacher | None = None,
     start: str | Path | None = None,
@@ -61,18 +60,18 @@ def train(
     Parameters
     ----------
     build
-        ``build(name, channels, size, classes, **options)``: the untrained network.
+        ``build(name, channels, size, outputs, **options)``: the untrained network; see `core.application`.
     on_epoch
         Called with each new line of history.
     keep_checkpoint
         Keep optimiser state and weights for further epochs after the last one.
     meter
-        Adds ``joules`` (gross, of the meter's whole scope) to each line of history, where it gives a
-        figure; by default the first sensor of this machine that works, see `doctor`.
+        Adds ``joules`` to each line of history, where it gives a figure, see `EpochMeter` (which keeps its windows);
+        by default the first sensor of this machine that works, see `doctor`.
     channels
         What the network sees of the dataset's channels (default: all); a teacher sees its own.
     teacher
-        Its probabilities are mixed into the targets, by ``recipe.distil``.
+        Its probabilities and values are mixed into the targets, by ``recipe.distil``.
     start
         Run folder whose weights training starts from, of other channels perhaps: see `start_from`.
 
@@ -89,24 +88,17 @@ def train(
             f"training needs training and validation images, got {len(split.train)} and {len(split.val)}",
             remedy="another --split, or more data",
         )
-    if teacher and teacher.classes != dataset.classes:
-        raise InputError(f"the teacher knows the classes {teacher.classes}", expected=str(dataset.classes))
-    if teacher and teacher.units != dataset.units:
-        raise InputError(f"the teacher takes {teacher.units}, the images are in {dataset.units}")
+    if teacher:
+        teacher.require(dataset.heads, dataset.units)
     threads = use_threads(threads)
     with distributed.group(device) as ranks:
         folder = RunFolder(Path(out))
         where = resolve_device(ranks.device(device))
         seen = tuple(channels or dataset.channels)
-        job = _Job(build, dataset, split, recipe, folder, ranks, on_epoch, where, seen, meter, teacher, start)
+        job = _Job(build, dataset, split, recipe, folder, ranks, on_epoch, where, seen, teacher, start)
         if not job.finished():
-            with contextlib.ExitStack() as stack:
-                if meter is None and ranks.first:
-                    found = open_meters(str(where))
-                    for one in found:
-                        stack.callback(one.close)
-                    job.meter = found[0] if found else None
-                job.run(threads)
+            with watching(meter if ranks.first else EpochMeter(), str(where)) as energy:
+                job.run(threads, energy)
             if ranks.first and not keep_checkpoint:
                 folder.checkpoint.unlink(missing_ok=True)
         ranks.barrier()
@@ -124,19 +116,21 @@ class _Job:
     on_epoch: Callable[[dict[str, Any]], None] | None
     device: Device
     channels: tuple[str, ...]
-    meter: Meter | None = None
     teacher: Teacher | None = None
     start: str | Path | None = None
+    statistics: tuple[tuple[float, ...], tuple[float, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.heads = changed(self.dataset.heads, self.recipe.heads)
         self.seen = self.dataset.positions(self.channels)
         self.taught = self.dataset.positions(self.teacher.channels) if self.teacher else []
+        self.size = (int(self.dataset.x.shape[2]), int(self.dataset.x.shape[3]))
 
     def identity(self) -> str:
         """What the result depends on; a checkpoint of anything else is refused."""
         return sha256_json(
             {
-                "recipe": asdict(self.recipe),
+                "recipe": self.recipe.to_json(),
                 "data": self.dataset.content_hash,
                 "split": [self.split.train.tolist(), self.split.val.tolist()],
                 "channels": self.channels,
@@ -162,15 +156,16 @@ class _Job:
             raise InputError(f"{path} holds a run on other data or another split", remedy="another --out")
         return True
 
-    def run(self, threads: int) -> None:
-        recipe, data, device = self.recipe, self.dataset, self.device
-        precision = resolve_precision(recipe.precision, device)
+    def run(self, threads: int, energy: EpochMeter) -> None:
+        recipe, data = self.recipe, self.dataset
+        precision = resolve_precision(recipe.precision, self.device)
         if self.ranks.first:
             write_text(self.folder.path / "recipe.toml", recipe.to_toml())
-        mean, std = channel_statistics(data, self.split.train)
-        batches = Batches(data, mean, std, device, channels_last=recipe.channels_last)
+        self.statistics = mean, std = channel_statistics(data, self.split.train)
+        batches = Batches(data, mean, std, self.device, channels_last=recipe.channels_last)
         if self.teacher:
-            self.teacher.prepare([mean[i] for i in self.taught], [std[i] for i in self.taught], device)
+            self.teacher.prepare([mean[i] for i in self.taught], [std[i] for i in self.taught], self.device)
+        epochs = Epochs(recipe, self.heads, self.ranks, batches, precision, self.teacher, self.taught)
         state = self._begin()
         state.resume(self.folder, self.identity())
         wrapped = self.ranks.wrap(selected(state.network, self.seen, len(data.channels)))
@@ -178,41 +173,39 @@ class _Job:
         for epoch in range(len(state.history) + 1, recipe.epochs + 1):
             if recipe.patience and epoch - 1 - state.best >= recipe.patience:
                 break
-            if self.meter:
-                self.meter.start()
-            line = self._epoch(epoch, wrapped, state, batches, precision)
-            val_loss, val_accuracy = evaluate_loss(judged, batches, self.split.val, precision)
-            line |= {"val_loss": val_loss, "val_accuracy": val_accuracy}
-            if not np.isfinite([line["train_loss"], val_loss]).all():
-                raise SkytriggerError(
-                    f"the loss is not finite in epoch {epoch} (train {line['train_loss']}, validation {val_loss})\n"
-                    f"  remedy: a smaller learning rate than {recipe.learning_rate}, or --precision fp32"
-                )
-            if self.meter:
-                energy = window_energy(self.meter.stop(), self.meter.facts)
-                if energy.watts_mean is not None:  # the window holds the validation pass too
-                    line |= {"joules": energy.watts_mean * line["seconds"], "joules_scope": self.meter.facts.scope}
-            state.history.append(line)
-            if min(h["val_loss"] for h in state.history) == val_loss:
-                state.best = epoch
-            if self.ranks.first:
-                if recipe.patience and state.best == epoch:
-                    save_tensors(self.folder.path / "best.safetensors", state.judged.state_dict(), {})
-                state.save(self.folder, self.identity())
-                if self.on_epoch:
-                    self.on_epoch(line)
+            energy.start()
+            line = epochs.train(epoch, wrapped, state, self.split.train)
+            line |= judge(judged, self.heads, batches, self.split.val, precision)
+            self._keep(state, line | energy.stop())
         if self.ranks.first:
             if recipe.patience:
                 kept, _ = load_tensors(self.folder.path / "best.safetensors")
                 state.judged.load_state_dict(kept)
-            self._finish(state, mean, std, precision, threads)
+            self._finish(state, precision, threads)
+
+    def _keep(self, state: State, line: dict[str, Any]) -> None:
+        """Take in a finished epoch: history, the best weights, the checkpoint."""
+        epoch, recipe = line["epoch"], self.recipe
+        if not np.isfinite([line["train_loss"], line["val_loss"]]).all():
+            raise SkytriggerError(
+                f"the loss is not finite in epoch {epoch} (train {line['train_loss']}, validation {line['val_loss']})\n"
+                f"  remedy: a smaller learning rate than {recipe.learning_rate}, or --precision fp32"
+            )
+        state.history.append(line)
+        if min(h["val_loss"] for h in state.history) == line["val_loss"]:
+            state.best = epoch
+        if self.ranks.first:
+            if recipe.patience and state.best == epoch:
+                save_tensors(self.folder.path / "best.safetensors", state.judged.state_dict(), {})
+            state.save(self.folder, self.identity())
+            if self.on_epoch:
+                self.on_epoch(line)
 
     def _begin(self) -> State:
         torch = require("torch", why="training")
-        recipe, data = self.recipe, self.dataset
+        recipe = self.recipe
         torch.manual_seed(derive(recipe.seed, "weights"))
-        size = (int(data.x.shape[2]), int(data.x.shape[3]))
-        network = self.build(recipe.model, len(self.channels), size, len(data.classes), **recipe.options)
+        network = self.build(recipe.model, len(self.channels), self.size, outputs_of(self.heads), **recipe.options)
         if self.start:
             start_from(network, self.start, self.channels)
         if recipe.channels_last:
@@ -221,56 +214,10 @@ class _Job:
         average = Average(network, recipe.ema) if recipe.ema else None
         return State(network, make_optimiser(network, recipe), average)
 
-    def _epoch(self, epoch: int, wrapped: nn.Module, state: State, batches: Batches, precision: str) -> dict[str, Any]:
-        torch = require("torch", why="training")
-        recipe, ranks, classes = self.recipe, self.ranks, len(self.dataset.classes)
-        # every epoch draws from its own streams, so a resumed run needs no generator state
-        order = generator(recipe.seed, "epoch", epoch).permutation(self.split.train)
-        changes = generator(recipe.seed, "augment", epoch, ranks.rank)
-        torch.manual_seed(derive(recipe.seed, "dropout", epoch, ranks.rank))
-        start = time.perf_counter()
-        wrapped.train()
-        totals = torch.zeros(2, dtype=torch.float64, device=self.device)
-        firsts = range(0, len(order), recipe.batch_size)
-        for step, first in enumerate(firsts):
-            for group in state.optimiser.param_groups:
-                group["lr"] = learning_rate(recipe, epoch, step, len(firsts))
-            whole = np.arange(first, min(first + recipe.batch_size, len(order)))
-            mine, weight = ranks.share(whole)
-            images, labels = batches.take(order[mine])
-            images = augment(images, batches.ratio, recipe, changes)
-            targets = targets_of(labels, classes, recipe.label_smoothing)
-            if recipe.cutmix and changes.random() < recipe.cutmix:
-                images, targets = cutmix(images, targets, changes)
-            if self.teacher and recipe.distil:
-                taught = self.teacher.probabilities(images[:, self.taught], recipe.temperature)
-                targets = (1 - recipe.distil) * targets + recipe.distil * taught
-            state.optimiser.zero_grad(set_to_none=True)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"):
-                logits = wrapped(batches.laid_out(images))
-            losses = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none") * weight
-            # DDP averages over ranks: scaled so that the mean is over the whole batch
-            (losses.sum() * (ranks.size / len(whole))).backward()
-            state.optimiser.step()
-            if state.average:
-                state.average.update(state.network)
-            hits = (logits.argmax(1) == labels) * weight
-            totals += torch.stack([losses.detach().sum().double(), hits.sum().double()])
-        train_loss, train_accuracy = (ranks.sum(totals) / len(order)).tolist()
-        seconds = time.perf_counter() - start
-        return {
-            "epoch": epoch,
-            "train_loss": train_loss,
-            "train_accuracy": train_accuracy,
-            "seconds": seconds,
-            "images_per_s": len(order) / seconds,
-        }
-
-    def _finish(
-        self, state: State, mean: tuple[float, ...], std: tuple[float, ...], precision: str, threads: int
-    ) -> None:
+    def _finish(self, state: State, precision: str, threads: int) -> None:
         torch = require("torch", why="training")
         data, recipe = self.dataset, self.recipe
+        mean, std = self.statistics
         save_tensors(self.folder.weights, state.judged.state_dict(), {})
         notes = {
             "identity": self.identity(),
@@ -286,7 +233,7 @@ class _Job:
                 name=recipe.model,
                 channels=self.channels,
                 classes=data.classes,
-                size=(int(data.x.shape[2]), int(data.x.shape[3])),
+                size=self.size,
                 mean=tuple(mean[i] for i in self.seen),
                 std=tuple(std[i] for i in self.seen),
                 units=data.units,
@@ -296,5 +243,6 @@ class _Job:
                 versions={"skytrigger": __version__, "torch": torch.__version__, "numpy": np.__version__},
                 options=recipe.options,
                 notes=notes,
+                heads=self.heads,
             )
         )

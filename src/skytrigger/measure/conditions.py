@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from skytrigger.measure.cgroup import throttled_s
-from skytrigger.measure.host import read_text
+from skytrigger.core.cgroup import throttled_s
+from skytrigger.core.host import read_text
 
 Counters = dict[str, float | None]
 

@@ -50,7 +50,7 @@ class Record:
         What ran: ``network``, ``runtime``, ``precision``, ``batch_size``, ``threads``, ``streams``, ``device``,
         ``scenario``, and the hashes ``data_hash``, ``model_hash``, ``engine_hash`` (None where there is none).
     where
-        `measure.host.host_facts()` of the machine that measured.
+        `core.host.host_facts()` of the machine that measured.
     samples
         Name -> raw samples. Time per call is always called ``call``, in seconds.
     energy

@@ -15,7 +15,7 @@ import numpy as np
 
 from skytrigger.core.errors import SkytriggerError
 from skytrigger.core.extras import find
-from skytrigger.measure.operations import Work
+from skytrigger.core.work import Work
 from skytrigger.measure.records import Record, Samples
 
 MATRIX = 1024
@@ -81,7 +81,7 @@ def measure_ceilings(
     copy_bytes
         Size of the copied array: four times the last cache unless given; on a GPU 1 GiB.
     """
-    from skytrigger.measure.host import host_facts
+    from skytrigger.core.host import host_facts
 
     cuda = device.startswith("cuda")
     cached = 4 * max(host_facts()["cpu"]["cache_bytes"].values(), default=64 << 20)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from skytrigger.measure.operations import Work
+from skytrigger.core.work import Work
 from skytrigger.measure.records import Record
 from skytrigger.measure.roofline import Ceilings, RooflinePoint, roofline_point
 from skytrigger.measure.stats import Interval, interval_of_stretches, median_interval, percentiles, wilson

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from skytrigger.measure.host import host_id, host_label
+from skytrigger.core.host import host_id, host_label
 from skytrigger.measure.records import Record
 from skytrigger.measure.stats import Interval
 from skytrigger.measure.summary import energy_summary, roofline_of, time_summary

@@ -51,7 +51,9 @@ class Candidate:
         return {"options": self.options, "channels": list(self.channels)}
 
 
-def counted(options: dict[str, Any], channels: Sequence[str], size: tuple[int, int], classes: int) -> Candidate | None:
+def counted(
+    options: dict[str, Any], channels: Sequence[str], size: tuple[int, int], outputs: int | tuple[int, ...]
+) -> Candidate | None:
     """A candidate with its cost; None where the images are too small for it.
 
     By formula: building and running each of a hundred networks takes seconds. Tests hold it against both.
@@ -85,18 +87,18 @@ def counted(options: dict[str, Any], channels: Sequence[str], size: tuple[int, i
                 convolution(count, within, 3, 1, 1)
                 convolution(within, count, 3, 1, 1)
         source = count
-    head = source * classes
-    return Candidate(options, tuple(channels), operations + head, parameters + head + classes)
+    answers = outputs if isinstance(outputs, int) else sum(outputs)
+    return Candidate(options, tuple(channels), operations + source * answers, parameters + (source + 1) * answers)
 
 
-def family(channels: Sequence[str], size: tuple[int, int], classes: int) -> list[Candidate]:
+def family(channels: Sequence[str], size: tuple[int, int], outputs: int | tuple[int, ...]) -> list[Candidate]:
     """All students for these channels, by multiply-adds."""
     found = []
     for stem, block, widths, depth in itertools.product(TRIED_STEMS, BLOCKS, WIDTHS, DEPTHS):
         if depth == 0 and block != BLOCKS[0]:
             continue  # without blocks their kind means nothing
         options = {"stem": stem, "widths": list(widths), "depths": [0] + [depth] * (len(widths) - 1), "block": block}
-        one = counted(options, channels, size, classes)
+        one = counted(options, channels, size, outputs)
         if one is not None:
             found.append(one)
     if not found:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.files import read_json, write_json
 from skytrigger.measure.stats import Interval
-from skytrigger.optimize.metric import Logits, Metric
+from skytrigger.optimize.metric import Answer, Metric
 
 HOLDS, OPEN, BELOW = "holds", "not established", "below"
 MARKER, RESULT = "test_marker.json", "test.json"
@@ -61,9 +61,9 @@ class Verdict:
 
 def judge(
     metric: Metric,
-    given: Logits,
-    candidate: Logits,
-    true: NDArray[np.int64],
+    given: Answer,
+    candidate: Answer,
+    true: NDArray[Any],
     rows: NDArray[np.int64],
     margin: float,
 ) -> Verdict:

@@ -141,12 +141,12 @@ def _largest(scores: NDArray[np.float64], count: int) -> Index:
 
 def pruned(trainer: Trainer, candidate: Candidate, run: Path, share: float) -> tuple[Candidate, Path] | None:
     """`candidate` with `share` of its channels, fine-tuned; None where nothing would go."""
-    size = (int(trainer.problem.dataset.x.shape[2]), int(trainer.problem.dataset.x.shape[3]))
-    network, card = trainer.network(run)
+    search = trainer.search
+    network, card = search.network(run)
     options, weights = prune(network, candidate.options, share)
     if options["widths"] == list(candidate.options["widths"]):
         return None
-    smaller = counted(options, candidate.channels, size, len(trainer.problem.dataset.classes))
+    smaller = counted(options, candidate.channels, search.problem.size, search.problem.outputs)
     if smaller is None:
         return None
 
@@ -156,6 +156,6 @@ def pruned(trainer: Trainer, candidate: Candidate, run: Path, share: float) -> t
         begun.write_card(dataclasses.replace(card, options=options))
         return {"folder": folder.name}
 
-    done = trainer.store.once("pruned", {"run": run.name, "share": share}, make)
-    start = trainer.store.folder / "work" / done["folder"]
-    return smaller, trainer.fit(smaller, trainer.settings.cost.tune_epochs, start, tuning=True)
+    done = search.store.once("pruned", {"run": run.name, "share": share}, make)
+    start = search.folder / "work" / done["folder"]
+    return smaller, trainer.fit(smaller, search.settings.cost.tune_epochs, start, tuning=True)

@@ -8,15 +8,17 @@ weight.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
+from skytrigger.core.card import ModelCard
 from skytrigger.core.extras import require
-from skytrigger.core.seeds import generator
-from skytrigger.export.fold import Graph
-from skytrigger.export.qdq import (
+from skytrigger.learn.run_folder import RunFolder
+from skytrigger.model.fold import Graph
+from skytrigger.model.qdq import (
     SHAPES,
     Ranges,
     Scale,
@@ -27,15 +29,13 @@ from skytrigger.export.qdq import (
     quantised_tensors,
     standardisation,
 )
-from skytrigger.learn.augment import augment
-from skytrigger.learn.batches import Batches, channel_statistics
 from skytrigger.optimize.training import Trainer
-from skytrigger.runtimes.onnx_graph import operator_table
+from skytrigger.runtimes.torch.graph import operator_table
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-RATE, STEP_RATE = 5e-4, 1e-3
+RATE, STEP_FACTOR = 5e-4, 2.0  # learning rate of weights; what steps learn at, as a multiple
 
 
 def fake_quantised(model: onnx.ModelProto, ranges: Ranges, limit: int) -> nn.Module:
@@ -85,6 +85,12 @@ def fake_quantised(model: onnx.ModelProto, ranges: Ranges, limit: int) -> nn.Mod
                 self.register_parameter(f"{names[name]}_step", step)
             self.register_buffer("shift", torch.from_numpy(shift.astype(np.float32)).view(1, -1, 1, 1))
 
+        def parameter_groups(self) -> list[tuple[list[Any], float]]:
+            """Parameters and the multiple of the learning rate that each group learns at."""
+            steps = {f"{names[name]}_step" for name in scales}
+            of = dict(self.named_parameters())
+            return [([v for k, v in of.items() if k not in steps], 1.0), ([of[k] for k in sorted(steps)], STEP_FACTOR)]
+
         def step_of(self, name: str) -> Any:
             return getattr(self, f"{names[name]}_step")
 
@@ -106,7 +112,8 @@ def fake_quantised(model: onnx.ModelProto, ranges: Ranges, limit: int) -> nn.Mod
                 values[out] = apply[node.op_type](attributes, *inputs)
                 if out in scales:
                     values[out] = quantise(values[out], torch.exp(self.step_of(out)), scales[out].zero)
-            return values[model.graph.output[0].name]
+            answers = tuple(values[output.name] for output in model.graph.output)
+            return answers[0] if len(answers) == 1 else answers
 
         def constant(self, name: str) -> Any:
             value = constants[name]
@@ -126,47 +133,24 @@ def fake_quantised(model: onnx.ModelProto, ranges: Ranges, limit: int) -> nn.Mod
 
 
 def fine_tune(
-    trainer: Trainer, model: onnx.ModelProto, card: Any, ranges: Ranges, limit: int
+    trainer: Trainer, model: onnx.ModelProto, card: ModelCard, ranges: Ranges, limit: int, key: dict[str, Any]
 ) -> tuple[onnx.ModelProto, dict[str, Scale]]:
-    """The graph with weights tuned under rounding, by distillation on the training part, and its scales."""
-    torch = require("torch", why="quantisation-aware training")
-    problem, settings = trainer.problem, trainer.settings
-    module = fake_quantised(model, ranges, limit)
-    recipe = trainer.recipe({}, settings.cost.tune_epochs, tuning=True)
-    teacher = trainer.loaded_teacher() if recipe.distil else None
-    data, train_rows = problem.dataset, problem.split.train
-    wide_mean, wide_std = channel_statistics(data, train_rows)  # what students were trained with
-    batches = Batches(data, wide_mean, wide_std, torch.device("cpu"), channels_last=False)
-    if teacher:
-        seen = [data.channels.index(c) for c in teacher.channels]
-        teacher.prepare([wide_mean[i] for i in seen], [wide_std[i] for i in seen], torch.device("cpu"))
-    place = [data.channels.index(c) for c in card.channels]
-    steps = [p for n, p in module.named_parameters() if n.endswith("_step")]
-    others = [p for n, p in module.named_parameters() if not n.endswith("_step")]
-    optimiser = torch.optim.Adam([{"params": others, "lr": RATE}, {"params": steps, "lr": STEP_RATE}])
-    rates = [group["lr"] for group in optimiser.param_groups]
-    per_epoch = math.ceil(len(train_rows) / recipe.batch_size)
-    ratio = torch.tensor(wide_mean).view(1, -1, 1, 1) / torch.tensor(wide_std).view(1, -1, 1, 1)
-    done = 0
-    for epoch in range(recipe.epochs):
-        random = generator(settings.seed, "qat", epoch)
-        order = random.permutation(train_rows)
-        for start in range(0, len(order), recipe.batch_size):
-            images, labels = batches.take(order[start : start + recipe.batch_size])
-            images = augment(images, ratio, recipe, random)
-            goal = torch.nn.functional.one_hot(labels, len(data.classes)).float()
-            if teacher:
-                taught = teacher.probabilities(images[:, seen], recipe.temperature)
-                goal = (1 - recipe.distil) * goal + recipe.distil * taught
-            falling = 0.5 * (1 + math.cos(math.pi * done / (recipe.epochs * per_epoch)))
-            for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * falling
-            optimiser.zero_grad(set_to_none=True)
-            loss = torch.nn.functional.cross_entropy(module(images[:, place]), goal)
-            loss.backward()
-            optimiser.step()
-            done += 1
-        trainer.advance(settings.cost.tune_epochs / recipe.epochs, f"quantisation-aware: epoch {epoch + 1}")
+    """The graph with weights tuned under rounding, by distillation on the training part, and its scales.
+
+    `key` names all that the graph and its ranges depend on.
+    """
+
+    def build(*_: Any, **__: Any) -> nn.Module:
+        return fake_quantised(model, ranges, limit)
+
+    cost = trainer.search.settings.cost
+    plain = trainer.recipe({}, cost.tune_epochs, tuning=True)
+    # rounded weights must not be averaged, and float32 is what rounding is exact in
+    recipe = replace(plain, learning_rate=RATE, optimiser="adam", weight_decay=0.0, ema=0.0, precision="fp32",
+                     channels_last=False)  # fmt: skip
+    key = {**key, "epochs": recipe.epochs, "distil": recipe.distil}
+    run = trainer.run("aware", key, recipe, "quantisation-aware", build, card.channels, cost.tune_epochs)
+    module, _ = RunFolder(run).load(build)
     return _written(model, module)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import itertools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from skytrigger.core.dataset import Dataset, Split
+from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
-from skytrigger.learn.run_folder import Build
-from skytrigger.optimize.metric import Metric
+from skytrigger.runtimes.registry import DEFAULT
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
@@ -65,8 +65,8 @@ class Settings:
 
     Attributes
     ----------
-    max_drop
-        Points (percent) that the metric may lose.
+    max_drop, max_drops
+        Points (percent) that the metric of every head may lose; of single heads, where they differ.
     strict
         Accept only what is established; else an estimate above the floor is accepted too, and said to be open.
     batch_sizes, threads, streams, runtimes, device
@@ -86,7 +86,7 @@ class Settings:
     batch_sizes: tuple[int, ...] = (64,)
     threads: tuple[int, ...] = (1,)
     streams: tuple[int, ...] = (1,)
-    runtimes: tuple[str, ...] = ("onnxruntime",)
+    runtimes: tuple[str, ...] = (DEFAULT,)
     precisions: tuple[str, ...] = ("fp32", "int8")
     device: str = "cpu"
     bands: tuple[tuple[str, ...], ...] | None = None
@@ -94,10 +94,12 @@ class Settings:
     augment: bool = True
     seed: int = 0
     energy_seconds: float = 0.0
+    max_drops: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_drop < 100:
-            raise InputError(f"--max-drop {self.max_drop}", expected="points from 0 to under 100, e.g. 0.2")
+        for drop in (self.max_drop, *self.max_drops.values()):
+            if not 0 <= drop < 100:
+                raise InputError(f"--max-drop {drop}", expected="points from 0 to under 100, e.g. 0.2")
         if self.effort not in EFFORTS:
             raise InputError(f"no effort called {self.effort!r}", expected=", ".join(EFFORTS))
         if not self.precisions or not set(self.precisions) <= set(PRECISIONS):
@@ -111,38 +113,32 @@ class Settings:
         """What the effort's name stands for."""
         return EFFORTS[self.effort]
 
-    @property
-    def margin(self) -> float:
-        """`max_drop` as a fraction."""
-        return self.max_drop / 100
+    def margin(self, head: str) -> float:
+        """What the metric of `head` may lose, as a fraction."""
+        return self.max_drops.get(head, self.max_drop) / 100
 
     def to_json(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON; without what is as it was before there was a choice, so that older folders go on."""
+        raw = asdict(self)
+        return {k: v for k, v in raw.items() if k != "max_drops" or v}
 
+    def stored_as(self, dataset: Dataset) -> str | None:
+        """The type in which tiles lie in memory when engines are timed; None: as each takes them."""
+        return dataset.x.dtype.name if self.stored else None
 
-@dataclass(frozen=True)
-class Problem:
-    """The given network and what it is judged on.
+    def input_types(self, dataset: Dataset) -> list[str]:
+        """Types of tiles that engines may take."""
+        return list(dict.fromkeys(["float32", self.stored_as(dataset) or "float32"]))
 
-    Attributes
-    ----------
-    run, build
-        Its run folder, and the builder of every network (the given one and students).
-    dataset, split
-        Aligned to the given network's card; the split it was trained with.
-    teachers
-        Run folders or model files that students learn from; by default the given network.
-    """
+    def layouts(self) -> list[tuple[int, int, int]]:
+        """(batch size, threads, streams) to try: no more threads in all than the largest `threads` asked for.
 
-    run: Path
-    build: Build
-    dataset: Dataset
-    split: Split
-    metric: Metric
-    teachers: tuple[Path, ...] = ()
-
-    def __post_init__(self) -> None:
-        for part in ("train", "val"):
-            if not len(self.split.part(part)):
-                raise InputError(f"the split has no {part} images", remedy="another split: both are needed")
+        Streams share the images in flight between them: the batch size is that of one stream.
+        """
+        most = max(self.threads)
+        found = []
+        for images in self.batch_sizes:
+            pairs = itertools.product(self.threads, self.streams)
+            fit = [(t, s) for t, s in pairs if t * s <= most and images % s == 0] or [(most, 1)]
+            found += [(images // s, t, s) for t, s in fit]
+        return found

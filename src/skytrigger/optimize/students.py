@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
+from skytrigger.learn.output_layer import Outputs, output_layer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,8 +18,8 @@ BLOCKS = ("plain", "dw")
 MIXED = 8  # channels that the 1x1 band mix of stem `mix` leaves
 
 
-def build(name: str, channels: int, size: tuple[int, int], classes: int, **options: Any) -> nn.Module:
-    """Untrained student: float32 standardised (n, channels, h, w) -> logits (n, classes).
+def build(name: str, channels: int, size: tuple[int, int], outputs: Outputs, **options: Any) -> nn.Module:
+    """Untrained student: float32 standardised (n, channels, h, w) -> logits (n, outputs), or a tuple of them.
 
     A stem that samples down, then for each further width a 3x3 convolution of stride 2; after each of
     them `depths` residual blocks; global average pooling; one dense layer. All convolutions have batch
@@ -43,7 +44,7 @@ def build(name: str, channels: int, size: tuple[int, int], classes: int, **optio
     if name != "student":
         raise InputError(f"no network called {name!r}", expected="student")
     try:
-        network: nn.Module = _student(channels, size, classes, **options)
+        network: nn.Module = _student(channels, size, outputs, **options)
     except TypeError as error:
         raise InputError(f"a student does not take the options {sorted(options)}: {error}") from error
     return network
@@ -52,7 +53,7 @@ def build(name: str, channels: int, size: tuple[int, int], classes: int, **optio
 def _student(
     channels: int,
     size: tuple[int, int],
-    classes: int,
+    outputs: Outputs,
     *,
     widths: Sequence[int] = (16, 32, 64, 96),
     depths: Sequence[int] = (0, 1, 1, 1),
@@ -106,7 +107,7 @@ def _student(
         if stage:
             layers += [*convolution(widths[stage - 1], width, 3, 2, 1), layer.ReLU()]
         layers += [Residual(width, inner[stage]) for _ in range(depths[stage])]
-    layers += [layer.AdaptiveAvgPool2d(1), layer.Flatten(), layer.Dropout(dropout), layer.Linear(widths[-1], classes)]
+    layers += [layer.AdaptiveAvgPool2d(1), layer.Flatten(), layer.Dropout(dropout), output_layer(widths[-1], outputs)]
     network: nn.Module = layer.Sequential(*layers)
     return network
 

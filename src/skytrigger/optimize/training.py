@@ -1,51 +1,39 @@
-"""Students trained from the given network's answers, each in a folder of its own."""
+"""Students trained from the teachers' answers, each in a folder of its own."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from skytrigger.core.extras import require
-from skytrigger.learn.batches import Batches
-from skytrigger.learn.predict import predict
 from skytrigger.learn.recipe import Recipe
-from skytrigger.learn.run_folder import RunFolder
+from skytrigger.learn.run_folder import Build
 from skytrigger.learn.teacher import Teacher
 from skytrigger.learn.train import train
 from skytrigger.optimize.candidates import Candidate
-from skytrigger.optimize.metric import Logits
-from skytrigger.optimize.settings import Problem, Settings
-from skytrigger.optimize.store import Store
+from skytrigger.optimize.problem import Search
 
-if TYPE_CHECKING:
-    from torch import nn
-
-Advance = Callable[[float, str], None]
 DISTIL = 0.7  # share of the teacher's probabilities in the targets
 TUNE_RATE = 0.25  # fine-tuning's learning rate, as a share of training's
 
 
 @dataclass
 class Trainer:
-    """Trains candidates on the problem's training part."""
+    """Trains candidates on the problem's training part; `distil` is the teacher's share in the targets."""
 
-    problem: Problem
-    settings: Settings
-    store: Store
-    advance: Advance
-    threads: int | None = None
-    teacher: Teacher | None = None
+    search: Search
     distil: float = DISTIL
+    _teacher: Teacher | None = None
 
     def recipe(self, options: dict[str, Any], epochs: int, *, tuning: bool = False) -> Recipe:
         """Training on changed images, with the teacher's answers among the targets where `distil` says so.
 
         Few images get more epochs than `epochs`, many get fewer: see `Effort`.
         """
-        images, cost = len(self.problem.split.train), self.settings.cost
+        settings = self.search.settings
+        images, cost = len(self.search.problem.split.train), settings.cost
         batch = int(min(128, max(16, 2 ** round(math.log2(max(1, images / 40))))))
         share = epochs / cost.epochs
         least = math.ceil(cost.least_steps * share / math.ceil(images / batch))
@@ -59,11 +47,11 @@ class Trainer:
             optimiser="adamw",
             weight_decay=0.02,
             schedule="warm",
-            augment=self.settings.augment,
-            jitter=0.7 if self.settings.augment else 0.0,
-            style=0.5 if self.settings.augment else 0.0,
-            cutmix=0.3 if self.settings.augment else 0.0,
-            seed=self.settings.seed,
+            augment=settings.augment,
+            jitter=0.7 if settings.augment else 0.0,
+            style=0.5 if settings.augment else 0.0,
+            cutmix=0.3 if settings.augment else 0.0,
+            seed=settings.seed,
             distil=self.distil,
             temperature=2.0,
             ema=0.98,
@@ -74,45 +62,34 @@ class Trainer:
         recipe = self.recipe(candidate.options, epochs, tuning=tuning)
         key = {**candidate.key(), "epochs": recipe.epochs, "start": start.name if start else None, "tuning": tuning,
                "distil": recipe.distil}  # fmt: skip
+        label = candidate.name
+        return self.run("train", key, recipe, label, self.search.problem.build, candidate.channels, epochs, start)
+
+    def run(
+        self, kind: str, key: dict[str, Any], recipe: Recipe, label: str, build: Build, channels: Sequence[str],
+        cost: float, start: Path | None = None,
+    ) -> Path:  # fmt: skip
+        """The run folder of one training, a step of the search; `cost` is what it is announced with."""
+        search = self.search
+        device = search.settings.device
+
+        def told(line: dict[str, Any]) -> None:
+            known = f", validation {100 * line['val_accuracy']:.1f} %" if "val_accuracy" in line else ""
+            search.advance(cost / recipe.epochs, f"{label}: epoch {line['epoch']} of {recipe.epochs}{known}")
 
         def make(folder: Path) -> dict[str, Any]:
             train(
-                self.problem.build,
-                self.problem.dataset,
-                self.problem.split,
-                recipe,
-                folder,
-                threads=self.threads,
-                device=self.settings.device if self.settings.device.startswith("cuda") else "cpu",
-                on_epoch=lambda line: self.advance(
-                    epochs / recipe.epochs,
-                    f"{candidate.name}: epoch {line['epoch']} of {recipe.epochs}, "
-                    f"validation {100 * line['val_accuracy']:.1f} %",
-                ),
-                keep_checkpoint=False,
-                teacher=self.loaded_teacher() if recipe.distil else None,
-                start=start,
-                channels=candidate.channels,
-            )
+                build, search.problem.dataset, search.problem.split, recipe, folder, threads=search.threads,
+                device=device if device.startswith("cuda") else "cpu", on_epoch=told, keep_checkpoint=False,
+                teacher=self.teacher() if recipe.distil else None, start=start, channels=channels,
+            )  # fmt: skip
             return {"run": folder.name, "epochs": recipe.epochs}
 
-        done = self.store.once("train", key, make)
-        return self.store.folder / "work" / str(done["run"])
+        return search.folder / "work" / str(search.store.once(kind, key, make)["run"])
 
-    def logits(self, run: Path, part: str) -> Logits:
-        """The network's logits on a part, in torch."""
-        network, card = RunFolder(run).load(self.problem.build)
-        dataset = self.problem.dataset.select(card.channels)
-        torch = require("torch", why="evaluation")
-        batches = Batches(dataset, card.mean, card.std, torch.device("cpu"))
-        return predict(network, batches, self.problem.split.part(part))
-
-    def network(self, run: Path) -> tuple[nn.Module, Any]:
-        """The trained network and its card."""
-        return RunFolder(run).load(self.problem.build)
-
-    def loaded_teacher(self) -> Teacher:
+    def teacher(self) -> Teacher:
         """The problem's teachers, by default the given network; loaded once."""
-        if self.teacher is None:
-            self.teacher = Teacher(self.problem.teachers or [self.problem.run], self.problem.build)
-        return self.teacher
+        if self._teacher is None:
+            problem = self.search.problem
+            self._teacher = Teacher(problem.teachers or [problem.given], problem.build)
+        return self._teacher

@@ -8,28 +8,16 @@ from typing import Any
 
 from skytrigger import __version__
 from skytrigger.core.errors import InputError
-from skytrigger.core.files import write_text
+from skytrigger.core.host import host_id, host_label
 from skytrigger.measure import records as record_files
-from skytrigger.measure.host import host_id, host_label
 from skytrigger.measure.records import Record
-from skytrigger.report import (
-    batch_size,
-    confusion,
-    energy,
-    figures,
-    html,
-    learning,
-    markdown,
-    more_figures,
-    origin,
-    provenance,
-    tables,
-    timing,
-)
-from skytrigger.report.content import Section
+from skytrigger.report import batch_size, confusion, energy, learning, origin, provenance, tables, timing
+from skytrigger.report.content import Page, Section
 from skytrigger.report.pareto import pareto_section
 from skytrigger.report.speedups import Timing, timings
 from skytrigger.report.study_folder import StudyFolder, read_study
+from skytrigger.report.writing import write_page
+from skytrigger.study.study_file import NAME, entry
 
 
 def build_report(folder: str | Path) -> list[Path]:
@@ -56,68 +44,57 @@ def build_reports(folders: Sequence[str | Path], out: str | Path) -> list[Path]:
     for path in paths:
         if not path.is_dir():
             raise InputError(f"{path} is not a folder", expected="a study's folder, or one with records*.jsonl")
-        if (path / "study.json").is_file():
+        if (path / NAME).is_file():
             studies.append(read_study(path))
             records += studies[-1].records
         else:
             found = record_files.read(path)
             if not found:
                 raise InputError(
-                    f"{path} holds neither study.json nor records*.jsonl",
+                    f"{path} holds neither {NAME} nor records*.jsonl",
                     remedy="skytrigger study --out DIR, or skytrigger bench --out DIR",
                 )
             records += found
     records = list({r.to_json(): r for r in records}.values())
-    return _write(studies, records, Path(out), [p.resolve().name for p in paths])
+    page = _page(studies, records, [p.resolve().name for p in paths])
+    return [*write_page(page, out), *tables.write_tables(page.sections, records, Path(out))]
 
 
-def _write(studies: Sequence[StudyFolder], records: Sequence[Record], out: Path, names: Sequence[str]) -> list[Path]:
+def _page(studies: Sequence[StudyFolder], records: Sequence[Record], names: Sequence[str]) -> Page:
     timed = timings(records)
-    grid = [t for t in timed if batch_size.of_study(t.record)]
-    plain = [t for t in timed if t not in grid]
-    facts = [*(s.host for s in studies if s.host), *(r.where for r in records)]
+    plain = [t for t in timed if not batch_size.of_study(t.record)]
+    facts = [*(s.file.host for s in studies if s.file.host), *(r.where for r in records)]
     hosts = timing.host_names(facts)
     by_name = {name: next(f for f in facts if host_id(f) == key) for key, name in hosts.items()}
-    sections: list[Section] = []
+    labels = {name: host_label(facts) for name, facts in by_name.items()}
+    learned: list[Section] = []
+    last: list[Section] = []
     data: dict[str, Any] = {"charts": {}, "confusion": {}}
     for i, study in enumerate(studies):
-        mark = f"s{i + 1}-" if len(studies) > 1 else ""
+        mark, prefix = (f"s{i + 1}-", f"{study.name}: ") if len(studies) > 1 else ("", "")
         parts, charts, matrix = _learned(study, timed, mark)
-        if matrix:
-            data["confusion"][f"{mark}confusion"] = matrix
-        prefix = f"{study.path.resolve().name}: " if mark else ""
-        sections += [Section(mark + s.key, prefix + s.title, s.blocks) for s in parts]
         data["charts"] |= charts
-    labels = {name: host_label(facts) for name, facts in by_name.items()}
-    sections += [timing.timing_section(plain, hosts, studies)] if plain or not grid else []
-    more = (
+        data["confusion"] |= {f"{mark}confusion": matrix} if matrix else {}
+        ends = (provenance.cells_section(study), provenance.data_section(study), provenance.reproduce_section(study))
+        for sections, own in ((learned, parts), (last, ends)):
+            sections += [Section(mark + s.key, prefix + s.title, s.blocks) for s in own]
+    about = (
+        timing.timing_section(plain, hosts, studies) if plain or not timed else None,
         batch_size.batch_size_section(records, timed, hosts),
         energy.energy_section(records, timed, studies, hosts),
         origin.origin_section(timed, hosts, labels),
         timing.other_section([r for r in records if r.kind not in ("training", "ceilings")], hosts),
         provenance.records_data_section(records, studies),
     )
-    sections += [s for s in more if s]
-    for i, study in enumerate(studies):
-        mark = f"s{i + 1}-" if len(studies) > 1 else ""
-        last = (provenance.cells_section(study), provenance.data_section(study), provenance.reproduce_section(study))
-        prefix = f"{study.path.resolve().name}: " if mark else ""
-        sections += [Section(mark + s.key, prefix + s.title, s.blocks) for s in last]
-    sections.append(provenance.host_section(by_name))
-    title = _title(studies, records, names)
-    badges, headline = _badges(studies, records, by_name), _headline(studies, timed, records)
+    sections = [*learned, *(s for s in about if s), *last, provenance.host_section(by_name)]
+    titles = [str(s.file.spec.get("title") or s.name) for s in studies]
+    title = titles[0] if len(titles) == 1 == len(names) else "Report on " + ", ".join(names)
     foot = (
         f"Made by skytrigger {__version__} from the files of {', '.join(names)}. Every figure is computed from raw "
         "predictions and samples when the report is written."
     )
-    pictures = figures.write_pictures(studies, plain, out) + more_figures.write_pictures(records, timed, out)
-    pages = [out / "report.html", out / "report.md"]
-    write_text(pages[0], html.page(title, badges, headline, sections, data, foot))
-    keys = {"curves.png": "curves", "confusion.png": "confusion", "speed.png": "timing",
-            "batch_size.png": "batch-size", "power.png": "power"}  # fmt: skip
-    shown = [(keys[p.name], p.name) for p in pictures]
-    write_text(pages[1], markdown.document(title, badges, headline, sections, shown, foot))
-    return [*pages, *pictures, *tables.write_tables(sections, records, out)]
+    badges, headline = _badges(studies, records, by_name), _headline(studies, timed, records)
+    return Page(title, badges, headline, sections, foot, data)
 
 
 def _learned(
@@ -135,17 +112,12 @@ def _learned(
     return sections, charts, matrix
 
 
-def _title(studies: Sequence[StudyFolder], records: Sequence[Record], names: Sequence[str]) -> str:
-    titles = [str(s.spec.get("title") or name) for s, name in zip(studies, names, strict=False)]
-    return titles[0] if len(titles) == 1 and len(names) == 1 else "Report on " + ", ".join(names)
-
-
 def _badges(
     studies: Sequence[StudyFolder], records: Sequence[Record], hosts: dict[str, dict[str, Any]]
 ) -> list[tuple[str, str]]:
     synthetic = any(s.synthetic for s in studies) or any(provenance.is_synthetic(r) for r in records)
-    badges = [("SYNTHETIC DATA: generated images, not satellite images", "warn")] if synthetic else []
-    states = [c.status for s in studies for c in s.cells]
+    badges = [provenance.SYNTHETIC] if synthetic else []
+    states = [c.status for s in studies for c in s.file.cells]
     for word, tone in (("failed", "bad"), ("open", "mute")):
         if word in states:
             badges.append((f"{states.count(word)} of {len(states)} cells {word}", tone))
@@ -158,12 +130,12 @@ def _headline(
     """(name, figure, what stands behind it)."""
     cards = []
     for study in studies:
-        cards.append(("Data", f"{study.data.get('images', '?'):,} images" if isinstance(study.data.get("images"), int)
-                      else "?", provenance.data_words(study)))  # fmt: skip
+        images = study.file.data.get("images")
+        count = f"{images:,} images" if isinstance(images, int) else "?"
+        cards.append(("Data", count, provenance.data_words(study)))
         seeds = sorted({r.seed for r in study.runs})
         trained = f"{len(study.networks)} networks × {len(seeds)} seed{'s' if len(seeds) != 1 else ''}"
-        recipe = study.spec.get("recipe")
-        epochs = recipe.get("epochs") if isinstance(recipe, dict) else None
+        epochs = entry(study.file.spec, "recipe").get("epochs")
         cards.append(("Trained", trained, f"{epochs} epochs; " + ", ".join(study.networks)))
         found = [(name, i) for name, runs in study.networks.items() if (i := learning.accuracy_of(runs)) is not None]
         if found:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from skytrigger.core.errors import InputError
+from skytrigger.learn.compare_accuracy import LEVEL, compare_accuracy
 from skytrigger.measure.accuracy import holm
+from skytrigger.report import charts
 from skytrigger.report.content import NOTHING, Markup, Prose, Section, Table, Value, number
 from skytrigger.report.study_folder import Run, StudyFolder
-from skytrigger.study.compare_accuracy import LEVEL, compare_accuracy
 
 MOST_CLASSES = 40
-LEVELS = 8  # shades of page.css
 
 
 def pairs_of(study: StudyFolder) -> list[dict[str, Any]]:
@@ -124,11 +124,6 @@ def _options(names: Sequence[str], chosen: int) -> str:
     )
 
 
-def shade(share: float) -> int:
-    """0 to LEVELS for a share of the true class: square root, so that rare confusions can be seen."""
-    return 0 if share <= 0 else max(1, min(LEVELS, int(np.ceil(LEVELS * np.sqrt(min(share, 1.0))))))
-
-
 def matrix_html(key: str, classes: Sequence[str], cells: Sequence[Sequence[tuple[str, str, str]]]) -> str:
     """An HTML table of (text, CSS class, hint) cells."""
     head = "".join(f'<th scope="col"><span>{escape(c)}</span></th>' for c in classes)
@@ -150,7 +145,7 @@ def _matrix_block(names: Sequence[str], counts: Any, classes: Sequence[str], cho
         [
             (
                 str(n) if n else "",
-                f"{'d' if i == j else 'o'}{shade(n / total[i, 0])}",
+                charts.cell_tone(n, i == j, n / total[i, 0]),
                 f"{classes[i]} taken for {classes[j]}: {n} of {shown[i].sum()}",
             )
             for j, n in enumerate(row)
@@ -172,7 +167,8 @@ def _matrix_block(names: Sequence[str], counts: Any, classes: Sequence[str], cho
                                                                                      strict=True)]  # fmt: skip
         plain += [Prose(f"**{name}**, seed {chosen[name].seed}; rows true, columns predicted:")]
         plain += [Table(("true \\ predicted", *classes), rows)]
-    return Markup(html, plain)
+    drawn = charts.matrix(f"{names[0]}, seed {chosen[names[0]].seed}", classes, shown)
+    return Markup(html, plain, [("", drawn)])
 
 
 def _default_pair(names: Sequence[str]) -> tuple[int, int]:
@@ -192,7 +188,7 @@ def _change_block(names: Sequence[str], counts: Any, classes: Sequence[str], pai
         [
             (
                 f"{n:+d}" if n else "",
-                _change_css(n, i == j, abs(n) / total[i, 0], (classes[i], classes[j]) in firm),
+                charts.cell_tone(n, i == j, n / total[i, 0]) + (" firm" if (classes[i], classes[j]) in firm else ""),
                 f"{classes[i]} taken for {classes[j]}: {counts[names[a]][i, j]} to {counts[names[b]][i, j]}",
             )
             for j, n in enumerate(row)
@@ -214,12 +210,11 @@ def _change_block(names: Sequence[str], counts: Any, classes: Sequence[str], pai
         "First seed of each network.</p>"
         '<div data-role="cells">' + _firm_list(pair) + "</div>"
     )  # fmt: skip
-    return Markup(html, [_pairs_plain(pairs)])
-
-
-def _change_css(n: int, diagonal: bool, share: float, firm: bool) -> str:
-    side = "d" if (n > 0) == diagonal else "o"
-    return f"{side}{shade(share) if n else 0}{' firm' if firm else ''}"
+    place = {name: i for i, name in enumerate(classes)}
+    framed = frozenset((place[true], place[predicted]) for true, predicted in firm)
+    title = f"{names[b]} − {names[a]}; framed: established"
+    drawn = charts.matrix(title, classes, change, of=counts[names[a]], firm=framed)
+    return Markup(html, [_pairs_plain(pairs)], [("", drawn)])
 
 
 def _firm_list(pair: dict[str, Any] | None) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from skytrigger.measure.stats import Interval
+from skytrigger.report.drawing import Panels
+
+Item = TypeVar("Item")
+Columns = Sequence["tuple[str, Callable[[Item], Value]] | None"]
 
 
 @dataclass(frozen=True)
@@ -57,19 +61,20 @@ class Code:
 
 @dataclass(frozen=True)
 class Figure:
-    """Drawings side by side: each (heading, SVG made by `report.svg`), the SVG with all its texts escaped."""
+    """Drawings side by side."""
 
-    panels: Sequence[tuple[str, str]]
+    panels: Panels
     caption: str = ""
     wide: bool = False
 
 
 @dataclass(frozen=True)
 class Markup:
-    """HTML made by the report's own code, and the same facts for Markdown."""
+    """HTML made by the report's own code, and the same facts for Markdown and for its picture."""
 
     html: str
     plain: Sequence[Table | Prose] = ()
+    panels: Panels = ()
 
 
 Block = Table | Prose | Code | Figure | Markup
@@ -82,6 +87,29 @@ class Section:
     key: str
     title: str
     blocks: Sequence[Block] = field(default_factory=tuple)
+
+    @property
+    def panels(self) -> Panels:
+        """All that is drawn in it."""
+        return [panel for b in self.blocks if isinstance(b, (Figure, Markup)) for panel in b.panels]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page: `badges` are (text, tone), `headline` (name, figure, what stands behind it), `data` page.js's."""
+
+    title: str
+    badges: Sequence[tuple[str, str]]
+    headline: Sequence[tuple[str, str, str]]
+    sections: Sequence[Section]
+    foot: str
+    data: dict[str, Any] = field(default_factory=lambda: {"charts": {}, "confusion": {}})
+
+
+def table(items: Iterable[Item], columns: Columns[Item], caption: str = "") -> Table:
+    """A row for each item, a column for each (heading, value of an item); a column that is None is left out."""
+    kept = [c for c in columns if c is not None]
+    return Table(tuple(head for head, _ in kept), [[value(i) for _, value in kept] for i in items], caption)
 
 
 def words(value: Any, none: str = "–") -> Value:
@@ -103,8 +131,10 @@ def span(interval: Interval, form: str = "{:.3g}", scale: float = 1.0) -> str:
     return f"{form.format(interval.low * scale)} to {form.format(interval.high * scale)}"
 
 
-def estimate(interval: Interval, form: str = "{:.3g}", scale: float = 1.0, unit: str = "") -> Value:
-    """An estimate with its interval as the second line."""
+def estimate(interval: Interval | None, form: str = "{:.3g}", scale: float = 1.0, unit: str = "") -> Value:
+    """An estimate with its interval as the second line; a dash for None."""
+    if interval is None:
+        return NOTHING
     return Value(form.format(interval.estimate * scale) + unit, interval.estimate, span(interval, form, scale))
 
 

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from skytrigger.measure.host import host_id
+from skytrigger.core.host import host_id
 from skytrigger.measure.records import Record
 from skytrigger.measure.stats import Interval
-from skytrigger.measure.summary import energy_summary, joules_per_correct, training_summary
-from skytrigger.report import svg
-from skytrigger.report.content import NOTHING, Block, Figure, Section, Table, Value, estimate, number, words
+from skytrigger.measure.summary import EnergySummary, energy_summary, joules_per_correct, training_summary
+from skytrigger.report import charts
+from skytrigger.report.content import (
+    NOTHING,
+    Block,
+    Columns,
+    Figure,
+    Section,
+    Table,
+    Value,
+    estimate,
+    number,
+    table,
+    words,
+)
 from skytrigger.report.learning import accuracy_of
-from skytrigger.report.speedups import TONES, Timing
+from skytrigger.report.palette import tone_of
+from skytrigger.report.speedups import Timing
 from skytrigger.report.study_folder import StudyFolder
 from skytrigger.report.timing import speedup_value
 
@@ -75,12 +88,17 @@ def energy_section(
     return Section("power", "Power and energy", blocks)
 
 
-def name_of(record: Record) -> list[Value]:
-    """Network and what it did, on what."""
-    what = record.what
+def ran(record: Record) -> str:
+    """What the network did, on what."""
     done = "training" if record.kind == "training" else "inference"
-    engine = f"{done}, {what.get('runtime')} {what.get('precision')}"
-    return [words(what.get("network")), words(engine), words(what.get("batch_size"))]
+    return f"{done}, {record.what.get('runtime')} {record.what.get('precision')}"
+
+
+NAMES: Columns[Record] = (
+    ("network", lambda r: words(r.what.get("network"))),
+    ("what ran", lambda r: words(ran(r))),
+    ("batch", lambda r: words(r.what.get("batch_size"))),
+)
 
 
 def _ends(energy: dict[str, Any], name: str) -> tuple[float, float] | None:
@@ -103,48 +121,50 @@ def _figure(group: Sequence[Record], where: str) -> list[Block]:
         ends = _ends(record.energy, "watts")
         if ends is None or energy_summary(record) is None:
             continue
-        network, done, batch = (v.text.removeprefix("inference, ") for v in name_of(record))
+        done = ran(record).removeprefix("inference, ")
         power = Interval(record.energy["watts_mean"], *ends, n=len(record.energy.get("watts_stretches", ())))
-        bars.append(svg.Bar(f"{network}, batch {batch}", done, power, TONES.get(str(record.what.get("runtime")), "c7")))
+        name = f"{record.what.get('network')}, batch {record.what.get('batch_size')}"
+        bars.append(charts.Bar(name, done, power, tone_of(record.what.get("runtime"))))
     if not bars:
         return []
     limit = next((w for r in group if (w := limit_w(r)) is not None), None)
-    drawn = svg.intervals(f"Power, {where}", "W", bars, log=False, marks=[(limit, "nominal maximum")] if limit else ())
+    marks = [(limit, "nominal maximum")] if limit else ()
+    drawn = charts.intervals(f"Power, {where}", "W", bars, log=False, marks=marks)
     return [Figure([("", drawn)], "Mean power of each window; the line runs from its smallest to its largest reading, "
                    "which is no confidence interval.", wide=True)]  # fmt: skip
 
 
 def _power_table(group: Sequence[Record], timings: dict[int, Timing], where: str) -> Table:
-    rows = []
-    for record in group:
-        energy, summary, limit = record.energy, energy_summary(record), limit_w(record)
-        row = name_of(record)
-        if summary is None:
-            row += [ABSENT] * 5
-        else:
-            idle = energy.get("idle_watts") or []
-            row += [
-                estimate(summary.power, "{:.4g}", unit=" W"),
-                _ends_value(energy),
-                _ranged(energy, "utilisation", "{:.0f}", 100, " %"),
-                _ranged(energy, "temperature_c", "{:.0f}", 1, " °C"),
-                Value(" / ".join(f"{w:.3g}" for w in idle), idle[0]) if idle else NOTHING,
-            ]
-        share = f"{summary.watts / limit:.0%} of it on average" if summary and limit else ""
-        row.append(Value(f"{limit:g} W", limit, share) if limit else Value("unknown", None, "", "mute"))
-        timing = timings.get(id(record))
-        row.append(speedup_value(timing) if timing else NOTHING)
-        rows.append([*row, _provenance(record)])
-    head = ("network", "what ran", "batch", "power", "smallest to largest (W)", "utilisation", "temperature",
-            "idle before / after (W)", "card's nominal maximum", "speed-up over torch fp32",
-            "source of the figures")  # fmt: skip
+    def metered_value(value: Callable[[Record, EnergySummary], Value]) -> Callable[[Record], Value]:
+        return lambda r: ABSENT if (summary := energy_summary(r)) is None else value(r, summary)
+
+    def idle(record: Record, summary: EnergySummary) -> Value:
+        watts = record.energy.get("idle_watts") or []
+        return Value(" / ".join(f"{w:.3g}" for w in watts), watts[0]) if watts else NOTHING
+
+    def limit(record: Record) -> Value:
+        watts, summary = limit_w(record), energy_summary(record)
+        share = f"{summary.watts / watts:.0%} of it on average" if summary and watts else ""
+        return Value(f"{watts:g} W", watts, share) if watts else Value("unknown", None, "", "mute")
+
+    columns: Columns[Record] = [
+        *NAMES,
+        ("power", metered_value(lambda r, s: estimate(s.power, "{:.4g}", unit=" W"))),
+        ("smallest to largest (W)", metered_value(lambda r, s: _ends_value(r.energy))),
+        ("utilisation", metered_value(lambda r, s: _ranged(r.energy, "utilisation", "{:.0f}", 100, " %"))),
+        ("temperature", metered_value(lambda r, s: _ranged(r.energy, "temperature_c", "{:.0f}", 1, " °C"))),
+        ("idle before / after (W)", metered_value(idle)),
+        ("card's nominal maximum", limit),
+        ("speed-up over torch fp32", lambda r: speedup_value(timings[id(r)]) if id(r) in timings else NOTHING),
+        ("source of the figures", _provenance),
+    ]
     caption = (
         f"On {where}. Power: mean of the loaded window, below it a 95 % interval from up to 20 stretches of it (how "
         "much it moved, not the sensor's own error). Utilisation and temperature: mean, below it smallest to largest. "
         "The nominal maximum is the limit that the card's driver gives; nothing is derived from it. Where there is no "
         "sensor it says unavailable."
     ) + why_absent(group)
-    return Table(head, rows, caption)
+    return table(group, columns, caption)
 
 
 def _ends_value(energy: dict[str, Any]) -> Value:
@@ -185,33 +205,39 @@ def accuracy_for(record: Record, records: Sequence[Record], studies: Sequence[St
 def _energy_table(
     group: Sequence[Record], records: Sequence[Record], studies: Sequence[StudyFolder], where: str
 ) -> Table:
-    rows = []
-    for record in group:
-        summary, accuracy = energy_summary(record), accuracy_for(record, records, studies)
-        row = name_of(record)
-        training = record.kind == "training"
-        if summary is None:
-            row += [ABSENT, ABSENT, NOTHING if training else ABSENT]
-        else:
-            correct = None if training or accuracy is None else joules_per_correct(summary, accuracy)
-            row += [
-                _joules(summary.gross),
-                _joules(summary.net) if summary.net else Value("unavailable", None, "idle was not measured", "mute"),
-                _joules(correct) if correct else NOTHING,
-            ]
-        row.append(joules_per_epoch(record))
-        row.append(estimate(accuracy, "{:.1f}", 100, " %") if accuracy else NOTHING)
-        row.append(number(record.energy.get("items"), "{:,d}") if summary else NOTHING)
-        rows.append(row)
-    head = ("network", "what ran", "batch", "gross per image", "above idle per image", "gross per correct image",
-            "per epoch", "accuracy", "images metered (n)")  # fmt: skip
+    accuracies = {id(r): accuracy_for(r, records, studies) for r in group}
+
+    def gross(record: Record) -> Value:
+        return ABSENT if (summary := energy_summary(record)) is None else _joules(summary.gross)
+
+    def net(record: Record) -> Value:
+        if (summary := energy_summary(record)) is None:
+            return ABSENT
+        return _joules(summary.net) if summary.net else Value("unavailable", None, "idle was not measured", "mute")
+
+    def correct(record: Record) -> Value:
+        summary, accuracy = energy_summary(record), accuracies[id(record)]
+        if record.kind == "training" or (summary and accuracy is None):
+            return NOTHING
+        joules = joules_per_correct(summary, accuracy) if summary and accuracy else None
+        return ABSENT if summary is None else _joules(joules) if joules else NOTHING
+
+    columns: Columns[Record] = [
+        *NAMES,
+        ("gross per image", gross),
+        ("above idle per image", net),
+        ("gross per correct image", correct),
+        ("per epoch", joules_per_epoch),
+        ("accuracy", lambda r: estimate(accuracies[id(r)], "{:.1f}", 100, " %")),
+        ("images metered (n)", lambda r: number(r.energy.get("items"), "{:,d}") if energy_summary(r) else NOTHING),
+    ]
     caption = (
         f"On {where}. Gross: everything the sensor sees while the work is done; above idle: less the mean of the idle "
         "windows before and after, the interval spanning both. Per correct image: gross over accuracy, the interval "
         "from the better end of both to the worse. Per epoch: median over the metered epochs, validation and "
         "checkpoint included. Accuracy is that of the trained network in its framework."
     ) + why_absent(group)
-    return Table(head, rows, caption)
+    return table(group, columns, caption)
 
 
 def _joules(value: Interval) -> Value:

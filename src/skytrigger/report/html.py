@@ -5,57 +5,42 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
 from html import escape
 from importlib import resources
 from typing import Any
 
-from skytrigger.report.content import Block, Code, Figure, Markup, Prose, Section, Table, Value
+from skytrigger.report.content import Block, Code, Figure, Markup, Page, Prose, Section, Table, Value
+from skytrigger.report.drawing import svg
+from skytrigger.report.palette import css
 
 
-def page(
-    title: str,
-    badges: Sequence[tuple[str, str]],
-    headline: Sequence[tuple[str, str, str]],
-    sections: Sequence[Section],
-    data: dict[str, Any],
-    foot: str,
-) -> str:
-    """The whole page.
-
-    Parameters
-    ----------
-    badges
-        (text, tone) labels under the title.
-    headline
-        (name, figure, what stands behind it).
-    data
-        For page.js, embedded as JSON.
-    """
+def document(page: Page) -> str:
+    """The whole page."""
     style, script = (resources.files("skytrigger.report").joinpath(f"page.{e}").read_text() for e in ("css", "js"))
+    style = css() + style
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    links = "".join(f'<a href="#{escape(s.key)}">{escape(s.title)}</a>' for s in sections)
-    marks = "".join(f'<span class="badge {escape(tone)}">{escape(text)}</span>' for text, tone in badges)
+    links = "".join(f'<a href="#{escape(s.key)}">{escape(s.title)}</a>' for s in page.sections)
+    marks = "".join(f'<span class="badge {escape(tone)}">{escape(text)}</span>' for text, tone in page.badges)
     cards = "".join(
         f'<div class="card"><dt>{escape(name)}</dt><dd>{escape(figure)}<small>{escape(basis)}</small></dd></div>'
-        for name, figure, basis in headline
+        for name, figure, basis in page.headline
     )
-    body = "".join(_section(s) for s in sections)
+    body, title = "".join(_section(s) for s in page.sections), escape(page.title)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
-        f"<title>{escape(title)}</title><style>{style}</style></head>\n<body>"
-        f'<a class="skip" href="#content">Skip to the content</a><header><h1>{escape(title)}</h1>'
+        f"<title>{title}</title><style>{style}</style></head>\n<body>"
+        f'<a class="skip" href="#content">Skip to the content</a><header><h1>{title}</h1>'
         f'<p class="badges">{marks}</p><dl class="cards">{cards}</dl>'
         f'<nav aria-label="Contents">{links}</nav></header>\n'
-        f'<main id="content">{body}</main>\n<footer><p>{escape(foot)}</p></footer>'
+        f'<main id="content">{body}</main>\n<footer><p>{escape(page.foot)}</p></footer>'
         f'<div id="tip" role="status" aria-live="polite" hidden></div>'
-        f'<script type="application/json" id="page-data">{_json(data)}</script>'
+        f'<script type="application/json" id="page-data">{_json(page.data)}</script>'
         f"<script>{script}</script></body></html>\n"
     )
 
@@ -97,7 +82,7 @@ def _figure(figure: Figure) -> str:
         if heading:
             panels.append(("</div>" if opened else "") + f'<div class="panel"><h3>{escape(heading)}</h3>')
             opened = True
-        panels.append(drawn)
+        panels.append(svg(drawn))
     body = "".join(panels) + ("</div>" if opened else "")
     kind = "scroll wide" if figure.wide else "panels"
     return f'<figure><div class="{kind}">{body}</div><figcaption>{escape(figure.caption)}</figcaption></figure>'

@@ -11,10 +11,11 @@ import numpy as np
 
 from skytrigger.measure.seed_variance import seed_variance
 from skytrigger.measure.stats import Interval, TooFewSamples, bootstrap_interval, median_interval, wilson
-from skytrigger.report import svg
+from skytrigger.report import charts
 from skytrigger.report.content import (
     NOTHING,
     Block,
+    Columns,
     Figure,
     Prose,
     Section,
@@ -24,14 +25,21 @@ from skytrigger.report.content import (
     estimate,
     number,
     span,
+    table,
+    words,
 )
-from skytrigger.report.study_folder import Run, StudyFolder
+from skytrigger.report.palette import FIRST, SECOND
+from skytrigger.report.study_folder import Run, StudyFolder, ranged
+from skytrigger.study.study_file import entry
+
+PARTS = (("train", "training", FIRST), ("val", "validation", f"{SECOND} dash"))
+Named = tuple[str, list[Run]]
 
 
 def part_name(study: StudyFolder) -> str:
     """The part of the data that accuracy is reported on, in words."""
-    part = str(study.spec.get("part", "test"))
-    return {"test": "test images", "val": "validation images", "train": "training images"}.get(part, f"{part} images")
+    part = str(study.file.spec.get("part", "test"))
+    return {"val": "validation", "train": "training"}.get(part, part) + " images"
 
 
 def accuracy_of(runs: Sequence[Run]) -> Interval | None:
@@ -69,49 +77,37 @@ def loss_of(runs: Sequence[Run]) -> Interval | None:
 
 def accuracy_section(study: StudyFolder) -> Section:
     """Accuracy and loss of every network."""
-    rows = []
-    images: set[int] = set()
-    for name, runs in study.networks.items():
-        accuracy = accuracy_of(runs)
-        if accuracy is None:
-            continue
-        found = [r.found for r in runs if r.found]
-        images |= {int(f["images"]) for f in found}
-        loss = loss_of(runs)
-        seeds = [f"{r.seed}: {_percent(i)}" for r in runs if (i := wilson_of(r)) is not None]
-        calibration = [float(f["expected_calibration_error"]) for f in found]
-        rows.append(
-            [
-                Value(name, name),
-                estimate(accuracy, "{:.2f}", 100, " %"),
-                Value("\n".join(seeds)),
-                estimate(loss, "{:.3f}") if loss else NOTHING,
-                number(fmean(calibration), "{:.3f}", _range(calibration, "{:.3f}")),
-                number(_result(runs, "parameters"), "{:,.0f}"),
-                number(
-                    sum(int(f["images"]) for f in found) / len(found),
-                    "{:,.0f}",
-                    f"{len(found)} seed{'s' if len(found) > 1 else ''}",
-                ),
-            ]
-        )
-    if not rows:
+    judged = [(name, runs) for name, runs in study.networks.items() if accuracy_of(runs) is not None]
+    if not judged:
         return Section("accuracy", "Accuracy and loss", [Prose("No network has been evaluated yet.")])
-    head = (
-        "network",
-        "accuracy",
-        "each seed (Wilson 95 %)",
-        "loss (nats)",
-        "calibration error",
-        "parameters",
-        "images",
-    )
+
+    def found(runs: Sequence[Run], name: str) -> list[float]:
+        return [float(r.found[name]) for r in runs if r.found]
+
+    def count(item: Named) -> Value:
+        images = found(item[1], "images")
+        return number(fmean(images), "{:,.0f}", f"{len(images)} seed{'s' if len(images) > 1 else ''}")
+
+    def calibration(item: Named) -> Value:
+        values = found(item[1], "expected_calibration_error")
+        return number(fmean(values), "{:.3f}", ranged(values, "{:.3f}"))
+
+    columns: Columns[Named] = [
+        ("network", lambda item: Value(item[0], item[0])),
+        ("accuracy", lambda item: estimate(accuracy_of(item[1]), "{:.2f}", 100, " %")),
+        ("each seed (Wilson 95 %)", lambda item: Value("\n".join(
+            f"{r.seed}: {_percent(i)}" for r in item[1] if (i := wilson_of(r)) is not None))),
+        ("loss (nats)", lambda item: estimate(loss_of(item[1]), "{:.3f}")),
+        ("calibration error", calibration),
+        ("parameters", lambda item: number(_result(item[1], "parameters"), "{:,.0f}")),
+        ("images", count),
+    ]  # fmt: skip
     caption = (
         f"On {part_name(study)}. Below each figure its 95 % interval. Accuracy: with one seed Wilson's, with several "
         "the mean over seeds with an interval that holds both the choice of images and of seeds. Loss: mean cross "
         "entropy, bootstrap over images. Calibration error: expected, 15 bins, mean over seeds, below it the range."
     )
-    return Section("accuracy", "Accuracy and loss", [Table(head, rows, caption)])
+    return Section("accuracy", "Accuracy and loss", [table(judged, columns, caption)])
 
 
 def _percent(interval: Interval) -> str:
@@ -119,124 +115,115 @@ def _percent(interval: Interval) -> str:
     return f"{100 * interval.estimate:.2f} % ({low:.1f} to {high:.1f})"
 
 
-def _range(values: Sequence[float], form: str) -> str:
-    if len(values) < 2:
-        return "one seed"
-    return f"{form.format(min(values))} to {form.format(max(values))}"
-
-
-def _result(runs: Sequence[Run], name: str) -> float | None:
-    values = [r.result.get(name) for r in runs]
-    found = next((v for v in values if isinstance(v, (int, float))), None)
-    return None if found is None else float(found)
+def _result(runs: Sequence[Run], name: str) -> Any:
+    return next((r.result[name] for r in runs if name in r.result), None)
 
 
 def curves_section(study: StudyFolder, mark: str = "") -> tuple[Section, dict[str, Any]]:
     """Loss and accuracy over epochs for each network, seeds overlaid, and the numbers for the page's script."""
-    networks = {name: [r for r in runs if r.history] for name, runs in study.networks.items()}
-    networks = {name: runs for name, runs in networks.items() if runs}
+    networks = study.trained
     if not networks:
         return Section("curves", "Training curves", [Prose("No epoch has been finished yet.")]), {}
     everything = [line for runs in networks.values() for r in runs for line in r.history]
     losses = [max(1e-4, line[k]) for line in everything for k in ("train_loss", "val_loss")]
     low, high = min(losses) / 1.1, max(losses) * 1.1
     panels, data = [], {}
-    for number_, (name, runs) in enumerate(networks.items()):
+    for place, (name, runs) in enumerate(networks.items()):
         for what in ("loss", "accuracy"):
             lines = [
-                svg.Curve(f"{word}, seed {r.seed}", [float(x[f"{part}_{what}"]) for x in r.history], part)
-                for part, word in (("train", "training"), ("val", "validation"))
+                charts.Curve(f"{word}, seed {r.seed}", [float(x[f"{part}_{what}"]) for x in r.history], tone)
+                for part, word, tone in PARTS
                 for r in runs
             ]
-            key = f"{mark}{what}-{number_}"
-            log = what == "loss"
+            key, log = f"{mark}{what}-{place}", what == "loss"
             ends = (low, high) if log else (0.0, 1.0)
             title = "loss (nats, logarithmic)" if log else "accuracy"
-            drawn = svg.curves(key, title, lines, *ends, log=log, percent=not log)
-            panels.append((name if log else "", drawn))
-            data[key] = {
-                "percent": not log,
-                "lines": [{"name": c.name, "tone": c.tone, "values": [round(v, 5) for v in c.values]} for c in lines],
-            }
+            panels.append((name if log else "", charts.curves(key, title, lines, *ends, log=log, percent=not log)))
+            listed = [{"name": c.name, "values": [round(v, 5) for v in c.values]} for c in lines]
+            data[key] = {"percent": not log, "lines": listed}
     caption = (
         "Solid blue: training images; dashed orange: validation images; one line for each seed. All networks share "
         "their axes. Training figures are taken while the weights still change (and with dropout on, where the network "
         "has it), so validation may lie above them."
     )
-    blocks: list[Block] = [Figure(panels, caption), _gap_table(networks, study.data.get("split"))]
+    blocks: list[Block] = [Figure(panels, caption), _gap_table(networks, entry(study.file.data, "split"))]
     return Section("curves", "Training curves", blocks), data
 
 
-def _gap_table(networks: dict[str, list[Run]], split: Any) -> Table:
-    sizes = split if isinstance(split, dict) else {}
-    rows = []
-    for name, runs in networks.items():
-        last = [r.history[-1] for r in runs]
-        cells = [Value(name, name), number(len(runs), "{:d}"), number(max(x["epoch"] for x in last), "{:.0f}")]
-        for key, scale, form in (
-            ("train_accuracy", 100, "{:.1f} %"),
-            ("val_accuracy", 100, "{:.1f} %"),
-            ("train_loss", 1, "{:.3f}"),
-            ("val_loss", 1, "{:.3f}"),
-        ):
-            values = [scale * x[key] for x in last]
-            images = sizes.get(key.split("_")[0]) if key.endswith("accuracy") else None
-            if len(values) == 1 and isinstance(images, int) and images > 0:
-                small = span(wilson(min(images, round(last[0][key] * images)), images), "{:.1f}", 100)
+def _gap_table(networks: dict[str, list[Run]], sizes: dict[str, Any]) -> Table:
+    def last(item: Named) -> list[dict[str, Any]]:
+        return [r.history[-1] for r in item[1]]
+
+    def after(key: str, scale: float, form: str) -> tuple[str, Any]:
+        def value(item: Named) -> Value:
+            values, images = [scale * x[key] for x in last(item)], None
+            if key.endswith("accuracy") and len(values) == 1:
+                images = sizes.get(key.split("_")[0])
+            if isinstance(images, int) and images > 0:
+                small = span(wilson(min(images, round(values[0] / scale * images)), images), "{:.1f}", 100)
             else:
-                small = _range(values, form)
-            cells.append(number(fmean(values), form, small))
-        gaps = [100 * (x["train_accuracy"] - x["val_accuracy"]) for x in last]
-        cells.append(number(fmean(gaps), "{:+.1f} points", _range(gaps, "{:+.1f}")))
-        ratios = [x["val_loss"] / x["train_loss"] for x in last if x["train_loss"] > 0]
-        cells.append(number(fmean(ratios), "{:.3g}", _range(ratios, "{:.3g}")) if ratios else NOTHING)
-        rows.append(cells)
-    head = ("network", "seeds", "epochs", "training accuracy", "validation accuracy", "training loss",
-            "validation loss", "gap in accuracy", "validation / training loss")  # fmt: skip
+                small = ranged(values, form)
+            return number(fmean(values), form, small)
+
+        return f"{'training' if key.startswith('train') else 'validation'} {key.partition('_')[2]}", value
+
+    def gap(item: Named) -> Value:
+        gaps = [100 * (x["train_accuracy"] - x["val_accuracy"]) for x in last(item)]
+        return number(fmean(gaps), "{:+.1f} points", ranged(gaps, "{:+.1f}"))
+
+    def ratio(item: Named) -> Value:
+        ratios = [x["val_loss"] / x["train_loss"] for x in last(item) if x["train_loss"] > 0]
+        return number(fmean(ratios), "{:.3g}", ranged(ratios, "{:.3g}")) if ratios else NOTHING
+
+    columns: Columns[Named] = [
+        ("network", lambda item: Value(item[0], item[0])),
+        ("seeds", lambda item: number(len(item[1]), "{:d}")),
+        ("epochs", lambda item: number(max(x["epoch"] for x in last(item)), "{:.0f}")),
+        *(after(f"{part}_accuracy", 100, "{:.1f} %") for part in ("train", "val")),
+        *(after(f"{part}_loss", 1, "{:.3f}") for part in ("train", "val")),
+        ("gap in accuracy", gap),
+        ("validation / training loss", ratio),
+    ]
     caption = (
         "After the last epoch: mean over seeds, below it smallest to largest; with one seed Wilson's 95 % interval of "
         "an accuracy, and none for the rest. A large gap is overtraining. Validation images serve the choice of "
         "epochs, not the claim of accuracy, which is made above."
     )
-    return Table(head, rows, caption)
+    return table(networks.items(), columns, caption)
 
 
 def training_section(study: StudyFolder) -> Section:
     """Training time and throughput."""
-    rows = []
-    for name, runs in study.networks.items():
-        runs = [r for r in runs if r.history]
-        if not runs:
-            continue
-        lines = [x for r in runs for x in r.history]
-        totals = [sum(x["seconds"] for x in r.history) for r in runs]
-        facts = {
-            k: next((r.result[k] for r in runs if k in r.result), None) for k in ("device", "threads", "precision")
-        }
-        how = ", ".join(str(v) if k != "threads" else f"{v} threads" for k, v in facts.items() if v is not None)
-        rows.append(
-            [
-                Value(name, name),
-                number(len(runs), "{:d}"),
-                Value(compact_seconds(fmean(totals)), fmean(totals), _seconds_range(totals)),
-                estimate(median_interval([x["seconds"] for x in lines], positive=True), "{:.3g}", unit=" s"),
-                estimate(median_interval([x["images_per_s"] for x in lines], positive=True), "{:.4g}"),
-                number(len(lines), "{:d}"),
-                Value(how or "–", how),
-            ]
-        )
-    if not rows:
+    if not study.trained:
         return Section("training", "Training time", [Prose("No epoch has been finished yet.")])
-    head = ("network", "seeds", "whole training", "an epoch", "images/s", "epochs measured (n)", "how")
+
+    def lines(item: Named, name: str) -> list[float]:
+        return [x[name] for r in item[1] for x in r.history]
+
+    def whole(item: Named) -> Value:
+        totals = [sum(x["seconds"] for x in r.history) for r in item[1]]
+        ends = [compact_seconds(pick(totals)) for pick in (min, max)]
+        small = " to ".join(ends) if len(totals) > 1 else "one seed"
+        return Value(compact_seconds(fmean(totals)), fmean(totals), small)
+
+    def how(item: Named) -> Value:
+        facts = {k: _result(item[1], k) for k in ("device", "threads", "precision")}
+        return words(", ".join(f"{v} threads" if k == "threads" else str(v) for k, v in facts.items() if v is not None))
+
+    columns: Columns[Named] = [
+        ("network", lambda item: Value(item[0], item[0])),
+        ("seeds", lambda item: number(len(item[1]), "{:d}")),
+        ("whole training", whole),
+        ("an epoch", lambda i: estimate(median_interval(lines(i, "seconds"), positive=True), "{:.3g}", unit=" s")),
+        ("images/s", lambda i: estimate(median_interval(lines(i, "images_per_s"), positive=True), "{:.4g}")),
+        ("epochs measured (n)", lambda item: number(len(lines(item, "seconds")), "{:d}")),
+        ("how", how),
+    ]
     caption = (
         "Whole training: mean over seeds, below it smallest to largest. An epoch and images/s: median over all epochs "
         "of all seeds with its 95 % interval. Other work on the machine at the time is part of these figures: they are "
         "not paired, so small differences between networks are not established."
     )
-    energy = [x["joules"] for r in study.runs for x in r.history if isinstance(x.get("joules"), (int, float))]
+    energy = any(isinstance(x.get("joules"), (int, float)) for r in study.runs for x in r.history)
     said = "" if energy else " Energy of training: unavailable, no sensor was read."
-    return Section("training", "Training time", [Table(head, rows, caption + said)])
-
-
-def _seconds_range(totals: Sequence[float]) -> str:
-    return f"{compact_seconds(min(totals))} to {compact_seconds(max(totals))}" if len(totals) > 1 else "one seed"
+    return Section("training", "Training time", [table(study.trained.items(), columns, caption + said)])

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from skytrigger.report.content import Block, Code, Figure, Markup, Prose, Section, Table, Value
+from skytrigger.report.content import Block, Code, Figure, Markup, Page, Prose, Table, Value
 
 
-def document(
-    title: str,
-    badges: Sequence[tuple[str, str]],
-    headline: Sequence[tuple[str, str, str]],
-    sections: Sequence[Section],
-    pictures: Sequence[tuple[str, str]],
-    foot: str,
-) -> str:
-    """The whole document; `pictures` are (section key, file name)."""
-    parts = [f"# {plain(title)}", " · ".join(f"**{plain(text)}**" for text, _ in badges)]
-    parts.append(
-        "\n".join(f"- {plain(name)}: **{plain(figure)}** ({plain(basis)})" for name, figure, basis in headline)
-    )
-    for section in sections:
+def document(page: Page, pictures: Mapping[str, str]) -> str:
+    """The whole document; `pictures` are file names by the key of their section."""
+    parts = [f"# {plain(page.title)}", " · ".join(f"**{plain(text)}**" for text, _ in page.badges)]
+    cards = [f"- {plain(name)}: **{plain(figure)}** ({plain(basis)})" for name, figure, basis in page.headline]
+    parts.append("\n".join(cards))
+    for section in page.sections:
         parts.append(f"## {plain(section.title)}")
-        parts += [f"![{plain(section.title)}]({file})" for key, file in pictures if key == section.key]
+        parts += [f"![{plain(section.title)}]({pictures[section.key]})"] if section.key in pictures else []
         parts += [text for block in section.blocks if (text := _block(block))]
-    return "\n\n".join(p for p in [*parts, plain(foot)] if p) + "\n"
+    return "\n\n".join(p for p in [*parts, plain(page.foot)] if p) + "\n"
 
 
 def plain(text: str) -> str:

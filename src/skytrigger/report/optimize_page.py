@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,22 @@ import numpy as np
 
 from skytrigger import __version__
 from skytrigger.core.errors import InputError
-from skytrigger.core.files import atomic_path, read_json, write_text
-from skytrigger.measure.host import host_label
+from skytrigger.core.files import read_json
+from skytrigger.core.host import host_label
 from skytrigger.measure.pareto import on_front
-from skytrigger.report import html, markdown, svg
+from skytrigger.report import charts, writing
 from skytrigger.report.content import (
     Block,
+    Columns,
     Figure,
+    Page,
     Prose,
     Section,
-    Table,
     Value,
     compact_bytes,
     estimate,
     interval_of,
+    table,
     words,
 )
 from skytrigger.report.optimize_sections import (
@@ -38,8 +39,8 @@ from skytrigger.report.optimize_sections import (
     search_section,
     short_name,
 )
-from skytrigger.report.provenance import host_section
-from skytrigger.report.speedups import TONES
+from skytrigger.report.palette import tone_of
+from skytrigger.report.provenance import SYNTHETIC, host_section
 
 
 def write_page(folder: str | Path) -> list[Path]:
@@ -53,44 +54,35 @@ def write_page(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     found = read_json(folder / "optimize.json")
     try:
-        return _write(folder, found)
+        page = _page(found)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(
             f"{folder / 'optimize.json'} is not a search's result: {error!r}", remedy="skytrigger optimize again"
         ) from error
+    return writing.write_page(page, folder)
 
 
-def _write(folder: Path, found: dict[str, Any]) -> list[Path]:
-    points = timed_rows(found)
+def _page(found: dict[str, Any]) -> Page:
     sections = [
         choice_section(found),
-        front_section(found, points),
+        front_section(found),
         ratio_section(found),
         candidates_section(found),
         quantisation_section(found),
         search_section(found),
         data_section(found),
         host_section({host_label(found["host"]): found["host"]}),
-        reproduce_section(),
+        reproduce_section(found),
     ]
     network, drop = found["problem"]["network"], found["settings"]["max_drop"]
     title = f"The fastest engine for {network} that loses at most {drop:g} points"
-    badges = []
-    if found["problem"]["source"].get("kind") == "synthetic":
-        badges.append(("SYNTHETIC DATA: generated images, not real ones", "warn"))
+    badges = [SYNTHETIC] if found["problem"]["source"].get("kind") == "synthetic" else []
     badges.append((host_label(found["host"]), "plain"))
     foot = (
         f"Made by skytrigger {__version__}. Times from records/records.jsonl; choices were made on validation images, "
         "the test images were read once, after the choice."
     )
-    picture = folder / "front.png"
-    draw_front(found, points, picture)
-    pages = [folder / "report.html", folder / "report.md"]
-    headline = cards(found)
-    data: dict[str, Any] = {"charts": {}, "confusion": {}}
-    write_text(pages[0], html.page(title, badges, headline, sections, data, foot))
-    write_text(pages[1], markdown.document(title, badges, headline, sections, [("front", picture.name)], foot))
-    return [*pages, picture]
+    return Page(title, badges, cards(found), sections, foot)
 
 
 def timed_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -171,65 +163,35 @@ def _tone(verdict: str) -> str:
     return "bad" if verdict == "below" else ""
 
 
-def front_section(found: dict[str, Any], points: Sequence[dict[str, Any]]) -> Section:
+def front_section(found: dict[str, Any]) -> Section:
     """Accuracy against time of all that held the floor and was timed."""
-    metric = found["problem"]["metric"]
-    if not points:
+    metric, rows = found["problem"]["metric"], timed_rows(found)
+    if not rows:
         return Section("front", "Accuracy against time", [Prose("Nothing was timed.")])
-    on = front_of(points, metric)
+    goals = np.array([[_ms(row), -row[metric]["estimate"]] for row in rows])
+    points = [(row, bool(best)) for row, best in zip(rows, on_front(goals), strict=True)]
     spots = [
-        svg.Spot(f"{short_name(row)}", interval_of(row["ms_per_image"]), interval_of(row[metric]),
-                 TONES.get(row["runtime"], "c7"), best, row["sentence"])
-        for row, best in zip(points, on, strict=True)
+        charts.Spot(short_name(row), interval_of(row["ms_per_image"]), interval_of(row[metric]),
+                    tone_of(row["runtime"]), best, row["sentence"])
+        for row, best in points
     ]  # fmt: skip
-    drawing = svg.scatter("Accuracy and time", "ms/image (logarithmic)", metric, spots)
-    rows = [
-        [words(row["name"]), words(engine_words(row, row)),
-         estimate(interval_of(row[metric]), "{:.2f}", 100), change_value(row),
-         estimate(interval_of(row["ms_per_image"])), Value(compact_bytes(row["bytes"]), row["bytes"]), joules(row),
-         Value("last" if row["timed"] == "final" else "coarse"), Value("yes" if best else "no", "a" if best else "b")]
-        for row, best in zip(points, on, strict=True)
-    ]  # fmt: skip
-    head = ("network", "engine", f"validation {metric}", "change to the given network", "ms/image", "size",
-            "J/image", "timed in", "on the front")  # fmt: skip
+    floor = found["given"][metric]["estimate"] - found["settings"]["max_drop"] / 100
+    drawing = charts.scatter("Accuracy and time", "ms/image (logarithmic)", metric, spots, floor=(floor, "the floor"))
+    columns: Columns[tuple[dict[str, Any], bool]] = [
+        ("network", lambda p: words(p[0]["name"])),
+        ("engine", lambda p: words(engine_words(p[0], p[0]))),
+        (f"validation {metric}", lambda p: estimate(interval_of(p[0][metric]), "{:.2f}", 100)),
+        ("change to the given network", lambda p: change_value(p[0])),
+        ("ms/image", lambda p: estimate(interval_of(p[0]["ms_per_image"]))),
+        ("size", lambda p: Value(compact_bytes(p[0]["bytes"]), p[0]["bytes"])),
+        ("J/image", lambda p: joules(p[0])),
+        ("timed in", lambda p: Value("last" if p[0]["timed"] == "final" else "coarse")),
+        ("on the front", lambda p: Value("yes" if p[1] else "no", "a" if p[1] else "b")),
+    ]
     note = (
         "95 % intervals. Figures of one comparison (last, or coarse) were taken side by side; the choice was made "
         "among those of the last. Filled points: nothing measured is both better and faster."
     )
-    return Section(
-        "front",
-        "Accuracy against time",
-        [Figure([("", drawing)], "Up and left is better. Lines: 95 % intervals.", wide=True), Table(head, rows, note)],
-    )
-
-
-def front_of(points: Sequence[dict[str, Any]], metric: str) -> list[bool]:
-    """Which rows nothing beats in both, by the estimates."""
-    goals = np.array([[_ms(row), -row[metric]["estimate"]] for row in points])
-    return [bool(b) for b in on_front(goals)]
-
-
-def draw_front(found: dict[str, Any], points: Sequence[dict[str, Any]], out: Path) -> None:
-    """The front as a picture for Markdown."""
-    from matplotlib.figure import Figure as Drawing
-
-    metric = found["problem"]["metric"]
-    drawing = Drawing(figsize=(7, 4), dpi=120, layout="constrained")
-    axes = drawing.subplots()
-    for row, best in zip(points, front_of(points, metric) if points else [], strict=True):
-        y, x = interval_of(row[metric]), interval_of(row["ms_per_image"])
-        axes.plot([x.estimate, x.estimate], [100 * y.low, 100 * y.high], color="0.75", lw=1, zorder=1)
-        axes.scatter(x.estimate, 100 * y.estimate, s=40, zorder=2, facecolor="#0072b2" if best else "none",
-                     edgecolor="#0072b2")  # fmt: skip
-        if best:
-            axes.annotate(
-                short_name(row), (x.estimate, 100 * y.estimate), xytext=(5, 5), textcoords="offset points", size=7
-            )
-    floor = 100 * found["given"][metric]["estimate"] - found["settings"]["max_drop"]
-    axes.axhline(floor, color="#d55e00", ls="--", lw=1)
-    axes.set_xscale("log")
-    axes.set_xlabel("ms/image")
-    axes.set_ylabel(f"validation {metric}, %")
-    axes.set_title("Filled: nothing is both better and faster; dashed: the floor", fontsize=9)
-    with atomic_path(out) as temporary:
-        drawing.savefig(temporary, format="png")
+    said = "Up and left is better. Lines: 95 % intervals; dashed: the floor."
+    blocks: list[Block] = [Figure([("", drawing)], said, wide=True), table(points, columns, note)]
+    return Section("front", "Accuracy against time", blocks)

@@ -140,7 +140,7 @@ def data_section(found: dict[str, Any]) -> Section:
     return Section("data", "Data", [Table(("fact", "value"), [[Value(k), Value(str(v))] for k, v in facts])])
 
 
-def reproduce_section() -> Section:
+def reproduce_section(found: dict[str, Any]) -> Section:
     """How to run and check the winner."""
     evaluate = "skytrigger evaluate best.onnx --data ... --out DIR"
     return Section(

@@ -8,9 +8,22 @@ from typing import Any
 from skytrigger.eo.networks import NAMES
 from skytrigger.measure.origin import read_origin
 from skytrigger.measure.summary import energy_summary
-from skytrigger.report.content import NOTHING, Block, Prose, Section, Table, Value, estimate, number, words
+from skytrigger.report.content import (
+    NOTHING,
+    Block,
+    Columns,
+    Prose,
+    Section,
+    Table,
+    Value,
+    estimate,
+    number,
+    table,
+    words,
+)
+from skytrigger.report.energy import ABSENT
 from skytrigger.report.speedups import Timing, is_framework
-from skytrigger.report.timing import speedup_value
+from skytrigger.report.timing import OWN, speedup_value
 
 TASK = "EuroSAT classification, inference"
 MARK = "the 2019 study's own"
@@ -29,24 +42,18 @@ def origin_section(timed: Sequence[Timing], hosts: dict[str, str], labels: dict[
         return None
     origin = read_origin()
     entries = [e for e in origin["time"] if e["task"] == TASK and "ms_per_image" in e]
-    rows = [[*_origin_row(e, entries)] for e in entries]
-    for t in own:
-        energy = energy_summary(t.record)
-        rows.append(
-            [
-                words("measured here"),
-                words(_device(t, hosts, labels)),
-                words(f"{t.network}, {t.engine}"),
-                number(t.setting[0], "{:d}"),
-                estimate(t.summary.ms_per_item),
-                estimate(t.summary.items_per_s, "{:.4g}"),
-                Value("1 (framework)", 1.0, "", "mute") if is_framework(t.record) else speedup_value(t),
-                estimate(energy.power, "{:.3g}", unit=" W") if energy else Value("unavailable", None, "", "mute"),
-                number(t.summary.call_s.n, "{:d}"),
-            ]
-        )
-    head = ("whose", "device", "what", "batch", "ms/image", "images/s", "speed-up over its framework", "power",
-            "calls timed (n)")  # fmt: skip
+    columns: Columns[Timing] = [
+        ("whose", lambda t: words("measured here")),
+        ("device", lambda t: words(_device(t, hosts, labels))),
+        ("what", lambda t: words(f"{t.network}, {t.engine}")),
+        ("batch", lambda t: number(t.setting[0], "{:d}")),
+        ("ms/image", lambda t: estimate(t.summary.ms_per_item)),
+        ("images/s", lambda t: estimate(t.summary.items_per_s, "{:.4g}")),
+        ("speed-up over its framework", lambda t: OWN if is_framework(t.record) else speedup_value(t)),
+        ("power", lambda t: estimate(e.power, "{:.3g}", unit=" W") if (e := energy_summary(t.record)) else ABSENT),
+        ("calls timed (n)", lambda t: number(t.summary.call_s.n, "{:d}")),
+    ]
+    measured = table(own, columns)
     caption = (
         f"{MARK.capitalize()} figures ({origin['year']}) were measured by its authors on their machine and are shown "
         "as they gave them: number of samples, interval, batch size and network are not known, and their speed-up is "
@@ -54,7 +61,8 @@ def origin_section(timed: Sequence[Timing], hosts: dict[str, str], labels: dict[
         "time per image, chosen for being least. Other hardware, other network weights, other software: the rows say "
         "what each machine did, not that a difference has one cause."
     )
-    blocks: list[Block] = [Table(head, rows, caption)]
+    rows = [*(_origin_row(e, entries) for e in entries), *measured.rows]
+    blocks: list[Block] = [Table(measured.head, rows, caption)]
     unknown = "; ".join(f"{device}: {', '.join(map(str, what))}" for device, what in origin["unavailable"].items())
     if unknown:
         blocks.append(Prose(f"Of {MARK} figures these are not known here, and nothing stands in for them: {unknown}."))
@@ -64,7 +72,7 @@ def origin_section(timed: Sequence[Timing], hosts: dict[str, str], labels: dict[
 def _origin_row(entry: dict[str, Any], entries: Sequence[dict[str, Any]]) -> list[Value]:
     ms = float(entry["ms_per_image"])
     base = next((e for e in entries if e["device"] == entry["device"] and e["runtime"] == "TensorFlow"), None)
-    ratio = Value("1 (framework)", 1.0, "", "mute") if entry is base else NOTHING
+    ratio = OWN if entry is base else NOTHING
     if base is not None and entry is not base:
         ratio = number(float(base["ms_per_image"]) / ms, "{:.1f}×", "quotient, no interval")
     watts = entry.get("watts")
@@ -77,7 +85,7 @@ def _origin_row(entry: dict[str, Any], entries: Sequence[dict[str, Any]]) -> lis
         number(ms, "{:g}", unknown),
         number(1e3 / ms, "{:.4g}", unknown),
         ratio,
-        number(watts, "{:g} W", unknown) if watts else Value("unavailable", None, "", "mute"),
+        number(watts, "{:g} W", unknown) if watts else ABSENT,
         Value("unknown", None, "", "mute"),
     ]
 

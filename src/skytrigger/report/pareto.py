@@ -1,7 +1,7 @@
 """Accuracy, time and (where measured) energy per image: what nothing else beats in all of them, and how surely.
 
-`measure.pareto.front_probability` draws every candidate for itself. Here one network stands in several candidates (its
-engines) and all networks saw the same images, so accuracies are drawn jointly, by resampling those images.
+One network stands in several candidates (its engines) and all networks saw the same images, so accuracies are drawn
+jointly, by resampling those images.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from skytrigger.measure.pareto import on_front
 from skytrigger.measure.stats import normal_quantile
 from skytrigger.measure.summary import energy_summary
-from skytrigger.report import svg
-from skytrigger.report.content import Block, Figure, Section, Table, Value, estimate, number, words
+from skytrigger.report import charts
+from skytrigger.report.content import Block, Columns, Figure, Section, Value, estimate, number, table, words
 from skytrigger.report.learning import accuracy_of
 from skytrigger.report.speedups import Timing
 from skytrigger.report.study_folder import Run, StudyFolder
@@ -75,7 +75,7 @@ def pareto_section(study: StudyFolder, timed: Sequence[Timing]) -> Section | Non
     """A table and a picture for each batch size, device and host that the study's networks were timed on."""
     networks = {name: [r for r in runs if r.predictions] for name, runs in study.networks.items()}
     networks = {name: runs for name, runs in networks.items() if runs}
-    own = [t for t in timed if t.network in networks and t.record in study.records]
+    own = [t for t in timed if t.network in networks and any(r is t.record for r in study.records)]
     if len(networks) < 2 or not own:
         return None
     drawn = accuracy_draws(list(networks.values()))
@@ -102,20 +102,31 @@ def _blocks(
     joules = [e.gross for t, _ in pairs if metered and (e := energy_summary(t.record)) is not None]
     points = [[-a.estimate, t.summary.item_s.estimate] for t, a in pairs]
     on = on_front(np.array([[*p, j.estimate] for p, j in zip(points, joules, strict=True)] if metered else points))
-    spots, rows = [], []
-    for i, ((t, accuracy), p, best) in enumerate(zip(pairs, chance, on, strict=True)):
-        name, ms = f"{t.network}, {t.engine}", t.summary.ms_per_item
-        spots.append(svg.Spot(name, ms, accuracy, t.tone, bool(best), f"on the front in {100 * p:.0f} % of draws"))
-        if p >= 0.05 or best:
-            row = [words(t.network), words(t.engine), estimate(accuracy, "{:.2f}", 100, " %"), estimate(ms)]
-            row += [estimate(joules[i].scaled(1e3))] if metered else []
-            row += [number(100 * p, "{:.0f} %"), Value("yes" if best else "no", "a" if best else "b")]
-            rows.append([*row, number(ms.n, "{:d}", f"{accuracy.n} images")])
-    drawing = svg.scatter(f"Batch {size} on {device}", "ms/image (logarithmic)", "accuracy", spots)
+    drawn = [
+        charts.Spot(
+            f"{t.network}, {t.engine}",
+            t.summary.ms_per_item,
+            a,
+            t.tone,
+            bool(best),
+            f"on the front in {100 * p:.0f} % of draws",
+        )
+        for (t, a), p, best in zip(pairs, chance, on, strict=True)
+    ]
+    columns: Columns[int] = [
+        ("network", lambda i: words(pairs[i][0].network)),
+        ("engine", lambda i: words(pairs[i][0].engine)),
+        ("accuracy", lambda i: estimate(pairs[i][1], "{:.2f}", 100, " %")),
+        ("ms/image", lambda i: estimate(drawn[i].x)),
+        ("mJ/image, gross", lambda i: estimate(joules[i].scaled(1e3))) if metered else None,
+        ("chance of being on the front", lambda i: number(100 * chance[i], "{:.0f} %")),
+        ("on it by the estimates", lambda i: Value("yes" if on[i] else "no", "a" if on[i] else "b")),
+        ("n", lambda i: number(drawn[i].x.n, "{:d}", f"{pairs[i][1].n} images")),
+    ]
+    drawing = charts.scatter(f"Batch {size} on {device}", "ms/image (logarithmic)", "accuracy", drawn)
     goals = "more accurate, faster and thriftier at once" if metered else "both more accurate and faster"
     caption = f"Up and left is better. Filled: nothing measured is {goals}. Lines: 95 % intervals."
-    head = ("network", "engine", "accuracy", "ms/image", *(["mJ/image, gross"] if metered else []),
-            "chance of being on the front", "on it by the estimates", "n")  # fmt: skip
+    shown = [i for i, best in enumerate(on) if best or chance[i] >= 0.05]
     note = (
         f"Batch {size} on {device}. Chance: share of {DRAWS:,} draws in which nothing else is better in all of "
         f"accuracy, time{' and energy' if metered else ''}; images are resampled for all networks together, seeds "
@@ -123,4 +134,4 @@ def _blocks(
         "network in its framework; reduced precision may lower it."
         + ("" if metered else " Energy: unavailable for some or all of these, so it is no goal here.")
     )
-    return [Figure([("", drawing)], caption, wide=True), Table(head, rows, note)]
+    return [Figure([("", drawing)], caption, wide=True), table(shown, columns, note)]

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import PurePath
 from typing import Any
 
-from skytrigger.core.errors import SkytriggerError
-from skytrigger.measure.host import host_label
+from skytrigger.core.host import host_label
 from skytrigger.measure.records import Record
 from skytrigger.report.content import Block, Code, Prose, Section, Table, Value, compact_bytes, number, words
 from skytrigger.report.study_folder import StudyFolder
-from skytrigger.study.spec import PRESETS, Measure, Spec, load_spec
+from skytrigger.study.study_file import entry
+from skytrigger.study.toml import to_toml
 
+SYNTHETIC = ("SYNTHETIC DATA: generated, recorded by no instrument", "warn")
 HIDDEN = ("store", "path", "paths", "files", "folder")  # entries of a data source that tell where a user keeps files
 
 
 def data_words(study: StudyFolder) -> str:
     """One sentence about the data."""
-    data = study.data
-    split = _object(data, "split")
+    data = study.file.data
+    split = entry(data, "split")
     parts = ", ".join(f"{split[k]:,} {w}" for k, w in (("train", "for training"), ("val", "for validation"),
                       ("test", "for test")) if isinstance(split.get(k), int))  # fmt: skip
     kind = split.get("kind")
@@ -35,7 +34,7 @@ def data_words(study: StudyFolder) -> str:
 
 def data_section(study: StudyFolder) -> Section:
     """The data's facts."""
-    data = study.data
+    data = study.file.data
     rows = [[Value("images"), Value(data_words(study))]]
     source = data.get("source")
     if isinstance(source, dict):
@@ -79,13 +78,13 @@ def _short(value: Any) -> str:
 def cells_section(study: StudyFolder) -> Section:
     """States of all cells, and every one that did not end well, with its error."""
     states: dict[tuple[str, str], int] = {}
-    for cell in study.cells:
+    for cell in study.file.cells:
         states[cell.kind, cell.status] = states.get((cell.kind, cell.status), 0) + 1
     order = ("done", "failed", "unavailable", "skipped", "open")
-    kinds = list(dict.fromkeys(c.kind for c in study.cells))
+    kinds = list(dict.fromkeys(c.kind for c in study.file.cells))
     rows = [[words(k), *(number(states.get((k, s), 0), "{:d}") for s in order)] for k in kinds]
     blocks: list[Block] = [Table(("cells", *order), rows)]
-    bad = [c for c in study.cells if c.status not in ("done", "open")]
+    bad = [c for c in study.file.cells if c.status not in ("done", "open")]
     if bad:
         listed = [
             [words(c.kind), words(c.label), Value(c.status, c.status, "", "bad" if c.status == "failed" else "mute"),
@@ -101,10 +100,10 @@ def host_section(hosts: dict[str, dict[str, Any]]) -> Section:
     """Facts of every machine, by its name on this page."""
     blocks: list[Block] = []
     for name, facts in hosts.items():
-        cpu = _object(facts, "cpu")
+        cpu = entry(facts, "cpu")
         memory = facts.get("memory_bytes")
         isa = cpu.get("isa") if isinstance(cpu.get("isa"), list) else []
-        packages = _object(facts, "packages")
+        packages = entry(facts, "packages")
         gpus = facts.get("gpus") if isinstance(facts.get("gpus"), list) else []
         rows = [
             ("machine", host_label(facts)),
@@ -120,7 +119,7 @@ def host_section(hosts: dict[str, dict[str, Any]]) -> Section:
             ("virtual machine", str(facts.get("hypervisor") or "none found")),
             ("system", f"{facts.get('os')}, {facts.get('kernel')}, {facts.get('python')}"),
             ("packages", ", ".join(f"{k} {v}" for k, v in packages.items())),
-            ("thread variables", ", ".join(f"{k}={v}" for k, v in _object(facts, "environment").items()) or "none set"),
+            ("thread variables", ", ".join(f"{k}={v}" for k, v in entry(facts, "environment").items()) or "none set"),
         ]  # fmt: skip
         values = [[Value(k), Value(v)] for k, v in rows]
         blocks.append(Table((name, "value"), values))
@@ -131,122 +130,26 @@ def _known(fact: Any) -> str:
     return {True: "on", False: "off", None: "unknown"}.get(fact, str(fact))
 
 
-def _object(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    value = raw.get(name)
-    return value if isinstance(value, dict) else {}
-
-
 def reproduce_section(study: StudyFolder) -> Section:
     """The command that gives this study again, and what must be equal for it."""
-    spec = study.spec
-    versions = _object(study.host, "packages")
+    spec = study.file.spec
+    versions = entry(study.file.host, "packages")
     seeds = spec.get("seeds") or []
     facts = [
-        ("data hash", str(study.data.get("hash", "–"))),
+        ("data hash", str(study.file.data.get("hash", "–"))),
         ("seeds", ", ".join(map(str, seeds)) or "–"),
-        ("version", f"skytrigger {versions.get('skytrigger', '?')}, {study.host.get('python', '?')}"),
+        ("version", f"skytrigger {versions.get('skytrigger', '?')}, {study.file.host.get('python', '?')}"),
         ("libraries", ", ".join(f"{k} {v}" for k, v in versions.items() if k != "skytrigger") or "–"),
     ]
-    blocks: list[Block] = []
-    found = command(spec)
-    if found:
-        blocks += [Prose("The same study on the same data (file names without their folders):"), Code(found)]
+    if study.file.command:
+        how: list[Block] = [Prose("The same study on the same data (file names without their folders):"),
+                            Code(study.file.command)]  # fmt: skip
     else:
-        blocks += [
-            Prose("Save this as study.toml (file names without their folders), then run the command below it:"),
-            Code(to_toml(spec)),
-            Code("skytrigger study study.toml --out runs/again"),
-        ]
-    blocks.append(Table(("must be equal", "value"), [[Value(k), Value(v)] for k, v in facts]))
-    blocks.append(
-        Prose(
-            "Accuracy comes out the same up to rounding on the same libraries; times depend on the machine and what "
-            "else runs on it."
-        )
+        how = [Prose("Save this as study.toml (file names without their folders), then run the command below it:"),
+               Code(to_toml(spec)), Code("skytrigger study study.toml --out runs/again")]  # fmt: skip
+    facts_table = Table(("must be equal", "value"), [[Value(k), Value(v)] for k, v in facts])
+    note = (
+        "Accuracy comes out the same up to rounding on the same libraries; times depend on the machine and what else "
+        "runs on it."
     )
-    return Section("reproduce", "How to reproduce", blocks)
-
-
-def command(spec: dict[str, Any]) -> str | None:
-    """The command line that makes exactly this spec from a preset, or None where there is none."""
-    measure = [{**asdict(Measure()), **m} for m in spec.get("measure") or [] if isinstance(m, dict)]
-    # a study from before an entry came has that entry's default
-    spec = json.loads(json.dumps({**Spec("", ()).to_json(), **spec, "measure": measure}))
-    for name in PRESETS:
-        options, changes = _changes(name, spec)
-        try:
-            again = load_spec(name, **changes).to_json()
-        except (SkytriggerError, TypeError, ValueError):
-            continue
-        if json.dumps(again, sort_keys=True) == json.dumps(spec, sort_keys=True):
-            return " ".join(["skytrigger study", name, *options, "--out", f"runs/{name}"])
-    return None
-
-
-def _changes(name: str, spec: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
-    try:
-        base = json.loads(json.dumps(load_spec(name, data=("synthetic",)).to_json()))
-        plain = json.loads(json.dumps(load_spec(name).to_json())) if name == "quick" else {"data": []}
-    except SkytriggerError:
-        return [], {}
-    options: list[str] = []
-    changes: dict[str, Any] = {}
-    if spec.get("data") != plain["data"]:
-        changes["data"] = tuple(spec.get("data") or ())
-        options += ["--data", *(_base(str(d)) for d in changes["data"])]
-    flags = {"bands": "--bands", "split": "--split", "split_lists": "--split-lists", "models": "--models",
-             "seeds": "--seeds", "device": "--device", "part": "--part"}  # fmt: skip
-    for key, flag in flags.items():
-        value = spec.get(key)
-        if value != base[key]:
-            changes[key] = tuple(value) if isinstance(value, list) else value
-            listed = value if isinstance(value, list) else [value]
-            options += [flag, *(_base(str(v)) if key == "split_lists" else str(v) for v in listed)]
-    recipe = spec.get("recipe")
-    epochs = recipe.get("epochs") if isinstance(recipe, dict) else None
-    if epochs != base["recipe"].get("epochs"):
-        changes["epochs"] = epochs
-        options += ["--epochs", str(epochs)]
-    if spec.get("skip_bad"):
-        changes["skip_bad"] = True
-        options.append("--skip-bad")
-    return options, changes
-
-
-def _base(path: str) -> str:
-    """A file's name without its folders, quoted for a shell where needed."""
-    import shlex
-
-    return shlex.quote(path if path.startswith("synthetic") else PurePath(path).name or path)
-
-
-def to_toml(spec: dict[str, Any]) -> str:
-    """The spec as TOML; strings are written as JSON strings, which are TOML basic strings."""
-
-    def line(key: str, value: Any) -> str:
-        if key in ("data", "split_lists"):
-            value = [v if str(v).startswith("synthetic") else PurePath(str(v)).name for v in value or []]
-        if isinstance(value, dict):  # a table within a table is written inline
-            return f"{key} = {{ {', '.join(line(k, v) for k, v in value.items() if v is not None)} }}"
-        return f"{key} = {json.dumps(value)}"
-
-    def body(table: dict[str, Any]) -> list[str]:
-        return [line(k, v) for k, v in table.items() if v is not None]
-
-    lines = body({k: v for k, v in spec.items() if not _tables(v)})
-    for name, value in spec.items():
-        for table in _tables(value):
-            lines += ["", f"[[{name}]]" if isinstance(value, list) else f"[{name}]", *body(table)]
-    return "\n".join(lines)
-
-
-def _tables(value: Any) -> list[dict[str, Any]]:
-    """The TOML tables that a value is written as."""
-    if isinstance(value, dict):
-        return [value]
-    return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
-
-
-def hosts_of(studies: Sequence[StudyFolder]) -> list[dict[str, Any]]:
-    """Host facts of studies and their records."""
-    return [s.host for s in studies if s.host]
+    return Section("reproduce", "How to reproduce", [*how, facts_table, Prose(note)])

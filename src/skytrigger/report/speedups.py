@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from skytrigger.bench.compare_times import LEVEL, TIMED, compare_times
 from skytrigger.core.errors import InputError
+from skytrigger.core.host import host_id
 from skytrigger.measure.accuracy import holm
-from skytrigger.measure.host import host_id
 from skytrigger.measure.records import Record
 from skytrigger.measure.roofline import RooflinePoint
 from skytrigger.measure.stats import Interval
 from skytrigger.measure.summary import TimeSummary, roofline_of, time_summary
 from skytrigger.report.content import interval_of
-from skytrigger.study.compare_time import LEVEL, TIMED, compare_times
+from skytrigger.report.palette import tone_of
+from skytrigger.runtimes.registry import FRAMEWORK
 
 # the framework as a user gets it: what every engine is set against
-FRAMEWORK = ("torch", "fp32")
-TONES = {"torch": "c1", "torch-compiled": "c2", "onnxruntime": "c3", "openvino": "c4", "tensorrt": "c5",
-         "tensorrt_rtx": "c6"}  # fmt: skip
+REFERENCE = (FRAMEWORK, "fp32")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Timing:
     @property
     def tone(self) -> str:
         """Its colour: one for each runtime."""
-        return TONES.get(str(self.record.what.get("runtime")), "c7")
+        return tone_of(self.record.what.get("runtime"))
 
     @property
     def setting(self) -> tuple[int, str]:
@@ -102,7 +102,7 @@ def _timings(records: Sequence[Record]) -> list[Timing]:
 
 
 def is_framework(record: Record) -> bool:
-    return (record.what.get("runtime"), record.what.get("precision")) == FRAMEWORK
+    return (record.what.get("runtime"), record.what.get("precision")) == REFERENCE
 
 
 def _against(base: Timing, others: Sequence[Timing]) -> list[Timing]:

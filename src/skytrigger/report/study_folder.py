@@ -1,39 +1,26 @@
-"""A study folder as it lies there, perhaps unfinished, perhaps from somebody else: read with care."""
+"""What a study's cells hold, read with care: the study may be unfinished, or somebody else's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
-from skytrigger.core.files import read_json, read_lines
+from skytrigger.core.files import read_lines
 from skytrigger.learn.metrics import cross_entropy, metrics
 from skytrigger.learn.predictions import Predictions, read_predictions
 from skytrigger.measure import records
 from skytrigger.measure.records import Record
+from skytrigger.study.study_file import Cell, StudyFile, entry
 
 HISTORY = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_s")
-
-
-@dataclass(frozen=True)
-class CellEntry:
-    """A cell of study.json; `path` lies inside the study's folder."""
-
-    kind: str
-    label: str
-    status: str
-    error: str
-    key: str
-    needs: tuple[str, ...]
-    path: Path
-    params: dict[str, Any]
-    result: dict[str, Any]
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -77,18 +64,19 @@ class Run:
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """All that a study folder holds. `problems` are files that could not be read, in words."""
+    """A study with all that its cells hold. `problems` are files that could not be read, in words."""
 
-    path: Path
-    spec: dict[str, Any]
-    host: dict[str, Any]
-    data: dict[str, Any]
-    cells: list[CellEntry]
+    file: StudyFile
     runs: list[Run]
     records: list[Record]
     problems: list[str] = field(default_factory=list)
 
     @property
+    def name(self) -> str:
+        """Of the folder."""
+        return self.file.path.resolve().name
+
+    @cached_property
     def networks(self) -> dict[str, list[Run]]:
         """Runs by network, in the study's order; seeds ascending."""
         found: dict[str, list[Run]] = {}
@@ -97,88 +85,58 @@ class StudyFolder:
         return {name: sorted(runs, key=lambda r: r.seed) for name, runs in found.items()}
 
     @property
+    def trained(self) -> dict[str, list[Run]]:
+        """Of the networks those runs that have finished an epoch."""
+        kept = {name: [r for r in runs if r.history] for name, runs in self.networks.items()}
+        return {name: runs for name, runs in kept.items() if runs}
+
+    @property
     def synthetic(self) -> bool:
         """Whether the images were generated."""
-        source = self.data.get("source")
-        return isinstance(source, dict) and source.get("kind") == "synthetic"
+        return entry(self.file.data, "source").get("kind") == "synthetic"
 
-    def of_kind(self, kind: str) -> list[CellEntry]:
+    def of_kind(self, kind: str) -> list[Cell]:
         """Cells of one kind."""
-        return [c for c in self.cells if c.kind == kind]
-
-    def network_of(self, cell: CellEntry) -> str:
-        """The network that a cell is about, by way of what it needs."""
-        by_key = {c.key: c for c in self.cells}
-        for _ in range(4):
-            if cell.kind == "train" or not cell.needs or cell.needs[0] not in by_key:
-                break
-            cell = by_key[cell.needs[0]]
-        return str(_object(cell.params, "recipe").get("model", cell.label))
+        return [c for c in self.file.cells if c.kind == kind]
 
 
 def read_study(folder: Path) -> StudyFolder:
-    """Read study.json and what its cells hold.
-
-    Raises
-    ------
-    InputError
-        study.json is missing, corrupt, or points outside its folder. Bad files of single cells become `problems`.
-    """
-    file = folder / "study.json"
-    raw = read_json(file)
-    if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list):
-        raise InputError(f"{file} is not a study", expected="an object with a list of cells")
-    if raw.get("schema") != 1:
-        raise InputError(f"{file}: schema {raw.get('schema')!r}", expected="1", remedy="update skytrigger")
-    cells = [_cell(row, folder, f"{file}, cell {i}") for i, row in enumerate(raw["cells"], 1)]
+    """Read study.json and what its cells hold; bad files of single cells become `problems`."""
+    file = StudyFile.read(folder)
     problems: list[str] = []
-    runs = _runs(cells, problems)
-    found = _records(folder, cells, problems)
-    return StudyFolder(
-        folder, _object(raw, "spec"), _object(raw, "host"), _object(raw, "data"), cells, runs, found, problems
-    )
+    return StudyFolder(file, _runs(file, problems), _records(file, problems), problems)
 
 
-def _object(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    value = raw.get(name)
-    return value if isinstance(value, dict) else {}
+def network_words(cell: Cell) -> str:
+    """Network of a cell, with the place on the study's axes where it has any."""
+    variant = entry(cell.training.params, "variant")
+    said = [f"{name.replace('_', ' ')} {value}" for name, value in variant.items() if name != "scaling"]
+    return ", ".join([cell.network, *said])
 
 
-def _cell(row: Any, folder: Path, where: str) -> CellEntry:
-    if not isinstance(row, dict) or not isinstance(row.get("folder"), str) or not isinstance(row.get("needs"), list):
-        raise InputError(f"{where} is not a cell", expected="kind, label, status, folder, needs, ...")
-    path = folder / row["folder"]
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{where} lies outside the study: {row['folder']!r}")
-    kind, label, status, error, key = (str(row.get(k, "")) for k in ("kind", "label", "status", "error", "key"))
-    needs = tuple(map(str, row["needs"]))
-    return CellEntry(kind, label, status, error, key, needs, path, _object(row, "params"), _object(row, "result"))
-
-
-def _runs(cells: Sequence[CellEntry], problems: list[str]) -> list[Run]:
-    judged = {c.needs[0]: c for c in cells if c.kind == "evaluate" and c.needs}
+def _runs(file: StudyFile, problems: list[str]) -> list[Run]:
+    judged = {c.needs[0].key: c for c in file.cells if c.kind == "evaluate" and c.needs}
     runs = []
-    for cell in cells:
-        recipe = _object(cell.params, "recipe")
+    for cell in file.cells:
+        recipe = entry(cell.params, "recipe")
         if cell.kind != "train" or not isinstance(recipe.get("seed"), int):
             continue
-        history = _tried(lambda p=cell.path: _history(p), problems) or []
+        history = _tried(problems, _history, file.folder(cell)) or []
         judge = judged.get(cell.key)
-        found, held, file = None, None, None
+        found, held, kept = None, None, None
         if judge is not None and judge.status == "done":
-            file = judge.path / "predictions.parquet"
-            held = _tried(lambda f=file: read_predictions(f), problems)
-            if held is not None:
-                found = metrics(held.logits, held.true, held.classes)
+            kept = file.folder(judge) / "predictions.parquet"
+            held = _tried(problems, read_predictions, kept)
+            found = metrics(held.logits, held.true, held.classes) if held is not None else None
         if history or found:
-            runs.append(Run(str(recipe.get("model")), recipe["seed"], history, cell.result, found, held,
-                            file if held is not None else None))  # fmt: skip
+            runs.append(Run(network_words(cell), recipe["seed"], history, cell.result, found, held,
+                            kept if held is not None else None))  # fmt: skip
     return runs
 
 
-def _tried(read: Any, problems: list[str]) -> Any:
+def _tried(problems: list[str], read: Callable[[Path], Read], path: Path) -> Read | None:
     try:
-        return read()
+        return read(path)
     except InputError as error:
         problems.append(str(error))
         return None
@@ -186,23 +144,26 @@ def _tried(read: Any, problems: list[str]) -> Any:
 
 def _history(path: Path) -> list[dict[str, Any]]:
     file = path / "history.jsonl"
-    if not file.is_file():
-        return []
-    lines = read_lines(file)
+    lines = read_lines(file) if file.is_file() else []
     for line in lines:
         if not all(isinstance(line.get(k), (int, float)) for k in HISTORY):
             raise InputError(f"{file} is not a history", expected=f"numbers called {', '.join(HISTORY)}")
     return lines
 
 
-def _records(folder: Path, cells: Sequence[CellEntry], problems: list[str]) -> list[Record]:
+def _records(file: StudyFile, problems: list[str]) -> list[Record]:
     """Records of the study's own cells, and those that lie beside `cells/`; not those of another spec's cells."""
-    files = [
-        f for c in cells if c.kind == "bench" and c.status == "done" for f in sorted(c.path.glob("records*.jsonl"))
-    ]
-    inside = folder / "cells"
-    files += [f for f in sorted(folder.rglob("records*.jsonl")) if not f.is_relative_to(inside)]
+    files = [f for c in file.cells if c.status == "done" for f in sorted(file.folder(c).glob("records*.jsonl"))]
+    inside = file.path / "cells"
+    files += [f for f in sorted(file.path.rglob("records*.jsonl")) if not f.is_relative_to(inside)]
     found: list[Record] = []
-    for file in files:
-        found += _tried(lambda f=file: records.read(f), problems) or []
+    for one in files:
+        found += _tried(problems, records.read, one) or []
     return found
+
+
+def ranged(values: Sequence[float], form: str) -> str:
+    """Smallest to largest over seeds."""
+    if len(values) < 2:
+        return "one seed"
+    return f"{form.format(min(values))} to {form.format(max(values))}"

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from skytrigger.measure.host import host_id
+from skytrigger.bench.compare_times import TIMED
+from skytrigger.core.host import host_id
 from skytrigger.measure.records import Record
-from skytrigger.measure.stats import Interval
 from skytrigger.measure.summary import energy_summary
 from skytrigger.measure.tables import rows as flat_rows
-from skytrigger.report import svg
+from skytrigger.report import charts
 from skytrigger.report.content import (
     NOTHING,
     Block,
+    Columns,
     Figure,
     Prose,
     Section,
     Table,
     Value,
     compact_bytes,
+    estimate,
     number,
     span,
+    table,
     words,
 )
 from skytrigger.report.speedups import Timing, is_framework
-from skytrigger.report.study_folder import StudyFolder
-from skytrigger.study.compare_time import TIMED
+from skytrigger.report.study_folder import StudyFolder, network_words
+from skytrigger.study.study_file import Cell, entry
 
+OWN = Value("1 (framework)", 1.0, "", "mute")
 CEILING_NOTE = (
     " Of the machine's ceiling: the least time that a matrix product's operations or a copy's bytes per second allow, "
     "both measured in the same run, divided by the time; over 100 % where fewer operations were done than counted "
@@ -60,21 +64,15 @@ def timing_section(found: Sequence[Timing], hosts: dict[str, str], studies: Sequ
     return Section("timing", title, blocks)
 
 
-def _ms(t: Timing) -> Interval:
-    """Milliseconds per image."""
-    return t.summary.ms_per_item
-
-
 def _figure(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str]) -> Figure:
     bars = []
     for t in sorted(group, key=lambda t: list(hosts).index(t.host) if t.host in hosts else 0):
         where = f", {hosts[t.host]}" if len(hosts) > 1 and t.host in hosts else ""
         note = "" if t.speedup is None else f"{t.speedup.estimate:.2f}×" if t.verdict == "faster" else ""
-        bars.append(svg.Bar(t.network + where, t.engine, _ms(t), t.tone, note))
+        bars.append(charts.Bar(t.network + where, t.engine, t.summary.ms_per_item, t.tone, note))
     order = {name: i for i, name in enumerate(dict.fromkeys(b.group for b in bars))}
     bars.sort(key=lambda b: order[b.group])
-    title = f"Batch {size} on {device}"
-    drawn = svg.intervals(title, "ms/image", bars)
+    drawn = charts.intervals(f"Batch {size} on {device}", "ms/image", bars)
     caption = (
         "Median time per image with its 95 % interval, logarithmic; further left is better. Beside it the speed-up "
         "over the framework (torch fp32) where it is established."
@@ -84,28 +82,25 @@ def _figure(group: Sequence[Timing], size: int, device: str, hosts: dict[str, st
 
 def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str]) -> Table:
     tails = sorted({p for t in group for p in t.summary.percentiles_s if p != "p50"}, key=lambda p: float(p[1:]))
-    energy = any(energy_summary(t.record) for t in group)
-    several, ceiling = len(hosts) > 1, any(t.ceiling for t in group)
     threads = sorted({t.record.what.get("threads") or 1 for t in group})
-    rows = []
-    for t in group:
-        what, ms, rate = t.record.what, _ms(t), t.summary.items_per_s
-        row = [words(t.network), words(t.engine)]
-        row += [words(what.get("threads"))] if len(threads) > 1 else []
-        if several:
-            row.insert(0, words(hosts.get(t.host)))
-        row += [number(ms.estimate, "{:.3g}", span(ms)), number(rate.estimate, "{:.4g}", span(rate))]
-        row += [number(t.summary.percentiles_s.get(p, math.nan) * 1e3) for p in tails]
-        row += [speedup_value(t), number(t.summary.call_s.n, "{:d}")]
-        row += [ceiling_value(t)] if ceiling else []
-        row += [joules_value(t)] if energy else []
-        row += [words(_remarks(t))]
-        rows.append(row)
-    head = [*(["host"] if several else []), "network", "engine",
-            *(["threads"] if len(threads) > 1 else []), "ms/image", "images/s",
-            *(f"{p}, ms/batch" for p in tails), "speed-up over torch fp32", "calls timed (n)",
-            *(["of the machine's ceiling"] if ceiling else []), *(["mJ/image above idle"] if energy else []),
-            "remarks"]  # fmt: skip
+
+    def tail(name: str) -> Callable[[Timing], Value]:
+        return lambda t: number(t.summary.percentiles_s.get(name, math.nan) * 1e3)
+
+    columns: Columns[Timing] = [
+        ("host", lambda t: words(hosts.get(t.host))) if len(hosts) > 1 else None,
+        ("network", lambda t: words(t.network)),
+        ("engine", lambda t: words(t.engine)),
+        ("threads", lambda t: words(t.record.what.get("threads"))) if len(threads) > 1 else None,
+        ("ms/image", lambda t: estimate(t.summary.ms_per_item)),
+        ("images/s", lambda t: number(t.summary.items_per_s.estimate, "{:.4g}", span(t.summary.items_per_s))),
+        *((f"{p}, ms/batch", tail(p)) for p in tails),
+        ("speed-up over torch fp32", speedup_value),
+        ("calls timed (n)", lambda t: number(t.summary.call_s.n, "{:d}")),
+        ("of the machine's ceiling", ceiling_value) if (ceiling := any(t.ceiling for t in group)) else None,
+        ("mJ/image above idle", joules_value) if any(energy_summary(t.record) for t in group) else None,
+        ("remarks", lambda t: words(_remarks(t))),
+    ]
     caption = (
         f"Batch {size} on {device}, {' or '.join(map(str, threads))} threads. Median over all timed calls with its "
         "95 % interval. Speed-up: the framework's time divided by this engine's, paired visit by visit within one "
@@ -113,7 +108,7 @@ def _table(group: Sequence[Timing], size: int, device: str, hosts: dict[str, str
         "established where its ratio lies within the run's A/A noise floor, its interval holds 1 or random signs do as "
         "much. A percentile is shown where the calls suffice for it (p99: 1,000)."
     ) + (CEILING_NOTE if ceiling else "")
-    return Table(tuple(head), rows, caption)
+    return table(group, columns, caption)
 
 
 def _remarks(t: Timing) -> str:
@@ -129,12 +124,9 @@ def _remarks(t: Timing) -> str:
 
 
 def speedup_value(t: Timing) -> Value:
+    """Over the framework, with its interval and verdict."""
     if t.speedup is None:
-        return (
-            Value("1 (framework)", 1.0, "", "mute")
-            if is_framework(t.record)
-            else Value("–", None, "not paired", "mute")
-        )
+        return OWN if is_framework(t.record) else Value("–", None, "not paired", "mute")
     text, tone = f"{t.speedup.estimate:.2f}×", {"faster": "good", "slower": "bad"}.get(t.verdict, "mute")
     small = span(t.speedup, "{:.2f}")
     if t.verdict == "not established":
@@ -173,17 +165,20 @@ def _energy(found: Sequence[Timing]) -> Prose:
 
 def _absent(studies: Sequence[StudyFolder]) -> list[Block]:
     """Engines that this machine could not run, with the reason."""
-    rows = []
-    for study in studies:
-        for cell in study.of_kind("bench"):
-            for word in ("unavailable", "failed"):
-                listed = cell.result.get(word)
-                for label, why in listed.items() if isinstance(listed, dict) else ():
-                    tone = "bad" if word == "failed" else "mute"
-                    rows.append([words(study.network_of(cell)), words(label), Value(word, word, "", tone), words(why)])
-    if not rows:
-        return []
-    return [Table(("network", "engine", "state", "reason"), rows, "Engines without a figure, and why.")]
+    rows = [
+        [
+            words(network_words(cell)),
+            words(label),
+            Value(word, word, "", "bad" if word == "failed" else "mute"),
+            words(why),
+        ]
+        for study in studies
+        for cell in study.of_kind("bench")
+        for word in ("unavailable", "failed")
+        for label, why in entry(cell.result, word).items()
+    ]
+    note = "Engines without a figure, and why."
+    return [Table(("network", "engine", "state", "reason"), rows, note)] if rows else []
 
 
 def other_section(records: Sequence[Record], hosts: dict[str, str]) -> Section | None:
@@ -191,59 +186,53 @@ def other_section(records: Sequence[Record], hosts: dict[str, str]) -> Section |
     rest = [r for r in records if r.kind not in (*TIMED, "control")]
     if not rest:
         return None
-    rows = []
-    for row in flat_rows(rest):
+
+    def ms(row: dict[str, Any]) -> Value:
         low, high = row["ms_per_item_low"], row["ms_per_item_high"]
         small = "no interval: too few samples" if low is None else f"{max(0.0, low):.3g} to {high:.3g}"
-        missed = f"{row['missed']} of {row['frames']} at {row['rate_hz']:g} Hz" if "missed" in row else None
-        rows.append(
-            [words(hosts.get(row["host_id"])), words(row["network"]), words(row["runtime"]), words(row["precision"]),
-             words(row["batch_size"]), words(row["kind"]), words(row["series"]),
-             number(row["ms_per_item"], "{:.3g}", small), words(missed), number(row["n"], "{:d}")]
-        )  # fmt: skip
-    if not rows:
-        return None
-    head = (
-        "host",
-        "network",
-        "runtime",
-        "precision",
-        "batch",
-        "measured",
-        "series",
-        "ms/image",
-        "deadlines missed",
-        "n",
-    )
-    return Section("other", "Other measurements", [Table(head, rows, "Median with its 95 % interval.")])
+        return number(row["ms_per_item"], "{:.3g}", small)
+
+    def missed(row: dict[str, Any]) -> Value:
+        return words(f"{row['missed']} of {row['frames']} at {row['rate_hz']:g} Hz" if "missed" in row else None)
+
+    def plain(name: str) -> Callable[[dict[str, Any]], Value]:
+        return lambda row: words(row[name])
+
+    rows = flat_rows(rest)
+    columns: Columns[dict[str, Any]] = [
+        ("host", lambda row: words(hosts.get(row["host_id"]))),
+        *((name, plain(name)) for name in ("network", "runtime", "precision")),
+        *((head, plain(name)) for head, name in (("batch", "batch_size"), ("measured", "kind"), ("series", "series"))),
+        ("ms/image", ms),
+        ("deadlines missed", missed),
+        ("n", lambda row: number(row["n"], "{:d}")),
+    ]
+    note = "Median with its 95 % interval."
+    return Section("other", "Other measurements", [table(rows, columns, note)]) if rows else None
 
 
 def exports_table(study: StudyFolder) -> Block:
     """Model files: size and parity with the network they came from."""
-    rows = []
-    for cell in study.of_kind("export"):
-        r = cell.result
-        if cell.status != "done":
-            continue
-        size = r.get("bytes")
-        rows.append(
-            [
-                words(study.network_of(cell)),
-                words(r.get("precision")),
-                Value(compact_bytes(size), size) if isinstance(size, int) else NOTHING,
-                number(r.get("relative_error_median"), "{:.1e}"),
-                number(r.get("relative_error_max"), "{:.1e}"),
-                number(r.get("changed_decisions"), "{:d}"),
-                number(r.get("images"), "{:d}", str(r.get("tiles", ""))),
-                words(r.get("runtime")),
-            ]
-        )
-    if not rows:
+    done = [c for c in study.of_kind("export") if c.status == "done"]
+    if not done:
         return Prose("No network has been exported yet.")
-    head = ("network", "precision", "model file", "relative error, median", "relative error, largest",
-            "decisions changed", "images", "checked with")  # fmt: skip
+
+    def size(cell: Cell) -> Value:
+        count = cell.result.get("bytes")
+        return Value(compact_bytes(count), count) if isinstance(count, int) else NOTHING
+
+    columns: Columns[Cell] = [
+        ("network", lambda c: words(network_words(c))),
+        ("precision", lambda c: words(c.result.get("precision"))),
+        ("model file", size),
+        ("relative error, median", lambda c: number(c.result.get("relative_error_median"), "{:.1e}")),
+        ("relative error, largest", lambda c: number(c.result.get("relative_error_max"), "{:.1e}")),
+        ("decisions changed", lambda c: number(c.result.get("changed_decisions"), "{:d}")),
+        ("images", lambda c: number(c.result.get("images"), "{:d}", str(c.result.get("tiles", "")))),
+        ("checked with", lambda c: words(c.result.get("runtime"))),
+    ]
     caption = (
         "ONNX file against the trained network on the same images, every one of them: errors of the logits relative to "
         "the image's largest logit, and decisions that came out differently. No sampling, so no interval."
     )
-    return Table(head, rows, caption)
+    return table(done, columns, caption)

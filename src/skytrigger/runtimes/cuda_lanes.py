@@ -10,16 +10,16 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import require
+from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.input_type import as_tensor
-from skytrigger.runtimes.model_file import ModelFile
-from skytrigger.runtimes.session import Request, Session
+from skytrigger.runtimes.session import Answers, Session
+from skytrigger.runtimes.spec import EngineSpec
 
-Forward = Callable[[Any], Any]  # device tiles in the session's input type -> device logits float32
+Forward = Callable[[Any], tuple[Any, ...]]  # device tiles in the session's input type -> device answers float32
 MAX_GRAPHS = 16
 WARM_CALLS = 3
 # capture forbids others to synchronise the device, and cuDNN's settings are the whole process's: never two at a time
@@ -72,13 +72,12 @@ class LaneSession(Session):
         """The first lane's stream, for a device clock."""
         return self._lanes[0].stream
 
-    def _infer(self, tiles: NDArray[Any], stream: int) -> NDArray[np.float32]:
-        found: NDArray[np.float32]
+    def _infer(self, tiles: NDArray[Any], stream: int) -> Answers:
         lane = self._lanes[stream]
         with self._torch.cuda.stream(lane.stream):  # also makes its device this thread's
             lane.upload(tiles)
             lane.enqueue(len(tiles))
-            found = lane.download(len(tiles))
+            found: Answers = lane.download(len(tiles))
         return found
 
     def enqueue(self, count: int, stream: int = 0) -> None:
@@ -103,25 +102,25 @@ class LaneSession(Session):
 
 
 class CudaSession(LaneSession):
-    """A session whose work is torch's to queue; subclasses say how a batch on the device becomes logits."""
+    """A session whose work is torch's to queue; subclasses say how a batch on the device becomes answers."""
 
     graphs = False
 
-    def __init__(self, model: ModelFile, request: Request) -> None:
-        torch = require("torch", why=f"runtime {request.runtime}")
+    def __init__(self, model: ModelFile, spec: EngineSpec) -> None:
+        torch = require("torch", why=f"runtime {spec.runtime}")
         if not torch.cuda.is_available():
-            raise UnavailableError(f"device {request.device!r}: torch sees no CUDA GPU here")
-        super().__init__(model, request)
-        self._torch, self._device = torch, gpu_of(request.device)
+            raise UnavailableError(f"device {spec.device!r}: torch sees no CUDA GPU here")
+        super().__init__(model, spec)
+        self._torch, self._device = torch, gpu_of(spec.device)
         self._lanes = []
 
     def _open_lanes(self, forward_of: Callable[[int], Forward]) -> None:
         """One lane a stream, each warmed (and captured) for the batch size asked for."""
-        for number in range(self.request.streams):
+        for number in range(self.spec.streams):
             lane = Lane(self, forward_of(number))
             self._lanes.append(lane)
             with self._torch.cuda.stream(lane.stream):
-                lane.prepare(self.request.batch_size)
+                lane.prepare(self.spec.batch_size)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -130,43 +129,43 @@ class CudaSession(LaneSession):
 
 
 class Lane:
-    """One stream. Methods are called with it current; logits of a call are overwritten by the next."""
+    """One stream. Methods are called with it current; answers of a call are overwritten by the next."""
 
     def __init__(self, session: CudaSession, forward: Forward) -> None:
-        torch, request = session._torch, session.request
+        torch, spec = session._torch, session.spec
         self._torch, self._forward, self._graphs = torch, forward, session.graphs
         self.stream = torch.cuda.Stream(session._device)
-        kind = getattr(torch, {"uint16": "int16"}.get(request.input_type, request.input_type))
-        shape = (request.batch_size, *session._shape)
-        classes = len(session.card.classes)
+        kind = getattr(torch, {"uint16": "int16"}.get(spec.input_type, spec.input_type))
+        shape = (spec.batch_size, *session._shape)
         self._tiles = torch.empty(shape, dtype=kind, device=session._device).zero_()
         # page-locked: the copy runs on the stream, without a bounce through the driver's own buffer
-        self._logits_host = torch.empty((request.batch_size, classes), dtype=torch.float32, pin_memory=True)
+        self._host = [
+            torch.empty((spec.batch_size, head.outputs), dtype=torch.float32, pin_memory=True) for head in session.heads
+        ]
         with capture_lock:
             torch.cuda.synchronize(session._device)  # the buffers were made on another stream
         self.replays: dict[int, tuple[Any, Any]] = {}
-        self._logits: Any = None
+        self._answers: tuple[Any, ...] = ()
 
     def upload(self, tiles: NDArray[Any]) -> None:
         """Tiles into the fixed device buffer, which graphs read."""
         self._tiles[: len(tiles)].copy_(as_tensor(self._torch, tiles), non_blocking=True)
 
-    def download(self, count: int) -> NDArray[np.float32]:
-        """Wait for the stream and copy the logits of the last `enqueue` out."""
-        host = self._logits_host[:count]
-        host.copy_(self._logits, non_blocking=True)
+    def download(self, count: int) -> Answers:
+        """Wait for the stream and copy the answers of the last `enqueue` out."""
+        for host, values in zip(self._host, self._answers, strict=True):
+            host[:count].copy_(values, non_blocking=True)
         self.stream.synchronize()
-        found: NDArray[np.float32] = host.numpy().copy()
-        return found
+        return tuple(host[:count].numpy().copy() for host in self._host)
 
     def enqueue(self, count: int) -> None:
         """Start the work on the first `count` tiles."""
         if self._graphs and count not in self.replays and len(self.replays) < MAX_GRAPHS:
             self.prepare(count)
         if count not in self.replays:
-            self._logits = self._forward(self._tiles[:count])
+            self._answers = self._forward(self._tiles[:count])
             return
-        graph, self._logits = self.replays[count]
+        graph, self._answers = self.replays[count]
         graph.replay()
 
     def prepare(self, count: int) -> None:
@@ -189,5 +188,5 @@ class Lane:
     def _capture(self, tiles: Any) -> None:
         graph = self._torch.cuda.CUDAGraph()
         with self._torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-            logits = self._forward(tiles)
-        self.replays[len(tiles)] = (graph, logits)
+            answers = self._forward(tiles)
+        self.replays[len(tiles)] = (graph, answers)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skytrigger.core.errors import InputError
-from skytrigger.runtimes.model_file import INPUT, ModelFile
+from skytrigger.model.file import INPUT, ModelFile
 
 if TYPE_CHECKING:
     import onnx

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +14,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
+from skytrigger.model.file import INPUT, ModelFile
 from skytrigger.runtimes.input_type import with_input_type
-from skytrigger.runtimes.model_file import INPUT, ModelFile
-from skytrigger.runtimes.session import EngineFacts, Request, Session
+from skytrigger.runtimes.offers import Offer, cpu_precisions, precision
+from skytrigger.runtimes.session import Answers, EngineFacts, Session
+from skytrigger.runtimes.spec import EngineSpec
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-PRECISIONS = ("fp32", "fp16", "int8")
 
 
 class OnnxRuntimeSession(Session):
     """The provider asked for, or an error; the precision read back from the optimised graph."""
 
-    def __init__(self, model: ModelFile, request: Request) -> None:
+    def __init__(self, model: ModelFile, spec: EngineSpec) -> None:
         import onnxruntime as ort
 
-        super().__init__(model, request)
-        kind = request.device.split(":")[0]
+        super().__init__(model, spec)
+        self._outputs = [head.name for head in self.heads]
+        kind = spec.device.split(":")[0]
         provider = PROVIDERS.get(kind)
         if provider is None or provider not in ort.get_available_providers():
             raise UnavailableError(
-                f"onnxruntime {ort.__version__} here has no provider for device {request.device!r}",
+                f"onnxruntime {ort.__version__} here has no provider for device {spec.device!r}",
                 expected=", ".join(ort.get_available_providers()),
                 remedy="pip install 'skytrigger[gpu]' for CUDA",
             )
         options = ort.SessionOptions()
-        options.intra_op_num_threads = request.threads
+        options.intra_op_num_threads = spec.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # idle workers must not burn the cores that another stream or the caller needs
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if request.streams == 1 else "0")
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spec.streams == 1 else "0")
         start = time.perf_counter()
-        given = with_input_type(model, request.input_type)
+        given = with_input_type(model, spec.input_type)
         with tempfile.TemporaryDirectory() as folder:
             optimised = Path(folder) / "optimised.onnx"
             if kind == "cpu":
@@ -62,9 +66,8 @@ class OnnxRuntimeSession(Session):
             build_s=build_s,
         )
 
-    def _infer(self, tiles: NDArray[Any], stream: int) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = self._session.run(None, {INPUT: tiles})[0]
-        return logits
+    def _infer(self, tiles: NDArray[Any], stream: int) -> Answers:
+        return tuple(self._session.run(self._outputs, {INPUT: tiles}))
 
 
 def precision_of(content: bytes) -> str:
@@ -96,3 +99,37 @@ def precision_of(content: bytes) -> str:
             continue
         votes[vote] = votes.get(vote, 0) + 1
     return max(votes, key=lambda v: votes[v]) if votes else "fp32"
+
+
+def executed_kernels(model: ModelFile, tiles: NDArray[np.float32]) -> dict[str, int]:
+    """Operators of ONNX Runtime's own profile, such as ``QLinearConv``, and how often each ran for one batch."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.enable_profiling = True
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    with tempfile.TemporaryDirectory() as folder:
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = ort.InferenceSession(model.content, options, providers=["CPUExecutionProvider"])
+        session.run(None, {INPUT: tiles})
+        events = json.loads(Path(session.end_profiling()).read_text())
+    ran = Counter(e["args"]["op_name"] for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time"))
+    return dict(sorted(ran.items()))
+
+
+def offer(name: str, isa: list[str]) -> list[Offer]:
+    """Devices and precisions here."""
+    import onnxruntime
+
+    devices: list[Offer] = []
+    for provider in onnxruntime.get_available_providers():
+        if provider == "CPUExecutionProvider":
+            kinds = [*cpu_precisions(isa, halves_run=False), precision("fp16", False, "computed in fp32 between casts")]
+            devices.append({"device": "cpu", "provider": provider, "precisions": kinds})
+        elif provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider"):
+            kinds = [precision("fp32"), precision("fp16")]
+            devices.append(
+                {"device": "cuda", "provider": provider, "precisions": kinds, "note": "built in; needs a GPU"}
+            )
+    return devices

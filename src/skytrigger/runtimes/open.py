@@ -1,32 +1,21 @@
-"""The one place that knows which runtimes there are."""
+"""From a model file to a session on an engine."""
 
 from __future__ import annotations
 
-import importlib
-import os
+from dataclasses import replace
 from pathlib import Path
 
 from skytrigger.core.errors import InputError, UnavailableError
-from skytrigger.runtimes.input_type import check_input_type
-from skytrigger.runtimes.model_file import ModelFile, read_model
-from skytrigger.runtimes.session import Request, Session
-
-# name -> (module, what makes a session); modules are imported when asked for
-RUNTIMES = {
-    "torch": ("torch_session", "torch_session"),
-    "torch-compiled": ("torch_session", "torch_session"),
-    "onnxruntime": ("onnxruntime_session", "OnnxRuntimeSession"),
-    "openvino": ("openvino_session", "OpenVinoSession"),
-    "tensorrt": ("tensorrt_session", "TensorRtSession"),
-    "tensorrt_rtx": ("tensorrt_session", "TensorRtSession"),
-    "hopper": ("hopper.session", "HopperSession"),
-}
-AUTOCAST = {"bf16", "tf32"}  # precisions an engine makes from a float32 file; all others come from the file
+from skytrigger.core.host import cores_in_mask
+from skytrigger.model.file import ModelFile, read_model
+from skytrigger.runtimes.registry import DEFAULT, runtime_of
+from skytrigger.runtimes.session import Session
+from skytrigger.runtimes.spec import EngineSpec
 
 
 def open_session(
     model_file: str | Path | ModelFile,
-    runtime: str = "onnxruntime",
+    runtime: str | EngineSpec = DEFAULT,
     precision: str = "fp32",
     batch_size: int = 1,
     threads: int | None = None,
@@ -38,6 +27,8 @@ def open_session(
 
     Parameters
     ----------
+    runtime
+        Its name; or a whole `EngineSpec`, which then stands for all that follows.
     threads
         CPU threads of one stream's work; by default every core of this process's mask.
     streams
@@ -52,36 +43,33 @@ def open_session(
     UnavailableError
         This machine lacks the package, device, provider or precision.
     """
-    if runtime not in RUNTIMES:
-        raise InputError(f"no runtime called {runtime!r}", expected=", ".join(RUNTIMES))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = cores if threads is None else threads
-    if not 1 <= threads <= cores:
-        raise InputError(f"threads = {threads}", expected=f"1 to {cores}, the cores this process may use")
-    if not 1 <= batch_size <= 1 << 16:
-        raise InputError(f"batch size = {batch_size}", expected="1 to 65536")
-    if not 1 <= streams <= 64:
-        raise InputError(f"streams = {streams}", expected="1 to 64")
-    check_input_type(input_type)
+    if isinstance(runtime, EngineSpec):
+        spec = runtime
+    else:
+        cores = cores_in_mask() if threads is None else threads
+        spec = EngineSpec("", runtime, precision, batch_size, cores, streams, device, input_type)
+    row = runtime_of(spec.check().runtime)
     model = model_file if isinstance(model_file, ModelFile) else read_model(model_file)
-    module_name, class_name = RUNTIMES[runtime]
-    module = importlib.import_module(f"skytrigger.runtimes.{module_name}")
-    offered: tuple[str, ...] = module.PRECISIONS
-    if precision not in offered:
-        raise UnavailableError(f"runtime {runtime} has no precision {precision!r}", expected=", ".join(offered))
-    source = "fp32" if precision in AUTOCAST else precision
-    if model.card.precision != source:
-        raise InputError(
-            f"{model.path} holds {model.card.precision} weights, precision {precision} was asked for",
-            remedy=f"skytrigger export RUN --precision {source}",
+    spec = replace(spec, model=str(model.path))
+    if spec.precision not in row.precisions:
+        raise UnavailableError(
+            f"runtime {row.name} has no precision {spec.precision!r}", expected=", ".join(row.precisions)
         )
-    session: Session = getattr(module, class_name)(
-        model, Request(runtime, precision, batch_size, threads, streams, device, input_type)
-    )
-    if session.engine.precision_run != precision:
+    check_precision(model, spec.file_precision, f"precision {spec.precision} was asked for")
+    session: Session = getattr(row.load(), row.opener)(model, spec)
+    if session.engine.precision_run != spec.precision:
         session.close()
         raise UnavailableError(
-            f"{runtime} on {device} runs this model in {session.engine.precision_run}, not in {precision}",
+            f"{row.name} on {spec.device} runs this model in {session.engine.precision_run}, not in {spec.precision}",
             remedy="another runtime or precision; see skytrigger doctor",
         )
     return session
+
+
+def check_precision(model: ModelFile, precision: str, asked: str) -> None:
+    """Raise InputError unless the file's weights are in `precision`."""
+    if model.card.precision != precision:
+        raise InputError(
+            f"{model.path} holds {model.card.precision} weights, {asked}",
+            remedy=f"skytrigger export RUN --precision {precision}",
+        )

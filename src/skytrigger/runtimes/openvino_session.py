@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import require
+from skytrigger.model.file import INPUT, ModelFile
 from skytrigger.runtimes.input_type import with_input_type
-from skytrigger.runtimes.model_file import INPUT, ModelFile
-from skytrigger.runtimes.session import EngineFacts, Request, Session
+from skytrigger.runtimes.offers import Offer, precision
+from skytrigger.runtimes.session import Answers, EngineFacts, Session
+from skytrigger.runtimes.spec import EngineSpec
 
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 _NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8"}
 
 
@@ -24,24 +25,25 @@ class OpenVinoSession(Session):
 
     fixed_batch = True
 
-    def __init__(self, model: ModelFile, request: Request) -> None:
+    def __init__(self, model: ModelFile, spec: EngineSpec) -> None:
         ov = require("openvino", why="runtime openvino")
-        super().__init__(model, request)
+        super().__init__(model, spec)
         core = ov.Core()
-        device = request.device.upper().replace("CUDA", "GPU")
+        device = spec.device.upper().replace("CUDA", "GPU")
         if device.split(".")[0] not in {d.split(".")[0] for d in core.available_devices}:
             raise UnavailableError(
                 f"OpenVINO {ov.__version__} sees no device {device} here", expected=", ".join(core.available_devices)
             )
         start = time.perf_counter()
-        graph = core.read_model(with_input_type(model, request.input_type))
-        graph.reshape({INPUT: [request.batch_size, *self._shape]})
-        hint = {"bf16": ov.Type.bf16, "fp16": ov.Type.f16}.get(request.precision, ov.Type.f32)
-        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": request.streams}
+        graph = core.read_model(with_input_type(model, spec.input_type))
+        graph.reshape({INPUT: [spec.batch_size, *self._shape]})
+        hint = {"bf16": ov.Type.bf16, "fp16": ov.Type.f16}.get(spec.precision, ov.Type.f32)
+        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": spec.streams}
         if device == "CPU":
-            config["INFERENCE_NUM_THREADS"] = request.threads * request.streams  # of all streams together
+            config["INFERENCE_NUM_THREADS"] = spec.threads * spec.streams  # of all streams together
         self._compiled = core.compile_model(graph, device, config)
-        self._requests = [self._compiled.create_infer_request() for _ in range(request.streams)]
+        self._outputs = [self._compiled.output(head.name) for head in self.heads]
+        self._requests = [self._compiled.create_infer_request() for _ in range(spec.streams)]
         build_s = time.perf_counter() - start
         devices = self._compiled.get_property("EXECUTION_DEVICES")
         if not any(str(d).split(".")[0] == device.split(".")[0] for d in devices):
@@ -55,10 +57,10 @@ class OpenVinoSession(Session):
             build_s=build_s,
         )
 
-    def _infer(self, tiles: NDArray[Any], stream: int) -> NDArray[np.float32]:
-        # shared input; the output is copied because the next call overwrites it
+    def _infer(self, tiles: NDArray[Any], stream: int) -> Answers:
+        # shared input; the outputs are copied because the next call overwrites them
         results = self._requests[stream].infer({INPUT: tiles}, share_inputs=True)
-        return np.array(results[0], dtype=np.float32)
+        return tuple(np.array(results[output], dtype=np.float32) for output in self._outputs)
 
 
 def _precision_run(compiled: Any) -> str:
@@ -80,3 +82,30 @@ def kernel_of(node: Any) -> tuple[str, str]:
 def _value(info: Any, key: str) -> Any:
     found = info[key] if key in info else ""  # noqa: SIM401 - an RTMap has no get()
     return getattr(found, "value", found)
+
+
+def executed_kernels(model: ModelFile, tiles: NDArray[np.float32]) -> dict[str, int]:
+    """Layer type and precision of the compiled graph's nodes, such as ``Convolution u8``, and how many there are."""
+    ov = require("openvino", why="kernels")
+    graph = ov.Core().read_model(model.content)
+    graph.reshape({INPUT: list(tiles.shape)})
+    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": ov.Type.f32, "INFERENCE_NUM_THREADS": 1}
+    compiled = ov.Core().compile_model(graph, "CPU", config)
+    ran = Counter(" ".join(kernel_of(node)) for node in compiled.get_runtime_model().get_ordered_ops())
+    return dict(sorted(ran.items()))
+
+
+def offer(name: str, isa: list[str]) -> list[Offer]:
+    """Devices and precisions here."""
+    import openvino
+
+    names = {"FP32": "fp32", "FP16": "fp16", "BF16": "bf16", "INT8": "int8"}
+    core = openvino.Core()
+    devices = []
+    for device in core.available_devices:
+        can = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+        kinds = [precision(names[c]) for c in can if c in names]
+        devices.append(
+            {"device": device.lower(), "name": core.get_property(device, "FULL_DEVICE_NAME"), "precisions": kinds}
+        )
+    return devices

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,20 +14,10 @@ from numpy.typing import NDArray
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
-from skytrigger.runtimes.model_file import ModelFile
+from skytrigger.model.file import ModelFile
+from skytrigger.runtimes.spec import EngineSpec
 
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked of an engine."""
-
-    runtime: str
-    precision: str
-    batch_size: int
-    threads: int
-    streams: int
-    device: str
-    input_type: str = "float32"
+Answers = tuple[NDArray[np.float32], ...]  # one (n, outputs) for each head, in the card's order
 
 
 @dataclass(frozen=True)
@@ -61,17 +53,18 @@ class Session(ABC):
 
     fixed_batch = False
 
-    def __init__(self, model: ModelFile, request: Request) -> None:
+    def __init__(self, model: ModelFile, spec: EngineSpec) -> None:
         self.card: ModelCard = model.card
-        self.model, self.request = model, request
+        self.heads = model.card.heads
+        self.model, self.spec = model, spec
         self.engine: EngineFacts
         self._shape = (len(model.card.channels), *model.card.size)
-        self._pool = ThreadPoolExecutor(request.streams) if request.streams > 1 else None
+        self._pool = ThreadPoolExecutor(spec.streams) if spec.streams > 1 else None
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Request, engine and model, as records keep them."""
-        return {**asdict(self.request), **asdict(self.engine), "model": self.card.name, "model_hash": self.model.sha256}
+        """Spec, engine and model, as records keep them."""
+        return {**asdict(self.spec), **asdict(self.engine), "model": self.card.name, "model_hash": self.model.sha256}
 
     def check(self, tiles: NDArray[Any]) -> None:
         """Raise InputError unless `tiles` fit the model."""
@@ -79,39 +72,68 @@ class Session(ABC):
             raise InputError(
                 f"tiles of shape {tiles.shape}", expected=f"(n, {', '.join(map(str, self._shape))}), n at least 1"
             )
-        if tiles.dtype != self.request.input_type:
+        if tiles.dtype != self.spec.input_type:
             raise InputError(
-                f"tiles of dtype {tiles.dtype}", expected=f"{self.request.input_type}, in the data's own units"
+                f"tiles of dtype {tiles.dtype}", expected=f"{self.spec.input_type}, in the data's own units"
             )
 
     def run(self, tiles: NDArray[Any]) -> NDArray[np.float32]:
-        """Logits (n, classes) float32."""
+        """What the only head answers, (n, outputs) float32: logits of a classifier.
+
+        Raises
+        ------
+        InputError
+            Tiles that do not fit; a network of several heads.
+        """
+        if len(self.heads) != 1:
+            names = ", ".join(head.name for head in self.heads)
+            raise InputError(
+                f"{self.card.name} has the heads {names}", expected="one head", remedy="Session.answers gives all"
+            )
+        return self._all(tiles)[0]
+
+    def answers(self, tiles: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Head -> (n, outputs) float32, for any network."""
+        return {head.name: values for head, values in zip(self.heads, self._all(tiles), strict=True)}
+
+    def lanes(self) -> list[Callable[[NDArray[Any]], dict[str, NDArray[np.float32]]]]:
+        """`answers` on each stream by itself, for a `Feed`: one thread a lane."""
+
+        def lane(stream: int, tiles: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+            self.check(tiles)
+            size = self.spec.batch_size
+            parts = [self._part(tiles[i : i + size], stream) for i in range(0, len(tiles), size)]
+            return {head.name: values for head, values in zip(self.heads, _joined(parts), strict=True)}
+
+        return [partial(lane, stream) for stream in range(self.spec.streams)]
+
+    def _all(self, tiles: NDArray[Any]) -> Answers:
         self.check(tiles)
-        size = self.request.batch_size
+        size = self.spec.batch_size
         if len(tiles) == size:
             return self._infer(tiles, 0)
         parts = [tiles[i : i + size] for i in range(0, len(tiles), size)]
         if self._pool is None:
-            return np.concatenate([self._part(part, 0) for part in parts])
+            return _joined([self._part(part, 0) for part in parts])
         # batch i on stream i mod streams: one engine context is never shared by two threads
-        streams = self.request.streams
+        streams = self.spec.streams
 
-        def lane(stream: int) -> list[NDArray[np.float32]]:
+        def lane(stream: int) -> list[Answers]:
             return [self._part(part, stream) for part in parts[stream::streams]]
 
         lanes = [self._pool.submit(lane, s) for s in range(min(streams, len(parts)))]
         done = [future.result() for future in lanes]
-        return np.concatenate([done[i % streams][i // streams] for i in range(len(parts))])
+        return _joined([done[i % streams][i // streams] for i in range(len(parts))])
 
-    def _part(self, part: NDArray[Any], stream: int) -> NDArray[np.float32]:
-        missing = self.request.batch_size - len(part)
+    def _part(self, part: NDArray[Any], stream: int) -> Answers:
+        missing = self.spec.batch_size - len(part)
         if not (missing and self.fixed_batch):
             return self._infer(part, stream)
         padded = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)])
-        return self._infer(padded, stream)[: len(part)]
+        return tuple(values[: len(part)] for values in self._infer(padded, stream))
 
     @abstractmethod
-    def _infer(self, tiles: NDArray[Any], stream: int) -> NDArray[np.float32]:
+    def _infer(self, tiles: NDArray[Any], stream: int) -> Answers:
         """One batch on one stream."""
 
     def synchronize(self) -> None:  # noqa: B027 - most engines return when the result is there
@@ -121,3 +143,7 @@ class Session(ABC):
         """Free threads and the engine."""
         if self._pool is not None:
             self._pool.shutdown()
+
+
+def _joined(parts: list[Answers]) -> Answers:
+    return parts[0] if len(parts) == 1 else tuple(np.concatenate(values) for values in zip(*parts, strict=True))

@@ -10,12 +10,11 @@ from typing import Any
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.core.files import write_text
+from skytrigger.core.host import host_facts
 from skytrigger.core.progress import say, track
-from skytrigger.measure.host import host_facts
-from skytrigger.study.cells import Study, Tick, plan, run_evaluate, run_export, run_train
+from skytrigger.study.cells import Study, Tick, plan, run_bench, run_evaluate, run_export, run_train
 from skytrigger.study.spec import Spec
-from skytrigger.study.store import Cell, Store
-from skytrigger.study.timing import run_bench
+from skytrigger.study.study_file import Cell, StudyFile
 
 WORK: dict[str, Callable[[Study, Cell, Tick], dict[str, Any]]] = {
     "train": run_train,
@@ -25,7 +24,9 @@ WORK: dict[str, Callable[[Study, Cell, Tick], dict[str, Any]]] = {
 }
 
 
-def run_study(spec: Spec, dataset: Dataset, split: Split, out: str | Path, *, only: tuple[str, ...] = ()) -> list[Cell]:
+def run_study(
+    spec: Spec, dataset: Dataset, split: Split, out: str | Path, *, only: tuple[str, ...] = (), command: str = ""
+) -> list[Cell]:
     """Run or finish the study in the folder `out`.
 
     What is done there already (same data, recipe, version; for timings also the same host) is kept.
@@ -34,30 +35,27 @@ def run_study(spec: Spec, dataset: Dataset, split: Split, out: str | Path, *, on
     ----------
     only
         Kinds of cells to run; all of them by default.
+    command
+        What makes the study again, for its page; without it the page shows the spec.
 
     Returns
     -------
     list of Cell
         With their states; those that failed carry the error.
     """
-    study = Study(spec, dataset, split, Store(out))
-    cells = plan(spec, dataset, split)
-    head = {
-        "spec": spec.to_json(),
-        "host": host_facts(),
-        "data": {
-            "hash": dataset.content_hash,
-            "source": dataset.source,
-            "images": len(dataset),
-            "channels": list(dataset.channels),
-            "classes": list(dataset.classes),
-            "units": dataset.units,
-            "split": {"train": len(split.train), "val": len(split.val), "test": len(split.test), **split.facts},
-        },
+    facts = {
+        "hash": dataset.content_hash,
+        "source": dataset.source,
+        "images": len(dataset),
+        "channels": list(dataset.channels),
+        "classes": list(dataset.classes),
+        "units": dataset.units,
+        "split": {"train": len(split.train), "val": len(split.val), "test": len(split.test), **split.facts},
     }
-    for cell in cells:
-        study.store.load(cell)
-    kept = sum(c.status == "done" for c in cells)
+    cells = plan(spec, dataset, split)
+    file = StudyFile(Path(out), spec.to_json(), host_facts(), facts, command, cells)
+    study = Study(spec, dataset, split, file)
+    kept = sum(file.load(cell) for cell in cells)
     if kept:
         say(f"{kept} of {len(cells)} cells are done already and are kept")
     todo = [c for c in cells if c.status != "done" and (not only or c.kind in only)]
@@ -65,8 +63,8 @@ def run_study(spec: Spec, dataset: Dataset, split: Split, out: str | Path, *, on
         for cell in todo:
             spent = _run(study, cell, advance)
             advance(max(0.0, cell.cost - spent), f"{cell.kind} {cell.label}: {cell.status}")
-            study.store.write_index(head, cells)
-    study.store.write_index(head, cells)
+            file.write()
+    file.write()
     return cells
 
 
@@ -84,7 +82,7 @@ def _run(study: Study, cell: Cell, advance: Callable[..., None]) -> float:
         advance(cost, note)
 
     try:
-        study.store.finish(cell, WORK[cell.kind](study, cell, tick))
+        study.file.finish(cell, WORK[cell.kind](study, cell, tick))
     except UnavailableError as error:
         cell.status, cell.error = "unavailable", str(error)
     except SkytriggerError as error:
@@ -92,7 +90,7 @@ def _run(study: Study, cell: Cell, advance: Callable[..., None]) -> float:
     except Exception as error:
         # one network or engine that breaks must not take the others' results with it
         cell.status, cell.error = "failed", f"{type(error).__name__}: {error}"
-        write_text(study.store.folder(cell) / "traceback.txt", traceback.format_exc())
+        write_text(study.file.folder(cell) / "traceback.txt", traceback.format_exc())
     if cell.status == "failed":
         say(f"{cell.kind} {cell.label} failed: {cell.error}")
     return spent

@@ -1,20 +1,27 @@
-"""What a study consists of: a TOML file, checked, from which everything else is derived."""
+"""What a study consists of, checked before anything is computed; everything else is derived from it."""
 
 from __future__ import annotations
 
-import tomllib
+import math
+import re
 from dataclasses import asdict, dataclass, field, fields, replace
-from importlib import resources
-from pathlib import Path
+from itertools import product
 from typing import Any
 
+from skytrigger.applications.registry import application, application_of
+from skytrigger.core.application import Application
 from skytrigger.core.errors import InputError
 from skytrigger.eo.networks import NAMES
 from skytrigger.learn.recipe import Recipe
+from skytrigger.learn.runs import recipe_of
 from skytrigger.measure.meters.protocol import MIN_WINDOW_S
-from skytrigger.runtimes.open import RUNTIMES
+from skytrigger.runtimes.registry import DEFAULT, FRAMEWORK, runtime_of
 
-PRESETS = ("quick", "eurosat")
+BASE_SIZE = 32  # the 2019 study's own batch, for which the learning rate is meant
+DEVICE = re.compile(r"cpu|cuda(:\d+)?|auto")
+TRAINING = "training"  # device of a measurement: where the network was trained
+PARTS = ("test", "val", "train")
+TOPICS = ("", "batch-size", "power")
 
 
 @dataclass(frozen=True)
@@ -24,18 +31,23 @@ class Measure:
     Attributes
     ----------
     engines
-        As ``runtime:precision``; the first is what the others are compared with.
+        As ``runtime:precision``; the first is what the others are compared with. Precisions that need a model file of
+        their own get one.
+    batch_sizes, streams
+        Axes: each pair is a run of its own.
     models
         Networks that are measured; all of the study's where it is empty.
     seconds
         Timed seconds for each engine.
+    device
+        ``cpu``, ``cuda:0``, or ``training``: where the network was trained.
     energy_seconds
         Loaded power window of each engine (0: none; at least 5, better 30).
     ceilings
         Measure the machine's own ceilings before and after each batch size, for the fraction of them that is reached.
     """
 
-    engines: tuple[str, ...] = ("torch:fp32", "onnxruntime:fp32")
+    engines: tuple[str, ...] = (f"{FRAMEWORK}:fp32", f"{DEFAULT}:fp32")
     batch_sizes: tuple[int, ...] = (1, 64)
     seconds: float = 1.0
     threads: int | None = None
@@ -43,27 +55,90 @@ class Measure:
     models: tuple[str, ...] = ()
     energy_seconds: float = 0.0
     ceilings: bool = True
+    streams: tuple[int, ...] = (1,)
 
-    def check(self) -> None:
+    def check(self, networks: tuple[str, ...]) -> None:
         """Raise InputError for what cannot be measured."""
-        _require_distinct("batch_sizes", self.batch_sizes)
-        _require_distinct("engines", self.engines)
+        for name in ("batch_sizes", "streams", "engines"):
+            _require_distinct(name, getattr(self, name))
+        for name in ("batch_sizes", "streams"):
+            if min(getattr(self, name)) < 1:
+                raise InputError(f"measure.{name} = {getattr(self, name)}", expected="1 or more")
         for engine in self.engines:
             runtime, _, precision = engine.partition(":")
-            if runtime not in RUNTIMES or not precision:
-                known = ", ".join(RUNTIMES)
-                raise InputError(f"engine {engine!r}", expected=f"RUNTIME:PRECISION, runtime one of {known}")
-        if not self.seconds > 0:
-            raise InputError(f"measure.seconds = {self.seconds}", expected="more than 0")
-        if self.energy_seconds and not self.energy_seconds >= MIN_WINDOW_S:
-            raise InputError(
-                f"measure.energy_seconds = {self.energy_seconds}", expected=f"0, or {MIN_WINDOW_S:g} or more"
-            )
+            if not precision:
+                raise InputError(f"engine {engine!r}", expected="RUNTIME:PRECISION")
+            known = runtime_of(runtime).precisions
+            if precision not in known:
+                raise InputError(f"engine {engine!r}", expected=f"{runtime} in {', '.join(known)}")
+        _require_known("measure.models", self.models, networks)
+        if not 0 < self.seconds <= 3600:
+            raise InputError(f"measure.seconds = {self.seconds}", expected="more than 0, at most 3600")
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"measure.threads = {self.threads}", expected="1 or more")
+        if self.device != TRAINING and not DEVICE.fullmatch(self.device):
+            raise InputError(f"measure.device = {self.device!r}", expected=f"cpu, cuda, cuda:N or {TRAINING}")
+        if self.energy_seconds and not MIN_WINDOW_S <= self.energy_seconds <= 3600:
+            raise InputError(f"measure.energy_seconds = {self.energy_seconds}",
+                             expected=f"0, or {MIN_WINDOW_S:g} to 3600 s, better 30 s")  # fmt: skip
 
 
-def _require_distinct(name: str, values: tuple[Any, ...]) -> None:
-    if not values or len(set(values)) != len(values):
-        raise InputError(f"the study's {name} are empty or repeat: {values}")
+@dataclass(frozen=True)
+class Variant:
+    """A place on the study's axes: `facts` are axis -> value, ``rule`` (learning rate kept or scaled), ``scaling``."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    measured: bool = True
+
+    @property
+    def label(self) -> str:
+        """For cells: ``batch_size16-kept``; empty for a study without axes."""
+        said = (f"{name}{value}" if name != "rule" else str(value) for name, value in self.facts.items())
+        return "-".join(re.sub(r"[^\w.]", "", word) for word in said if not word.startswith("scaling"))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """An axis: every training once for each value.
+
+    Attributes
+    ----------
+    axis
+        Entry of the recipe (``batch_size``, ``learning_rate``, ...), or ``device``.
+    scaling
+        Of ``batch_size`` only: trained a second time with the learning rate scaled. ``sqrt``: times sqrt(size / 32),
+        which keeps Adam's noise scale (Malladi et al. 2022); ``linear``: times size / 32, the rule for SGD (Goyal et
+        al. 2017).
+    measured
+        The value whose network is exported and measured; without it every value's is.
+    """
+
+    axis: str
+    values: tuple[Any, ...]
+    scaling: str = ""
+    measured: Any = None
+
+    def check(self) -> None:
+        """Raise InputError for what is no axis."""
+        axes = (*(f.name for f in fields(Recipe) if f.name not in ("model", "seed")), "device")
+        _require_known("sweep.axis", (self.axis,), axes)
+        _require_distinct("sweep.values", self.values)
+        if self.axis == "device" and not all(DEVICE.fullmatch(str(v)) for v in self.values):
+            raise InputError(f"sweep.values = {self.values}", expected="cpu, cuda, cuda:N")
+        if self.scaling and (self.axis != "batch_size" or self.scaling not in ("sqrt", "linear")):
+            raise InputError(f"scaling {self.scaling!r} of {self.axis}", expected="sqrt or linear, of batch_size")
+        if self.measured is not None and self.measured not in self.values:
+            raise InputError(f"sweep.measured = {self.measured!r}", expected=f"one of {self.values}")
+
+    def places(self) -> list[Variant]:
+        """Its values, twice where the learning rate is scaled, too."""
+        found = []
+        for value in self.values:
+            rule = {"rule": "kept"} if self.scaling else {}
+            found.append(Variant({self.axis: value, **rule}, self.measured in (None, value)))
+            if self.scaling and value != BASE_SIZE:
+                found.append(Variant({self.axis: value, "rule": "scaled", "scaling": self.scaling}, False))
+        return found
 
 
 @dataclass(frozen=True)
@@ -73,21 +148,28 @@ class Spec:
     Attributes
     ----------
     data
-        As on the command line: folders, zips, packed stores, ``synthetic[:COUNT]``.
+        As on the command line: folders, zips, packed stores, files, ``synthetic[:COUNT]``.
+    application
+        Its name; without it the one that has the first network.
     split, split_lists, split_seed
-        As on the command line.
+        As on the command line; without it the application's own.
     models, seeds
         Every network is trained with every seed; the first seed's run is exported and measured.
     part
         Part of the split that accuracy is reported on; ``val`` and ``train`` are never called test.
     recipe, recipe_of_model
-        Overrides of `learn.recipe.Recipe`'s defaults, for all networks and for one.
+        Overrides of the application's recipes, for all networks and for one.
+    measure, sweep
+        Groups of timings, and axes of trainings.
+    topic
+        Section of the page that the records belong to, beyond the usual: ``batch-size``, ``power``.
     """
 
     title: str
     data: tuple[str, ...]
+    application: str = ""
     bands: str = "all"
-    split: str = "random"
+    split: str = ""
     split_lists: tuple[str, ...] = ()
     split_seed: int = 0
     skip_bad: bool = False
@@ -98,13 +180,40 @@ class Spec:
     recipe: dict[str, Any] = field(default_factory=dict)
     recipe_of_model: dict[str, dict[str, Any]] = field(default_factory=dict)
     measure: tuple[Measure, ...] = (Measure(),)
+    sweep: tuple[Sweep, ...] = ()
+    topic: str = ""
 
-    def recipe_of(self, model: str, seed: int) -> Recipe:
+    @property
+    def record(self) -> Application:
+        """The application."""
+        return application(self.application) if self.application else application_of(self.models[0])
+
+    def variants(self) -> list[Variant]:
+        """All places on the axes; one without facts where there are none."""
+        found = []
+        for places in product(*(sweep.places() for sweep in self.sweep)):
+            facts = {name: value for place in places for name, value in place.facts.items()}
+            found.append(Variant(facts, all(place.measured for place in places)))
+        return found
+
+    def recipe_of(self, model: str, seed: int, variant: Variant | None = None) -> Recipe:
         """The recipe of one training."""
+        facts = dict(variant.facts) if variant else {}
+        rule, scaling, _ = facts.pop("rule", ""), facts.pop("scaling", ""), facts.pop("device", "")
+        changes = {**self.recipe, **self.recipe_of_model.get(model, {}), **facts}
         try:
-            return Recipe(model=model, seed=seed, **{**self.recipe, **self.recipe_of_model.get(model, {})})
+            recipe = recipe_of(self.record, model, seed=seed, **changes)
         except TypeError as error:
-            raise InputError(f"the study's recipe: {error}") from error
+            raise InputError(f"the study's recipe of {model}: {error}") from error
+        if rule == "scaled":
+            factor = recipe.batch_size / BASE_SIZE
+            factor = math.sqrt(factor) if scaling == "sqrt" else factor
+            recipe = replace(recipe, learning_rate=recipe.learning_rate * factor)
+        return recipe
+
+    def device_of(self, variant: Variant) -> str:
+        """Where a training runs."""
+        return str(variant.facts.get("device", self.device))
 
     def check(self) -> Spec:
         """Raise InputError for anything that cannot work, before anything is computed."""
@@ -112,14 +221,25 @@ class Spec:
             raise InputError("the study names no data", remedy="--data PATH [PATH ...], or the word synthetic")
         for name, values in (("models", self.models), ("seeds", self.seeds)):
             _require_distinct(name, values)
-        if self.part not in ("test", "val", "train"):
-            raise InputError(f"part {self.part!r}", expected="test, val or train")
-        if unknown := sorted(set(self.recipe_of_model) - set(NAMES)):
-            raise InputError(f"recipe_of_model names unknown networks {unknown}", expected=", ".join(NAMES))
+        record = self.record
+        networks = tuple(record.networks)
+        _require_known("models", self.models, networks)
+        _require_known("recipe_of_model", tuple(self.recipe_of_model), networks)
+        _require_known("part", (self.part,), PARTS)
+        _require_known("topic", (self.topic,), TOPICS)
+        _require_known("split", (self.split,) if self.split else (), record.splits)
+        if len(self.split_lists) not in (0, 2, 3):
+            raise InputError(f"split_lists names {len(self.split_lists)} files", expected="TRAIN VAL [TEST]")
+        if not DEVICE.fullmatch(self.device):
+            raise InputError(f"no device called {self.device!r}", expected="cpu, cuda, cuda:N or auto")
+        if len({sweep.axis for sweep in self.sweep}) < len(self.sweep):
+            raise InputError("two sweeps have the same axis")
+        for one in self.sweep:
+            one.check()
         for measure in self.measure:
-            measure.check()
-        for model in self.models:
-            self.recipe_of(model, self.seeds[0])
+            measure.check(networks)
+        for model, seed, variant in product(self.models, self.seeds, self.variants()):
+            self.recipe_of(model, seed, variant)
         return self
 
     def to_json(self) -> dict[str, Any]:
@@ -127,43 +247,11 @@ class Spec:
         return asdict(self)
 
 
-def load_spec(name: str, **changes: Any) -> Spec:
-    """A preset by name or a TOML file, with `changes` (None = as it is) on top."""
-    if name in PRESETS:
-        text = resources.files("skytrigger.study").joinpath(f"presets/{name}.toml").read_text()
-    elif name.endswith(".toml"):
-        try:
-            text = Path(name).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read the study {name}: {error}") from error
-    else:
-        raise InputError(f"no preset called {name!r}", expected=f"{', '.join(PRESETS)} or a .toml file")
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{name} is not valid TOML: {error}") from error
-    spec = _from_dict(raw, name)
-    if (seconds := changes.pop("seconds", None)) is not None:
-        spec = replace(spec, measure=tuple(replace(m, seconds=seconds) for m in spec.measure))
-    if (epochs := changes.pop("epochs", None)) is not None:
-        spec = replace(spec, recipe={**spec.recipe, "epochs": epochs}, recipe_of_model={})
-    return replace(spec, **{k: v for k, v in changes.items() if v is not None}).check()
+def _require_distinct(name: str, values: tuple[Any, ...]) -> None:
+    if not values or len(set(values)) != len(values):
+        raise InputError(f"the study's {name} are empty or repeat: {values}")
 
 
-def _from_dict(raw: dict[str, Any], where: str) -> Spec:
-    measures = raw.get("measure", [{}])
-    if not isinstance(measures, list) or not all(isinstance(m, dict) for m in measures):
-        raise InputError(f"{where}: measure is not a list of tables", expected="[[measure]]")
-    groups = tuple(_filled(Measure, table, where) for table in measures)
-    spec: Spec = _filled(Spec, {**raw, "measure": groups}, where)
-    return spec
-
-
-def _filled(kind: Any, table: dict[str, Any], where: str) -> Any:
-    known = {f.name for f in fields(kind)}
-    if unknown := sorted(set(table) - known):
-        raise InputError(f"{where}: unknown entries {unknown}", expected=", ".join(sorted(known)))
-    try:
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
-    except TypeError as error:
-        raise InputError(f"{where}: {error}") from error
+def _require_known(name: str, values: tuple[str, ...], known: tuple[str, ...]) -> None:
+    if unknown := [v for v in values if v not in known]:
+        raise InputError(f"{name}: {', '.join(map(repr, unknown))}", expected=", ".join(filter(None, known)))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skytrigger.core.files import atomic_path
+from skytrigger.core.host import host_label
 from skytrigger.hep.doublets.throughput_table import Row, table
-from skytrigger.measure.host import host_label
 from skytrigger.measure.records import Record
 
 
-def roc_png(found: dict[str, Any], out: str | Path) -> None:
+def roc_png(found: Mapping[str, Any], out: str | Path) -> None:
     """Fake rejection against efficiency, filter and baseline, with the working points' intervals; and calibration."""
     from matplotlib.figure import Figure
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
+from skytrigger.learn.output_layer import Outputs, output_layer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,8 +18,8 @@ E10 = 1e4  # electrons in the unit the small network counts in: float16 holds it
 SMALL = 1e-4  # keeps empty pads from 0 / 0; float16 has it
 
 
-def build(name: str, channels: int, size: tuple[int, int], classes: int, **options: Any) -> nn.Module:
-    """Untrained network: float32 standardised (n, channels, h, w) -> logits (n, classes).
+def build(name: str, channels: int, size: tuple[int, int], outputs: Outputs, **options: Any) -> nn.Module:
+    """Untrained network: float32 standardised (n, channels, h, w) -> logits (n, outputs), or a tuple of them.
 
     Raises
     ------
@@ -30,13 +31,13 @@ def build(name: str, channels: int, size: tuple[int, int], classes: int, **optio
     if size[0] % 4 or size[1] % 4:
         raise InputError(f"pads of {size[0]}x{size[1]} pixels do not fit {name}", expected="multiples of 4")
     try:
-        network: nn.Module = NETWORKS[name](channels, size, classes, **options)
+        network: nn.Module = NETWORKS[name](channels, size, outputs, **options)
     except TypeError as error:
         raise InputError(f"network {name!r} does not take the options {sorted(options)}: {error}") from error
     return network
 
 
-def doublets_cnn(channels: int, size: tuple[int, int], classes: int, first_pooling: str = "origin") -> nn.Module:
+def doublets_cnn(channels: int, size: tuple[int, int], outputs: Outputs, first_pooling: str = "origin") -> nn.Module:
     """Layers of the origin's doublet filter: two 3x3 'same' convolutions of 64, 2x2 pooling, two of 128, 2x2 pooling,
     Dense 128, 64 and the logits, ReLU between. Initial weights: He et al. 2015.
 
@@ -69,7 +70,7 @@ def doublets_cnn(channels: int, size: tuple[int, int], classes: int, first_pooli
     else:
         layers = [*convolutions(channels, 64), torch.nn.MaxPool2d(2), *convolutions(64, 128)]
     layers += [torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(128 * area, 128), torch.nn.ReLU()]
-    layers += [torch.nn.Linear(128, 64), torch.nn.ReLU(), torch.nn.Linear(64, classes)]
+    layers += [torch.nn.Linear(128, 64), torch.nn.ReLU(), output_layer(64, outputs)]
     network: nn.Module = torch.nn.Sequential(*layers)
     for module in network.modules():
         if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
@@ -102,7 +103,7 @@ EDGES: dict[str, tuple[float, ...]] = {
 def doublets_small(
     channels: int,
     size: tuple[int, int],
-    classes: int,
+    outputs: Outputs,
     mean: list[float] | None = None,
     std: list[float] | None = None,
     hidden: int = 64,
@@ -188,7 +189,7 @@ def doublets_small(
         torch.nn.Linear(hidden, hidden),
         torch.nn.ReLU(),
         torch.nn.Dropout(dropout),
-        torch.nn.Linear(hidden, classes),
+        output_layer(hidden, outputs),
     ]
     network: nn.Module = torch.nn.Sequential(*layers)
     return network

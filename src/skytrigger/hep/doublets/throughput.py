@@ -21,18 +21,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skytrigger.bench.loop import no_collection
+from skytrigger.bench.streams import one_pass
 from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import UnavailableError
+from skytrigger.core.host import cores_in_mask, host_facts
 from skytrigger.core.seeds import generator
 from skytrigger.hep.doublets.metrics import curve, scores
 from skytrigger.hep.doublets.throughput_plan import BEFORE, RESIDENT, Cell, Plan
-from skytrigger.hep.doublets.throughput_visit import QUANTILES, Images, Sessions, run_streams, thinned
+from skytrigger.hep.doublets.throughput_visit import QUANTILES, Images, Sessions, thinned
 from skytrigger.measure.conditions import Watch
-from skytrigger.measure.host import cores_in_mask, host_facts
 from skytrigger.measure.records import Record, Samples, append, read
-from skytrigger.measure.scenarios import no_collection
-from skytrigger.runtimes.model_file import ModelFile, read_model
+from skytrigger.model.file import ModelFile, read_model
 from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.spec import EngineSpec
 
 KEY = (
     "model_hash", "data_hash", "runtime", "precision", "batch_size", "threads", "streams", "device", "images",
@@ -84,11 +86,11 @@ def throughput(
     groups: dict[tuple[str, str, int], list[Cell]] = {}
     for precision in models:
         for cell in plan.cells(precision, cores_in_mask()):
-            offer = offers.get((cell.runtime, precision))
+            offer = offers.get((cell.spec.runtime, precision))
             if offer is None or (cell.transfers == "without" and not offer.resident):
                 continue
-            cell = replace(cell, input_type=offer.input_type)
-            groups.setdefault((cell.runtime, precision, cell.batch_size), []).append(cell)
+            spec = replace(cell.spec, input_type=offer.input_type)
+            groups.setdefault((spec.runtime, precision, spec.batch_size), []).append(replace(cell, spec=spec))
     images, where, names = Images(dataset, plan.images), host_facts(), sorted(groups)
     passes = [list(range(plan.rounds))] if plan.on_gpu else [[turn] for turn in range(plan.rounds)]
     with _settled():
@@ -106,7 +108,7 @@ def throughput(
                             extra = {"round": turn, "auc": auc, "data": dataset.source}
                             extra["auc_change"] = None if reference is None else auc - reference
                             append(path, _visit(cell, sessions, images, plan.limit_s, what, where, extra))
-                        advance(1, f"{precision} batch {cell.batch_size} x {cell.streams} streams")
+                        advance(1, cell.spec.engine)
     return _existing(path), refused
 
 
@@ -135,7 +137,8 @@ def _offers(
         for runtime in plan.runtimes:
             for input_type in plan.input_types(dataset.x.dtype.name):
                 try:
-                    offer = _offer(model, runtime, precision, plan.device, input_type, dataset, judged)
+                    spec = EngineSpec("", runtime, precision, 1, cores_in_mask(), 1, plan.device, input_type)
+                    offer = _offer(model, spec, dataset, judged)
                 except UnavailableError as error:
                     refused[f"{runtime} {precision}"] = error.problem  # the last type's
                     continue
@@ -148,20 +151,12 @@ def _offers(
     return offers, refused
 
 
-def _offer(
-    model: ModelFile,
-    runtime: str,
-    precision: str,
-    device: str,
-    input_type: str,
-    dataset: Dataset,
-    judged: NDArray[np.int64] | None,
-) -> Offer:
+def _offer(model: ModelFile, spec: EngineSpec, dataset: Dataset, judged: NDArray[np.int64] | None) -> Offer:
     index = np.arange(len(dataset)) if judged is None else judged
-    session = open_session(model, runtime, precision, min(1000, len(index)), device=device, input_type=input_type)
+    session = open_session(model, replace(spec, batch_size=min(1000, len(index))))
     try:
-        logits = session.run(np.ascontiguousarray(dataset.x[index], dtype=input_type))
-        return Offer(curve(scores(logits), dataset.y[index]).auc, input_type, hasattr(session, "enqueue"))
+        logits = session.run(np.ascontiguousarray(dataset.x[index], dtype=spec.input_type))
+        return Offer(curve(scores(logits), dataset.y[index]).auc, spec.input_type, hasattr(session, "enqueue"))
     finally:
         session.close()
 
@@ -177,23 +172,13 @@ def _reference(
 
 
 def _what(cell: Cell, model: ModelFile, dataset: Dataset, images: int) -> dict[str, Any]:
+    engine = cell.spec.to_json()
+    del engine["model"]
     return {
-        "network": model.card.name,
-        "runtime": cell.runtime,
-        "precision": cell.precision,
-        "batch_size": cell.batch_size,
-        "threads": cell.threads,
-        "streams": cell.streams,
-        "device": cell.device,
-        "scenario": "streams",
-        "transfers": cell.transfers,
-        "memory": cell.memory,
-        "input_type": cell.input_type,
-        "data_hash": dataset.content_hash,
-        "model_hash": model.sha256,
-        "engine_hash": None,
+        "network": model.card.name, **engine, "scenario": "streams", "transfers": cell.transfers,
+        "memory": cell.memory, "data_hash": dataset.content_hash, "model_hash": model.sha256, "engine_hash": None,
         "images": images,
-    }
+    }  # fmt: skip
 
 
 def _visit(
@@ -205,19 +190,23 @@ def _visit(
     where: dict[str, Any],
     extra: dict[str, Any],
 ) -> Record:
-    tiles = images.of(cell.input_type, cell.memory)
-    sessions = opened.take(cell, tiles)
+    spec = cell.spec
+    tiles = images.of(spec.input_type, cell.memory)
+    sessions = opened.take(spec, tiles)
     with no_collection():
         for session in sessions:  # warm, and a whole batch lies on the device
-            session.run(tiles[: cell.batch_size])
+            session.run(tiles[: spec.batch_size])
             session.synchronize()
         watch = Watch.begin()
-        times, done, wall_s = run_streams(sessions, tiles, cell, seconds)
+        got = one_pass(sessions, tiles, spec.batch_size, seconds, resident=cell.transfers == "without")
         conditions = watch.taken()
-    facts = sessions[0].facts
-    samples = {"call": Samples("s", thinned(times), cell.batch_size), "whole": Samples("s", (wall_s,), done)}
+    facts, calls = sessions[0].facts, len(got.times)
+    samples = {
+        "call": Samples("s", thinned(got.times), spec.batch_size),
+        "whole": Samples("s", (got.wall_s,), got.done),
+    }
     engine = {name: facts[name] for name in ("version", "provider", "engine_hash")}
-    extra = {**extra, "calls": len(times), "kept": "quantiles" if len(times) > QUANTILES else "all", "engine": engine}
+    extra = {**extra, "calls": calls, "kept": "quantiles" if calls > QUANTILES else "all", "engine": engine}
     return Record("streams", what, where, samples, conditions=conditions, extra=extra)
 
 

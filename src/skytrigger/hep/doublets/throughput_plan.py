@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from skytrigger.core.errors import InputError
 from skytrigger.runtimes.input_type import INPUT_TYPES, check_input_type
+from skytrigger.runtimes.registry import DEFAULT
+from skytrigger.runtimes.spec import EngineSpec
 
 BATCHES = (1, 16, 64, 256, 1000, 6000, 30_000)
 STREAMS = (1, 2, 4, 5, 8)
@@ -24,26 +26,19 @@ class Cell:
 
     Attributes
     ----------
-    threads
-        CPU threads of one stream: on a CPU the cores shared among the streams, at least one; on a GPU one.
+    spec
+        The engine. Its threads are those of one stream: on a CPU the cores shared among the streams, at least one; on
+        a GPU one.
     transfers
         ``with``: images come from the host and logits go back to it inside the clock; ``without``: the images are
         on the device before.
     memory
         The images': ``pageable`` or ``page-locked``; ``device`` without transfers.
-    input_type
-        In which images are handed over.
     """
 
-    runtime: str
-    precision: str
-    batch_size: int
-    streams: int
-    threads: int
-    device: str = "cpu"
+    spec: EngineSpec
     transfers: str = "with"
     memory: str = "pageable"
-    input_type: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class Plan:
         float32; on a CPU float32.
     """
 
-    runtimes: tuple[str, ...] = ("onnxruntime",)
+    runtimes: tuple[str, ...] = (DEFAULT,)
     batches: tuple[int, ...] = BATCHES
     streams: tuple[int, ...] = STREAMS
     images: int = IMAGES
@@ -78,10 +73,7 @@ class Plan:
         for name, value in numbers.items():
             if not value > 0:
                 raise InputError(f"{name} = {value}", expected="more than 0")
-        for name, asked, known in (
-            ("transfers", self.transfers, TRANSFERS),
-            ("memory", self.memory, MEMORY),
-        ):
+        for name, asked, known in (("transfers", self.transfers, TRANSFERS), ("memory", self.memory, MEMORY)):
             if asked is not None and (not asked or set(asked) - set(known)):
                 raise InputError(f"{name} {','.join(asked)!r}", expected=f"some of {', '.join(known)}")
             only = [word for word in asked or () if word != known[0]]
@@ -120,9 +112,8 @@ class Plan:
             A type that cannot hold the data.
         """
         if self.input_type is None:
-            return (
-                (stored, "float32") if self.on_gpu and stored in INPUT_TYPES and stored != "float32" else ("float32",)
-            )
+            small = self.on_gpu and stored in INPUT_TYPES and stored != "float32"
+            return (stored, "float32") if small else ("float32",)
         if self.input_type not in ("float32", stored):
             raise InputError(f"input type {self.input_type!r} for data in {stored}", expected=f"float32 or {stored}")
         return (self.input_type,)
@@ -131,17 +122,14 @@ class Plan:
         """All combinations in which every stream has a batch; `input_type` is still the default."""
         return [
             Cell(
-                runtime,
-                precision,
-                batch,
-                streams,
-                1 if self.on_gpu else max(1, cores // streams),
-                self.device,
-                transfers,
-                memory,
+                EngineSpec("", runtime, precision, batch, self._threads(cores, streams), streams, self.device),
+                transfers, memory,
             )
             for runtime, batch, streams, (transfers, memory) in itertools.product(
                 self.runtimes, self.batches, self.streams, self.ways()
             )
             if batch <= self.images and streams <= max(1, self.images // batch)
-        ]
+        ]  # fmt: skip
+
+    def _threads(self, cores: int, streams: int) -> int:
+        return 1 if self.on_gpu else max(1, cores // streams)

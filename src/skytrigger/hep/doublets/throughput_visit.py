@@ -1,10 +1,9 @@
-"""One visit of the throughput study: sessions side by side, each with a thread of its own, over the same images."""
+"""What the visits of the throughput study share: images in each type and memory, sessions, and times kept short."""
 
 from __future__ import annotations
 
 import sys
-import threading
-import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -12,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.dataset import Dataset
-from skytrigger.hep.doublets.throughput_plan import Cell
+from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.cuda_lanes import page_locked
-from skytrigger.runtimes.model_file import ModelFile
 from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.spec import EngineSpec
 
 DIGITS = 4
 QUANTILES = 101  # minimum, 1 %, ..., maximum
-Call = tuple[float, float, int]  # begin, end, images
 
 
 class Images:
@@ -43,7 +41,7 @@ class Images:
 
 
 class Sessions:
-    """Sessions of one runtime, precision, batch size and input type, opened when first needed and kept until `close`.
+    """Sessions of one runtime, precision, batch size and input type, opened when first needed and kept until the end.
 
     A stream has a session of its own; sessions with other CPU threads are others.
     """
@@ -58,31 +56,9 @@ class Sessions:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-
-    def take(self, cell: Cell, tiles: NDArray[Any]) -> list[Any]:
-        """`cell.streams` sessions that have seen a whole batch and, where there is one, the last, smaller batch."""
-        opened = self._opened.setdefault(cell.threads, [])
-        while len(opened) < cell.streams:
-            session = open_session(
-                self._model,
-                cell.runtime,
-                cell.precision,
-                cell.batch_size,
-                threads=cell.threads,
-                device=cell.device,
-                input_type=cell.input_type,
-            )
-            opened.append(session)
-            session.run(tiles[: cell.batch_size])
-            if rest := len(tiles) % cell.batch_size:
-                session.run(tiles[-rest:])
-        return opened[: cell.streams]
-
-    def close(self) -> None:
         """Close them all, and give torch's spare memory on a GPU back, so that the next ones find room."""
         opened = [session for sessions in self._opened.values() for session in sessions]
-        on_gpu = any(session.request.device.startswith("cuda") for session in opened)
+        on_gpu = any(session.spec.device.startswith("cuda") for session in opened)
         self._opened = {}
         while opened:
             opened.pop().close()
@@ -90,67 +66,15 @@ class Sessions:
         if on_gpu and torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-
-def run_streams(
-    sessions: list[Any], tiles: NDArray[Any], cell: Cell, seconds: float
-) -> tuple[NDArray[np.float64], int, float]:
-    """One pass over `tiles`, cut off after `seconds`; every session takes the next batch when done with its last.
-
-    Without transfers the work is done again and again on the images that the last `run` left on the device.
-
-    Returns
-    -------
-    times, done, wall_s
-        Seconds of each batch; images done; seconds from the moment that all threads were ready to the end of the last
-        batch: first copy to last logits.
-    """
-    starts = iter(range(0, len(tiles), cell.batch_size))
-    calls: list[list[Call]] = [[] for _ in sessions]
-    failures: list[BaseException] = []
-    begin = 0.0
-
-    def go() -> None:
-        nonlocal begin
-        begin = time.perf_counter()
-
-    lock, ready = threading.Lock(), threading.Barrier(len(sessions), action=go)
-
-    def work(number: int) -> None:
-        session, mine = sessions[number], calls[number]
-        resident = cell.transfers == "without"
-        try:
-            ready.wait()
-            while True:
-                with lock:
-                    start = next(starts, None)
-                if start is None:
-                    return
-                part = tiles[start : start + cell.batch_size]
-                # engines of a fixed batch fill up the last one
-                count = cell.batch_size if session.fixed_batch else len(part)
-                before = time.perf_counter()
-                if mine and before - begin > seconds:
-                    return
-                if resident:
-                    session.enqueue(count)
-                else:
-                    session.run(part)
-                session.synchronize()
-                mine.append((before, time.perf_counter(), len(part)))
-        except BaseException as error:
-            failures.append(error)
-            ready.abort()
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(sessions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    done = [call for mine in calls for call in mine]
-    times = np.array([end - before for before, end, _ in done])
-    return times, sum(n for _, _, n in done), max(end for _, end, _ in done) - begin
+    def take(self, spec: EngineSpec, tiles: NDArray[Any]) -> list[Any]:
+        """`spec.streams` sessions that have seen a whole batch and, where there is one, the last, smaller batch."""
+        opened = self._opened.setdefault(spec.threads, [])
+        while len(opened) < spec.streams:
+            opened.append(open_session(self._model, replace(spec, streams=1)))
+            opened[-1].run(tiles[: spec.batch_size])
+            if rest := len(tiles) % spec.batch_size:
+                opened[-1].run(tiles[-rest:])
+        return opened[: spec.streams]
 
 
 def thinned(times: NDArray[np.float64]) -> tuple[float, ...]:

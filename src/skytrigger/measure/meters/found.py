@@ -10,7 +10,7 @@ from typing import Any
 
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import find, install_command
-from skytrigger.measure.host import nvml_gpus, read_text
+from skytrigger.core.host import nvml_gpus, read_text
 from skytrigger.measure.meters.external import CsvMeter
 from skytrigger.measure.meters.hwmon import HwmonMeter, hwmon_rails
 from skytrigger.measure.meters.nvml import NvmlMeter

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skytrigger.core.errors import UnavailableError
-from skytrigger.measure.host import read_text
+from skytrigger.core.host import read_text
 from skytrigger.measure.meters.protocol import LiveMeter, MeterFacts, Reading
 
 # Rails that feed the whole board: the others lie behind them and must not be added.

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from skytrigger.core.errors import UnavailableError
-from skytrigger.measure.host import read_text
+from skytrigger.core.host import read_text
 from skytrigger.measure.meters.protocol import LiveMeter, MeterFacts, Reading
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
+from skytrigger.model.file import INPUT, ModelFile
 from skytrigger.runtimes.hopper.shapes import Shape
-from skytrigger.runtimes.model_file import INPUT, OUTPUT, ModelFile
 
 if TYPE_CHECKING:
     import onnx
@@ -66,6 +66,7 @@ class _Reader:
         self._constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
         self._shape = (len(model.card.channels), *model.card.size)
         self._value, self._at, self._convolved = INPUT, 0, False
+        self._output = graph.output[0].name
 
     def plan(self) -> Plan:
         """All of the graph, in order."""
@@ -88,7 +89,7 @@ class _Reader:
         while (node := self._take("Gemm")) is not None:
             dense.append(self._dense(node, first=not dense))
         self._take("Cast")
-        if not dense or self._value != OUTPUT:
+        if not dense or self._value != self._output:
             self._refuse("dense layers up to the logits")
         return Plan(mean, scale, tuple(convolutions), tuple(dense))
 

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from skytrigger.core.errors import UnavailableError
+from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.cuda_lanes import CudaSession, Forward
 from skytrigger.runtimes.hopper.kernels import Kernel, compile_all
 from skytrigger.runtimes.hopper.plan import plan_of
-from skytrigger.runtimes.model_file import ModelFile
-from skytrigger.runtimes.session import EngineFacts, Request
+from skytrigger.runtimes.offers import Offer, on_cuda
+from skytrigger.runtimes.session import EngineFacts
+from skytrigger.runtimes.spec import EngineSpec
 
-PRECISIONS = ("fp16",)
+CAPABILITY = (9, 0)
 PART = 2048  # images that go through all layers before the next ones: bounds memory, and smaller parts were slower
 
 
@@ -25,19 +27,22 @@ class HopperSession(CudaSession):
 
     graphs = True
 
-    def __init__(self, model: ModelFile, request: Request) -> None:
-        if not request.device.startswith("cuda"):
+    def __init__(self, model: ModelFile, spec: EngineSpec) -> None:
+        if not spec.device.startswith("cuda"):
+            raise UnavailableError(f"runtime hopper runs on GPUs only, not on {spec.device!r}", remedy="--device cuda")
+        if len(heads := model.card.heads) > 1:
+            names = ", ".join(head.name for head in heads)
             raise UnavailableError(
-                f"runtime hopper runs on GPUs only, not on {request.device!r}", remedy="--device cuda"
+                f"runtime hopper runs networks of one head, this one has {names}", remedy="--runtime torch-compiled"
             )
         plan = plan_of(model)
-        super().__init__(model, request)
+        super().__init__(model, spec)
         torch, start = self._torch, time.perf_counter()
-        if torch.cuda.get_device_capability(self._device) != (9, 0):
+        if torch.cuda.get_device_capability(self._device) != CAPABILITY:
             name = torch.cuda.get_device_name(self._device)
             raise UnavailableError(f"runtime hopper needs a Hopper GPU, this is {name}", remedy="--runtime tensorrt")
         shapes = [c.shape for c in plan.convolutions]
-        cubins = compile_all([(shape, request.input_type) for shape in shapes])
+        cubins = compile_all([(shape, spec.input_type) for shape in shapes])
         torch.zeros(1, device=self._device)  # a context that modules can be loaded into
         properties = torch.cuda.get_device_properties(self._device)
         with torch.cuda.device(self._device):
@@ -64,15 +69,15 @@ class HopperSession(CudaSession):
     def _forward(self) -> Forward:
         """A lane's way from tiles to logits, with memory of its own between the layers."""
         torch, kernels = self._torch, self._kernels
-        part = min(PART, self.request.batch_size)
+        part = min(PART, self.spec.batch_size)
         first, last = kernels[0].shape, int(np.prod(kernels[-1].shape.output))
         sizes = [first.padded_in * first.height * first.width, *(int(np.prod(k.shape.output)) for k in kernels[:-1])]
 
         def room(images: int, size: int) -> Any:
             return torch.empty((images, size), dtype=torch.float16, device=self._device)
 
-        between, features = [room(part, size) for size in sizes], room(self.request.batch_size, last)
-        tile_bytes = int(np.prod(self._shape)) * np.dtype(self.request.input_type).itemsize
+        between, features = [room(part, size) for size in sizes], room(self.spec.batch_size, last)
+        tile_bytes = int(np.prod(self._shape)) * np.dtype(self.spec.input_type).itemsize
         norm = (self._mean.data_ptr(), self._scale.data_ptr())
 
         def convolve(tiles: Any, start: int, count: int) -> None:
@@ -86,7 +91,7 @@ class HopperSession(CudaSession):
             with torch.inference_mode():
                 for start in range(0, len(tiles), part):
                     convolve(tiles, start, min(part, len(tiles) - start))
-                return self._products(features[: len(tiles)])
+                return (self._products(features[: len(tiles)]),)
 
         return forward
 
@@ -105,3 +110,10 @@ class HopperSession(CudaSession):
             for kernel in self._kernels:
                 kernel.close()
         self._kernels = []
+
+
+def offer(name: str, isa: list[str]) -> list[Offer]:
+    """The Hopper GPUs here."""
+    import cuda.bindings.nvrtc  # noqa: F401
+
+    return on_cuda(name, lambda capability: capability != CAPABILITY)

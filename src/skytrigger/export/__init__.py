@@ -1,1 +1,0 @@
-"""Networks to model files: ONNX, quantisation, parity."""

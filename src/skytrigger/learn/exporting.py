@@ -1,0 +1,147 @@
+"""A trained run as a model file, with its parity proven on the way."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skytrigger.core.application import Application
+from skytrigger.core.card import ModelCard
+from skytrigger.core.dataset import Dataset, Split
+from skytrigger.core.errors import InputError, UnavailableError
+from skytrigger.core.extras import require
+from skytrigger.core.files import write_bytes
+from skytrigger.core.seeds import generator
+from skytrigger.learn.evaluate import align
+from skytrigger.learn.output_layer import tensors_of
+from skytrigger.learn.run_folder import RunFolder
+from skytrigger.model.export import export_onnx, with_normalisation
+from skytrigger.model.file import read_model
+from skytrigger.model.parity import parity_of_heads, require_parity
+from skytrigger.model.quantise import CALIBRATION_IMAGES, quantise, stratified
+from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.registry import faithful
+
+PARITY_IMAGES = 256
+BATCH = 64
+
+
+def export_run(
+    run: str | Path,
+    application: Application,
+    out: str | Path,
+    precision: str = "fp32",
+    data: tuple[Dataset, Split] | None = None,
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Export a run folder and compare model file and network on the same images.
+
+    Parameters
+    ----------
+    data
+        The dataset and split of the run, channels as the model wants them. Parity is then proven on
+        validation images; without it on random ones drawn from the card's mean and std. int8 needs
+        it, for its ranges.
+    notes
+        To be added to those of the card.
+
+    Returns
+    -------
+    dict
+        `model.parity.parity_of_heads`'s figures, bytes, runtime, kind of images.
+
+    Raises
+    ------
+    SkytriggerError
+        The file's answers differ by more than its precision explains; nothing is left behind then.
+    """
+    network, card = RunFolder(Path(run)).load(application.build)
+    tiles, kind = _parity_tiles(card, data)
+    network, card = application.for_export(network, card)
+    card = replace(card, notes={**card.notes, **(notes or {})})
+    reference = _answers(network, card, tiles)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / "model.onnx"
+        export_onnx(network, card, draft, "fp16" if precision == "fp16" else "fp32")
+        if precision == "int8":
+            draft = _quantised(draft, application, data, card.seed)
+        elif precision not in ("fp32", "fp16"):
+            raise InputError(f"cannot export to precision {precision!r}", expected="fp32, fp16 or int8")
+        runtime = faithful(precision)
+        session = open_session(draft, runtime, precision, BATCH)
+        try:
+            answers = session.answers(tiles)
+        finally:
+            session.close()
+        result = parity_of_heads(card.heads, reference, [answers[head.name] for head in card.heads])
+        require_parity(result, precision)
+        content = draft.read_bytes()
+    write_bytes(Path(out), content)
+    facts = {"model": str(out), "precision": precision, "bytes": len(content), "runtime": runtime, "tiles": kind}
+    return {**facts, **result}
+
+
+def _answers(network: Any, card: ModelCard, tiles: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The network's own, head by head."""
+    torch = require("torch", why="export")
+    module = with_normalisation(network, card)
+    with torch.inference_mode():
+        parts = [tensors_of(module(torch.from_numpy(t))) for t in np.array_split(tiles, -(-len(tiles) // BATCH))]
+    return [np.concatenate([tensor.numpy() for tensor in head]) for head in zip(*parts, strict=True)]
+
+
+def _quantised(fp32: Path, application: Application, data: tuple[Dataset, Split] | None, seed: int) -> Path:
+    if data is None:
+        raise InputError("int8 needs calibration images", remedy="--data with the data of the run")
+    dataset, split = data
+    chosen = stratified(split.train, dataset.y, CALIBRATION_IMAGES, seed)
+    exclude = application.float_nodes(read_model(fp32)) if application.float_nodes else ()
+    out = fp32.with_name("int8.onnx")
+    quantise(fp32, out, dataset.x[chosen], tuple(dataset.ids[i] for i in chosen), exclude=exclude)
+    return out
+
+
+def _parity_tiles(card: ModelCard, data: tuple[Dataset, Split] | None) -> tuple[NDArray[np.float32], str]:
+    if data is not None and len(data[1].val):
+        dataset, split = data
+        return dataset.x[np.sort(split.val[:PARITY_IMAGES])].astype(np.float32), "validation images"
+    shape = (64, len(card.channels), *card.size)
+    noise = generator(card.seed, "parity").standard_normal(shape, dtype=np.float32)
+    mean = np.array(card.mean, np.float32)[:, None, None]
+    std = np.array(card.std, np.float32)[:, None, None]
+    return np.maximum(noise * std + mean, 0), "random images of the data's mean and std"
+
+
+def model_files(
+    given: str | Path, application: Application, precisions: Sequence[str], folder: Path, dataset: Dataset
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """Precision -> model file: a run folder exported into `folder`, or a model file as it is.
+
+    `dataset` is the run's. Second, why a precision cannot be had.
+    """
+    path = Path(given)
+    if not path.is_dir():
+        own = read_model(path).card.precision
+        if own not in precisions:
+            raise InputError(f"{path} holds {own} weights, not {', '.join(precisions)}", remedy="give the run folder")
+        return {own: path}, {}
+    card = RunFolder(path).card()
+    dataset = align(dataset, card)
+    data = (dataset, application.split_again(dataset, card, None))
+    files: dict[str, Path] = {}
+    refused: dict[str, str] = {}
+    for precision in precisions:
+        file = folder / f"{path.name}_{precision}.onnx"
+        try:
+            if not file.is_file():
+                export_run(path, application, file, precision, data)
+            files[precision] = file
+        except UnavailableError as error:
+            refused[precision] = error.problem
+    return files, refused

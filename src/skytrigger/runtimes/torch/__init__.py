@@ -1,0 +1,1 @@
+"""PyTorch: the model file's own graph, eager or compiled."""
