@@ -53,8 +53,8 @@ def plain_loop(path: Path) -> int:
 
 def main() -> None:
     """Run the rounds and print the ratios."""
-    from skytrigger.eo.pack import pack
     from skytrigger.core.host import cores_in_mask
+    from skytrigger.eo.pack import pack
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="a zip of tiles (default: 200 generated ones)")

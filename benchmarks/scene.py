@@ -1,11 +1,11 @@
 """A whole granule: end to end against the tile-by-tile method, and against decoding alone, in one run.
 
-Arms, alternating, each in a process of its own; seconds are wall clock from the start of the work to the last file (imports
-and just-in-time compilation included in ours as a user meets them on a second call), CPU seconds are the process's own:
+Arms, alternating, each in a process of its own. Seconds are wall clock from the start of the work to the last file,
+with the imports that it needs; CPU seconds are the process's own over the same stretch. Kernels were compiled before.
 
 - ``rival``: the algorithm of the tile-based classification app (EOEPCA), written plainly: read and resample all bands
-  (GDAL cubic) into one float32 array, cut tiles of 64 x 64 (partial ones are lost), batches of 10 (the last partial one is
-  lost), ONNX Runtime with its defaults, one GeoTIFF;
+  (GDAL cubic) into one float32 array, cut tiles of 64 x 64 (partial ones are lost), batches of 10 (the last partial
+  one is lost), ONNX Runtime with its defaults, one GeoTIFF;
 - ``ours``: `classify_scene`, all outputs;
 - ``decode``: every block of every band once, on the same threads, nothing else.
 
@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from skytrigger.core.files import write_json
-from skytrigger.measure.host import host_facts
+from skytrigger.core.host import host_facts
 from skytrigger.measure.stats import bootstrap_interval
 
 TILE, RIVAL_BATCH = 64, 10
@@ -54,7 +54,9 @@ def rival(source: Path, model_name: str, out: Path) -> int:
             stack[i] = dataset.read(1, out_shape=side, resampling=Resampling.cubic)
         stack[i] += band.radiometry.shift  # it forgets the offset; added here so that both give the same answers
     rows, columns = side[0] // TILE, side[1] // TILE
-    tiles = [stack[:, r * TILE : (r + 1) * TILE, c * TILE : (c + 1) * TILE] for r in range(rows) for c in range(columns)]
+    tiles = [
+        stack[:, r * TILE : (r + 1) * TILE, c * TILE : (c + 1) * TILE] for r in range(rows) for c in range(columns)
+    ]
     session = onnxruntime.InferenceSession(model.content, providers=["CPUExecutionProvider"])
     answers = []
     for first in range(0, len(tiles) - RIVAL_BATCH + 1, RIVAL_BATCH):
@@ -80,11 +82,12 @@ def decode(source: Path, reduce: int) -> None:
     """All blocks of all bands, on as many threads as `classify_scene` uses."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from skytrigger.eo.scene.native_rows import _enter_gdal, blocks, default_threads
+    from skytrigger.core.host import cores_in_mask
+    from skytrigger.eo.scene.native_rows import blocks, enter_gdal
     from skytrigger.eo.scene.opening import open_scene
 
     scene = open_scene(source, reduce=reduce)
-    with ThreadPoolExecutor(default_threads(), initializer=_enter_gdal) as pool:
+    with ThreadPoolExecutor(cores_in_mask(), initializer=enter_gdal) as pool:
         jobs = [
             pool.submit(band.dn, *window)
             for band in scene.bands.values()

@@ -3,7 +3,7 @@
 Each 64 x 64 cell is one of the package's generated tiles, turned and mirrored at random; bands of 20 and 60 m are block
 means. Synthetic: good for time and memory, says nothing on accuracy. DN carry the offset of -1000 as products do today.
 
-    python benchmarks/scene_granule.py OUT [--form safe|geotiff|zarr] [--side 10980] [--tiles 400] [--compress LERC_ZSTD]
+    python benchmarks/scene_granule.py OUT [--form safe|geotiff|zarr] [--side 10980] [--compress LERC_ZSTD]
 """
 
 from __future__ import annotations
@@ -85,13 +85,21 @@ def options(form: str, compress: str, resolution: int) -> dict:
     if form == "safe":
         block = 192 if resolution == 60 else 1024
         return {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES", "BLOCKXSIZE": block, "BLOCKYSIZE": block}
-    return {"driver": "GTiff", "compress": compress, "tiled": True, "blockxsize": 512, "blockysize": 512, "MAX_Z_ERROR": 0}
+    return {
+        "driver": "GTiff",
+        "compress": compress,
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "MAX_Z_ERROR": 0,
+    }
 
 
 def write_zarr(path: Path, bands: dict[str, np.ndarray]) -> None:
     import zarr
 
-    about = {"stac_discovery": {"properties": {"proj:epsg": 32633, "processing:level": "L1C", "processing:version": "05.12",
+    about = {"stac_discovery": {"properties": {"proj:epsg": 32633, "processing:level": "L1C",
+                                               "processing:version": "05.12",
                                                "datetime": "2024-06-01T10:05:59Z"}}}  # fmt: skip
     root = zarr.create_group(str(path), zarr_format=2, attributes=about)
     group = root.create_group("measurements").create_group("reflectance")

@@ -1,9 +1,9 @@
-"""What scenes need to know of the packaged 13-band classifier, fitted on its training tiles and judged on its test tiles.
+"""What scenes need to know of the packaged 13-band classifier, fitted on training tiles and judged on test tiles.
 
 Writes ``NAME.scene.json`` beside the model file: the confusion on test tiles, the limits of the reject option, all of
 them from training tiles; and, under --out, the accuracy-against-coverage curve on the test tiles.
 
-    python benchmarks/scene_reject.py --train eurosat_ms_train.zip --test eurosat_ms_val.zip [--out results/scene/reject]
+    python benchmarks/scene_reject.py --train MS_TRAIN.zip --test MS_TEST.zip [--out results/scene/reject]
 """
 
 from __future__ import annotations
@@ -114,12 +114,17 @@ def picture(path: Path, result: dict) -> None:
     figure = Figure(figsize=(5.6, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for key, label, colour in (("curve_confidence", "by confidence", "#1d4f91"), ("curve_distance", "by distance", "#b5762a")):
+    for key, label, colour in (
+        ("curve_confidence", "by confidence", "#1d4f91"),
+        ("curve_distance", "by distance", "#b5762a"),
+    ):
         rows = result[key]
         x = [100 * r["coverage"] for r in rows]
         axes.plot(x, [100 * r["accuracy"] for r in rows], "o-", ms=3.5, color=colour, label=label)
         if key == "curve_confidence":
-            axes.fill_between(x, [100 * r["low"] for r in rows], [100 * r["high"] for r in rows], color=colour, alpha=0.15)
+            axes.fill_between(
+                x, [100 * r["low"] for r in rows], [100 * r["high"] for r in rows], color=colour, alpha=0.15
+            )
     t = result["test"]
     axes.plot(100 * t["kept"], 100 * t["accuracy_kept"], "k*", ms=10, label="the limits that are used")
     axes.set(xlabel="test tiles kept, %", ylabel="accuracy on them, %", xlim=(102, 48), ylim=(85, 100.5))

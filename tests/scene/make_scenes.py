@@ -16,11 +16,17 @@ CRS, LEFT, TOP = "EPSG:32633", 499_980.0, 5_300_040.0
 RESOLUTION = {b.name: b.resolution_m for b in BANDS}
 SAFE_NAME = "S2B_MSIL1C_20240601T100559_N0510_R022_T33TWN_20240601T121035.SAFE"
 # about what real scenes have, so that the guard is content: (mean, spread) in DN without offset
-LEVELS = {name: (1200.0, 300.0) for name in EUROSAT_ORDER} | {"B10": (12.0, 3.0), "B11": (900.0, 500.0), "B12": (500.0, 300.0)}
+LEVELS = dict.fromkeys(EUROSAT_ORDER, (1200.0, 300.0)) | {
+    "B10": (12.0, 3.0),
+    "B11": (900.0, 500.0),
+    "B12": (500.0, 300.0),
+}
 
 
-def pixels(width: int = 330, height: int = 270, offset: float = 0.0, seed: int = 0, hole: bool = True) -> dict[str, np.ndarray]:
-    """Band -> uint16 at its own resolution; `offset` is what the product says is to be added (so DN are higher by it)."""
+def pixels(
+    width: int = 330, height: int = 270, offset: float = 0.0, seed: int = 0, hole: bool = True
+) -> dict[str, np.ndarray]:
+    """Band -> uint16 at its own resolution; `offset` is what the product says is to be added."""
     random = np.random.default_rng(seed)
     out = {}
     for name in EUROSAT_ORDER:
@@ -40,11 +46,13 @@ def pixels(width: int = 330, height: int = 270, offset: float = 0.0, seed: int =
 def write_band(path: Path, dn: np.ndarray, resolution: int, **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     jp2 = path.suffix == ".jp2"
-    more = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES", "BLOCKXSIZE": 128, "BLOCKYSIZE": 128, "RESOLUTIONS": 3} if jp2 else {
-        "driver": "GTiff", "compress": "LERC_ZSTD", "tiled": True, "blockxsize": 64, "blockysize": 64}  # fmt: skip
+    blocks = {"BLOCKXSIZE": 128, "BLOCKYSIZE": 128, "RESOLUTIONS": 3}
+    lossless = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES", **blocks}
+    tiled = {"driver": "GTiff", "compress": "LERC_ZSTD", "tiled": True, "blockxsize": 64, "blockysize": 64}
+    more = (lossless if jp2 else tiled) | options.pop("profile", {})
     with rasterio.open(
         path, "w", width=dn.shape[1], height=dn.shape[0], count=1, dtype="uint16", crs=options.pop("crs", CRS),
-        transform=from_origin(options.pop("left", LEFT), TOP, resolution, resolution), **(more | options.pop("profile", {})),
+        transform=from_origin(options.pop("left", LEFT), TOP, resolution, resolution), **more,
     ) as target:  # fmt: skip
         target.write(dn, 1)
         if "scale" in options:
@@ -58,7 +66,9 @@ def band_folder(folder: Path, bands: dict[str, np.ndarray], suffix: str = ".tif"
     return folder
 
 
-def multiband(path: Path, bands: dict[str, np.ndarray], named: bool = True, order: tuple[str, ...] = EUROSAT_ORDER) -> Path:
+def multiband(
+    path: Path, bands: dict[str, np.ndarray], named: bool = True, order: tuple[str, ...] = EUROSAT_ORDER
+) -> Path:
     """All bands on the 10 m grid, repeated pixels."""
     height, width = bands["B02"].shape
     with rasterio.open(
@@ -73,9 +83,15 @@ def multiband(path: Path, bands: dict[str, np.ndarray], named: bool = True, orde
     return path
 
 
-def product_xml(offset: float | None, level: str = "L1C", quantification: int = 10_000, offsets: dict[int, float] | None = None,
-                time: str = "2024-06-01T10:05:59.024Z", baseline: str = "05.10", images: list[str] | None = None) -> str:  # fmt: skip
-    tag, kind = ("RADIO_ADD_OFFSET", "QUANTIFICATION_VALUE") if level == "L1C" else ("BOA_ADD_OFFSET", "BOA_QUANTIFICATION_VALUE")
+def product_xml(
+    offset: float | None, level: str = "L1C", quantification: int = 10_000, offsets: dict[int, float] | None = None,
+    time: str = "2024-06-01T10:05:59.024Z", baseline: str = "05.10", images: list[str] | None = None,
+) -> str:  # fmt: skip
+    tag, kind = (
+        ("RADIO_ADD_OFFSET", "QUANTIFICATION_VALUE")
+        if level == "L1C"
+        else ("BOA_ADD_OFFSET", "BOA_QUANTIFICATION_VALUE")
+    )
     values = offsets if offsets is not None else {} if offset is None else dict.fromkeys(range(13), offset)
     listed = "".join(f'<{tag} band_id="{k}">{v:g}</{tag}>' for k, v in values.items())
     physical = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
@@ -95,17 +111,20 @@ def product_xml(offset: float | None, level: str = "L1C", quantification: int = 
 def tile_xml(width: int, height: int, crs: str = CRS, left: float = LEFT, top: float = TOP) -> str:
     sizes = "".join(
         f'<Size resolution="{r}"><NROWS>{-(-height * 10 // r)}</NROWS><NCOLS>{-(-width * 10 // r)}</NCOLS></Size>'
-        f'<Geoposition resolution="{r}"><ULX>{left:g}</ULX><ULY>{top:.0f}</ULY><XDIM>{r}</XDIM><YDIM>-{r}</YDIM></Geoposition>'
+        f'<Geoposition resolution="{r}"><ULX>{left:g}</ULX><ULY>{top:.0f}</ULY><XDIM>{r}</XDIM><YDIM>-{r}</YDIM>'
+        "</Geoposition>"
         for r in (10, 20, 60)
     )
     return (
-        f'<n1:Tile xmlns:n1="x"><n1:Geometric_Info><Tile_Geocoding><HORIZONTAL_CS_CODE>{crs}</HORIZONTAL_CS_CODE>{sizes}'
-        "</Tile_Geocoding></n1:Geometric_Info></n1:Tile>"
+        f'<n1:Tile xmlns:n1="x"><n1:Geometric_Info><Tile_Geocoding><HORIZONTAL_CS_CODE>{crs}</HORIZONTAL_CS_CODE>'
+        f"{sizes}</Tile_Geocoding></n1:Geometric_Info></n1:Tile>"
     )
 
 
-def safe(folder: Path, bands: dict[str, np.ndarray], offset: float | None = -1000.0, level: str = "L1C", xml: str | None = None,
-         tile: str | None = None, suffix: str = ".jp2", scl: np.ndarray | None = None) -> Path:  # fmt: skip
+def safe(
+    folder: Path, bands: dict[str, np.ndarray], offset: float | None = -1000.0, level: str = "L1C",
+    xml: str | None = None, tile: str | None = None, suffix: str = ".jp2", scl: np.ndarray | None = None,
+) -> Path:  # fmt: skip
     """A product in the layout of real ones; for L2A B10 is left out and images lie in R10m, R20m, R60m."""
     root = folder / SAFE_NAME.replace("L1C", level)
     granule = f"GRANULE/{level}_T33TWN_A037700_20240601T101231"
@@ -115,7 +134,11 @@ def safe(folder: Path, bands: dict[str, np.ndarray], offset: float | None = -100
         if level == "L2A" and name == "B10":
             continue
         r = RESOLUTION[name]
-        inner = f"IMG_DATA/T33TWN_20240601T100559_{name}" if level == "L1C" else f"IMG_DATA/R{r}m/T33TWN_20240601T100559_{name}_{r}m"
+        inner = (
+            f"IMG_DATA/T33TWN_20240601T100559_{name}"
+            if level == "L1C"
+            else f"IMG_DATA/R{r}m/T33TWN_20240601T100559_{name}_{r}m"
+        )
         images.append(f"{granule}/{inner}")
         write_band(root / f"{granule}/{inner}{suffix}", dn, r)
     if scl is not None:
@@ -149,7 +172,13 @@ def eopf(path: Path, bands: dict[str, np.ndarray], version: int = 2, groups: boo
             if version == 2:
                 attrs["_ARRAY_DIMENSIONS"] = ["y", "x"] if groups else [f"y_{r}m", f"x_{r}m"]
             array = group.create_array(
-                name.lower(), shape=dn.shape, chunks=(chunks, chunks), dtype="uint16", fill_value=0, attributes=attrs, **extra
+                name.lower(),
+                shape=dn.shape,
+                chunks=(chunks, chunks),
+                dtype="uint16",
+                fill_value=0,
+                attributes=attrs,
+                **extra,
             )
             array[:] = dn
             h, w = dn.shape
@@ -178,8 +207,8 @@ def stac_item(folder: Path, bands: dict[str, np.ndarray], *, scale: float | None
     properties = {"datetime": "2024-06-01T10:05:59Z", "s2:processing_baseline": "05.10"}
     if applied is not None:
         properties["earthsearch:boa_offset_applied"] = applied
-    item = {"type": "Feature", "stac_version": "1.0.0", "id": "S2B_33TWN_20240601_0_L1C", "collection": "sentinel-2-l1c",
-            "properties": properties, "geometry": None, "links": [], "assets": assets}  # fmt: skip
+    item = {"type": "Feature", "stac_version": "1.0.0", "id": "S2B_33TWN_20240601_0_L1C", "geometry": None, "links": []}
+    item |= {"collection": "sentinel-2-l1c", "properties": properties, "assets": assets}
     path = folder / "item.json"
     path.write_text(json.dumps(item))
     return path

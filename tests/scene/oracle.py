@@ -32,6 +32,7 @@ def whole_band(dn: np.ndarray, factor: int, height: int, width: int, r: Radiomet
 
 def window(band: np.ndarray, top: int, left: int, size: int) -> np.ndarray:
     """A tile that may stick out: the scene mirrored at its edges, however far."""
+
     def reflect(i: int, n: int) -> int:
         while not 0 <= i < n:
             i = -1 - i if i < 0 else 2 * n - 1 - i

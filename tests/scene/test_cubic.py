@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.enums import Resampling
-from scene.oracle import whole_band, window
 
+from scene.oracle import whole_band, window
 from skytrigger.eo.scene.cells import mirrored
 from skytrigger.eo.scene.cubic import copy_band, phase_weights, resample_band
 from skytrigger.eo.scene.radiometry import Radiometry
@@ -107,4 +107,6 @@ def test_mirrored_as_numpy_pads(size):
     index = np.arange(-25, 40)
     expected = np.pad(np.arange(size), 40, mode="symmetric")[index + 40]
     assert (mirrored(index, size) == expected).all()
-    assert (window(np.arange(size)[:, None] * np.ones(size, int), -2, 0, 4)[:, 0] == mirrored(np.arange(-2, 2), size)).all()
+    assert (
+        window(np.arange(size)[:, None] * np.ones(size, int), -2, 0, 4)[:, 0] == mirrored(np.arange(-2, 2), size)
+    ).all()

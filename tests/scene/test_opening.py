@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from scene.make_scenes import (
     CRS,
     LEFT,
@@ -25,7 +26,6 @@ from scene.make_scenes import (
     tile_xml,
     write_band,
 )
-
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.eo.scene.band_names import bands_in, known_band
@@ -137,10 +137,12 @@ class TestForms:
 
 class TestRefusals:
     def refused(self, path, *words, **options):
-        with pytest.raises(SkytriggerError) as error:
-            scene = open_scene(path, **options)
-            for band in scene.bands.values():
+        def read_all():
+            for band in open_scene(path, **options).bands.values():
                 band.dn()
+
+        with pytest.raises(SkytriggerError) as error:
+            read_all()
         for word in words:
             assert word in str(error.value), str(error.value)
 

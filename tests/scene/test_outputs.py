@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import rasterio
-from scene.make_scenes import CRS, LEFT, TOP, band_folder, multiband, pixels, safe, stac_item, tile_xml
 
+from scene.make_scenes import CRS, LEFT, TOP, band_folder, multiband, pixels, safe, stac_item, tile_xml
 from skytrigger.cli.main import main
 from skytrigger.eo.scene import classify as classify_module
 from skytrigger.eo.scene.classify import FILES, Options, classify_scene
@@ -47,7 +47,8 @@ def test_summary_counts(made):
     assert s["radiometry"] == s["radiometry"] | {"offset_dn": -1000.0, "checked": True}
     for name, (low, high) in s["area_interval_95_km2"].items():
         assert 0 <= low <= s["area_corrected_km2"][name] <= high
-    assert s["tiles_per_s"] > 0 and s["seconds"] > 0
+    assert s["tiles_per_s"] > 0
+    assert s["seconds"] > 0
     assert not s["off_scale"]
 
 
@@ -66,9 +67,11 @@ def test_geotiff(made):
         codes, confidence, valid = s.read()
         assert s.tags(1)["CLASS_9"] == "Sea, lake"
     assert (codes == 255).sum() == summary["tiles_no_data"]
-    assert ((confidence == 255) == (codes == 255)).all() and ((valid == 255) == (codes == 255)).all()
+    assert ((confidence == 255) == (codes == 255)).all()
+    assert ((valid == 255) == (codes == 255)).all()
     assert confidence[codes != 255].max() <= 100
-    assert valid[0, 1] == 100 and valid[0, -1] == round(100 * 58 / 64)
+    assert valid[0, 1] == 100
+    assert valid[0, -1] == round(100 * 58 / 64)
 
 
 def test_parquet(made):
@@ -76,7 +79,8 @@ def test_parquet(made):
     out, summary = made
     table = pq.read_table(out / "landcover.parquet")
     geo = json.loads(table.schema.metadata[b"geo"])
-    assert geo["version"] == "1.1.0" and geo["columns"]["geometry"]["crs"]["id"] == {"authority": "EPSG", "code": 32633}
+    assert geo["version"] == "1.1.0"
+    assert geo["columns"]["geometry"]["crs"]["id"] == {"authority": "EPSG", "code": 32633}
     assert len(table) == summary["tiles"] - summary["tiles_no_data"]
     with rasterio.open(out / "landcover.tif") as s:
         codes = s.read(1)
@@ -111,7 +115,8 @@ def test_geojson(made):
     assert info["features"] == summary["tiles"] - summary["tiles_no_data"]
     assert info["geometry_type"] == "Polygon"
     west, south, east, north = info["total_bounds"]
-    assert 14.99 < west < east < 15.1 and 47.8 < south < north < 47.9
+    assert 14.99 < west < east < 15.1
+    assert 47.8 < south < north < 47.9
 
 
 def test_item(made):
@@ -119,7 +124,7 @@ def test_item(made):
     from pystac.extensions.classification import ClassificationExtension
     from pystac.extensions.mlm import MLMExtension
 
-    out, summary = made
+    out, _summary = made
     item = pystac.Item.from_file(str(out / "item.json"))
     offline = Path(pystac.__file__).parent / "validation/jsonschemas/stac-spec/v1.1.0"
     assert offline.is_dir()
@@ -136,7 +141,8 @@ def test_item(made):
     assert mlm.input[0].bands[-1].name == "B8A" if hasattr(mlm.input[0].bands[-1], "name") else True
     assert len(mlm.output[0].to_dict()["classification:classes"]) == 10
     assert any("mlm:model" in (a.roles or []) for a in item.assets.values())
-    assert item.properties["proj:code"] == CRS and item.properties["proj:shape"] == [8, 9]
+    assert item.properties["proj:code"] == CRS
+    assert item.properties["proj:shape"] == [8, 9]
     assert item.properties["datetime"].startswith("2024-06-01T10:05:59")
     for name, asset in item.assets.items():
         assert name == "model" or (out / asset.href).is_file()
@@ -144,7 +150,8 @@ def test_item(made):
 
 def test_page_is_self_contained(made):
     text = (made[0] / "map.html").read_text()
-    assert "http://" not in text and "https://" not in text
+    assert "http://" not in text
+    assert "https://" not in text
     assert "default-src 'none'" in text or "default-src &#x27;none&#x27;" in text
     data = json.loads(text.split('<script type="application/json" id="data">')[1].split("</script>")[0])
     assert (data["rows"], data["columns"]) == (8, 9)
@@ -157,7 +164,8 @@ def test_page_in_a_browser(made, tmp_path):
     text = (made[0] / "map.html").read_text()
     probe = """<script>window.onload = () => setTimeout(() => {
       const s = document.getElementById('stage'), b = s.getBoundingClientRect();
-      s.dispatchEvent(new PointerEvent('pointermove', {clientX: b.left + b.width / 2, clientY: b.top + b.height / 4, bubbles: true}));
+      const at = {clientX: b.left + b.width / 2, clientY: b.top + b.height / 4, bubbles: true};
+      s.dispatchEvent(new PointerEvent('pointermove', at));
       const c = document.getElementById('canvas').getContext('2d');
       const seen = new Set(c.getImageData(0, 0, 900, 500).data.filter((v, i) => i % 4 < 3));
       document.title = 'colours ' + seen.size;
@@ -167,7 +175,10 @@ def test_page_in_a_browser(made, tmp_path):
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom"]
     dom = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120).stdout
     tip = dom.split('id="tip"')[1].split("</div></div>")[0]
-    assert "° N" in tip and "° E" in tip and "%" in tip and "row " in tip
+    assert "° N" in tip
+    assert "° E" in tip
+    assert "%" in tip
+    assert "row " in tip
     assert int(dom.split("<title>colours ")[1].split("<")[0]) > 20
     assert dom.count("<tr>") == 13
 
@@ -187,7 +198,8 @@ def test_strides(tmp_path):
         out = tmp_path / str(stride)
         summary = classify_scene(folder, "eurosat_ms", out, Options(stride=stride))
         with rasterio.open(out / "landcover.tif") as s:
-            assert s.shape == shape and s.transform.a == 10 * stride
+            assert s.shape == shape
+            assert s.transform.a == 10 * stride
         assert summary["tiles"] == shape[0] * shape[1]
         assert sum(summary["area_km2"].values()) == pytest.approx(3.3 * 2.7, rel=1e-3)
     with pytest.raises(Exception, match="--stride 20"):
@@ -196,7 +208,11 @@ def test_strides(tmp_path):
 
 def test_every_form_makes_the_same_map(tmp_path):
     bands = pixels(198, 132)
-    sources = [band_folder(tmp_path / "a", bands, ".jp2"), safe(tmp_path / "b", bands, offset=0.0), stac_item(tmp_path / "c", bands, offset=0.0)]
+    sources = [
+        band_folder(tmp_path / "a", bands, ".jp2"),
+        safe(tmp_path / "b", bands, offset=0.0),
+        stac_item(tmp_path / "c", bands, offset=0.0),
+    ]
     (tmp_path / "c").mkdir(exist_ok=True)
     maps = []
     for i, source in enumerate(sources):
@@ -209,7 +225,9 @@ def test_every_form_makes_the_same_map(tmp_path):
 def test_offset_in_the_data_changes_nothing(tmp_path):
     """The same ground with and without the offset gives one map: reflectance is what counts."""
     for name, offset in (("a", 0.0), ("b", -1000.0)):
-        classify_scene(safe(tmp_path / name, pixels(198, 132, offset), offset=offset), "eurosat_ms", tmp_path / name / "out")
+        classify_scene(
+            safe(tmp_path / name, pixels(198, 132, offset), offset=offset), "eurosat_ms", tmp_path / name / "out"
+        )
     a, b = (pq.read_table(tmp_path / n / "out/landcover.parquet").to_pydict() for n in "ab")
     assert a["code"] == b["code"]
     assert np.allclose(a["mean_B08"], b["mean_B08"], atol=1e-6)
@@ -222,9 +240,12 @@ class TestAntimeridian:
         shape, box = footprint(self.grid)
         assert shape["type"] == "MultiPolygon"
         east, west = (np.array(p[0]) for p in shape["coordinates"])
-        assert east[:, 0].min() > 176 and east[:, 0].max() == 180
-        assert west[:, 0].min() == -180 and west[:, 0].max() < -175
-        assert box[0] > 176 and box[2] < -175  # RFC 7946, 5.2: west is greater than east
+        assert east[:, 0].min() > 176
+        assert east[:, 0].max() == 180
+        assert west[:, 0].min() == -180
+        assert west[:, 0].max() < -175
+        assert box[0] > 176
+        assert box[2] < -175
 
     def test_scene(self, tmp_path):
         bands = pixels(570, 450, hole=False)
@@ -234,7 +255,9 @@ class TestAntimeridian:
         kinds = {f["geometry"]["type"] for f in content["features"]}
         assert kinds <= {"Polygon", "MultiPolygon"}
         for f in content["features"]:
-            rings = [f["geometry"]["coordinates"]] if f["geometry"]["type"] == "Polygon" else f["geometry"]["coordinates"]
+            rings = (
+                [f["geometry"]["coordinates"]] if f["geometry"]["type"] == "Polygon" else f["geometry"]["coordinates"]
+            )
             for (ring,) in rings:
                 assert np.ptp(np.array(ring)[:, 0]) < 1
 
@@ -245,7 +268,8 @@ class TestAntimeridian:
         def area(p):
             return 0.5 * np.sum(p[:-1, 0] * p[1:, 1] - p[1:, 0] * p[:-1, 1])
 
-        assert area(left) == 1 and area(right) == 3
+        assert area(left) == 1
+        assert area(right) == 3
 
 
 class TestCommand:
@@ -253,21 +277,23 @@ class TestCommand:
         folder = band_folder(tmp_path / "s", pixels(132, 126, hole=False))
         assert main(["classify", str(folder), "--out", str(tmp_path / "o"), "--json"]) == 0
         data = json.loads(capsys.readouterr().out)
-        assert data["tiles"] == 6 and {"tiles_per_s", "seconds", "area_km2"} <= set(data)
+        assert data["tiles"] == 6
+        assert {"tiles_per_s", "seconds", "area_km2"} <= set(data)
         assert main(["classify", str(folder), "--out", str(tmp_path / "o")]) == 0
         assert "6 tiles" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         "arguments",
-        [["nothing"], ["S", "--stride", "7"], ["S", "--model", "eurosat_rgb"], ["S", "--offset", "x"], ["S", "--runtime", "x"],
-         ["S", "--threads", "0"], ["S", "--reduce", "2"], ["S", "--model", "S"]],
+        [["nothing"], ["S", "--stride", "7"], ["S", "--model", "eurosat_rgb"], ["S", "--offset", "x"],
+         ["S", "--runtime", "x"], ["S", "--threads", "0"], ["S", "--reduce", "2"], ["S", "--model", "S"]],
     )  # fmt: skip
     def test_wrong_requests(self, tmp_path, capsys, arguments):
         folder = band_folder(tmp_path / "s", pixels(66, 66, hole=False))
         words = [str(folder) if a == "S" else a for a in arguments]
         assert main(["classify", *words, "--out", str(tmp_path / "o")]) == 2
         error = capsys.readouterr().err
-        assert "skytrigger: error:" in error and "Traceback" not in error
+        assert "skytrigger: error:" in error
+        assert "Traceback" not in error
 
     def test_full_disk(self, tmp_path, capsys, monkeypatch):
         folder = band_folder(tmp_path / "s", pixels(66, 66, hole=False))
@@ -291,7 +317,8 @@ class TestRealGranule:
         assert 35 <= summary["tiles_no_data"] <= 55
         with rasterio.open(tmp_path / "landcover.tif") as s:
             codes = s.read(1)
-        assert codes[0, 0] == 255 and codes[5, 7] != 255
+        assert codes[0, 0] == 255
+        assert codes[5, 7] != 255
         # the estuary is water, or none of the classes at this scale: never a crop or a forest
         assert set(codes[2:5, 9:11].ravel()) <= {8, 9, 10}
 
@@ -317,4 +344,5 @@ class TestRealGranule:
 
 def test_multiband_scene(tmp_path):
     summary = classify_scene(multiband(tmp_path / "m.tif", pixels(132, 126, hole=False)), "eurosat_ms", tmp_path / "o")
-    assert summary["kind"] == "raster" and summary["tiles"] == 6
+    assert summary["kind"] == "raster"
+    assert summary["tiles"] == 6

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rasterio
-from scene.make_scenes import LEVELS, band_folder, eopf, multiband, pixels, product_xml, safe, stac_item, write_band
 
+from scene.make_scenes import LEVELS, band_folder, eopf, multiband, pixels, product_xml, safe, stac_item, write_band
 from skytrigger.core.errors import InputError
 from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.eo.scene.engine import model_for
@@ -47,7 +47,11 @@ class TestProductMetadata:
         assert set(product.radiometry) == set(EUROSAT_ORDER)
         (tile,) = folder.glob("GRANULE/*/MTD_TL.xml")
         grids = read_tile_grids(tile.read_bytes(), tile.name)
-        assert {r: (g.width, g.pixel_m) for r, g in grids.items()} == {10: (10_980, 10), 20: (5_490, 20), 60: (1_830, 60)}
+        assert {r: (g.width, g.pixel_m) for r, g in grids.items()} == {
+            10: (10_980, 10),
+            20: (5_490, 20),
+            60: (1_830, 60),
+        }
         assert grids[60].factor_to(grids[10]) == 6
 
     def test_reprocessed_from_before_2022_has_the_offset(self):
@@ -58,7 +62,13 @@ class TestProductMetadata:
         values = {i: -1000.0 - i for i in range(13)}
         product = read_product(product_xml(None, offsets=dict(reversed(values.items()))).encode(), "x")
         found = {n: r.offset for n, r in product.radiometry.items()}
-        assert (found["B08"], found["B8A"], found["B09"], found["B10"], found["B12"]) == (-1007, -1008, -1009, -1010, -1012)
+        assert (found["B08"], found["B8A"], found["B09"], found["B10"], found["B12"]) == (
+            -1007,
+            -1008,
+            -1009,
+            -1010,
+            -1012,
+        )
 
     def test_each_band_gets_its_own(self, tmp_path):
         bands = pixels(66, 66, hole=False)
@@ -72,7 +82,7 @@ class TestProductMetadata:
         values = {i: -1000.0 for i in range(13) if i != 10}
         assert read_product(product_xml(None, "L2A", offsets=values).encode(), "x").radiometry["B12"].offset == -1000
 
-    @pytest.mark.parametrize("values", [{0: -1000.0}, {i: -1000.0 for i in range(12)}, {99: 0.0}])
+    @pytest.mark.parametrize("values", [{0: -1000.0}, dict.fromkeys(range(12), -1000.0), {99: 0.0}])
     def test_offsets_of_some_bands_only_are_refused(self, values):
         with pytest.raises(InputError, match="RADIO_ADD_OFFSET"):
             read_product(product_xml(None, offsets=values).encode(), "x")

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from scene.make_scenes import band_folder, multiband, pixels, stac_item
 
+from scene.make_scenes import band_folder, multiband, pixels, stac_item
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.eo.scene.classify import Options, classify_scene
 from skytrigger.eo.scene.opening import open_scene
@@ -138,7 +138,7 @@ def test_a_server_that_stumbles(item, server, tmp_path):
 
 
 def test_a_connection_that_breaks_off(item, server, tmp_path):
-    """One clear error that names the file; what was done is kept, and the same command goes on when the server is back."""
+    """One clear error that names the file, and no map."""
     url, _ = item
     scene = open_scene(url)
     server.trouble = lambda name, start: "cut" if name == "B08.tif" else ""

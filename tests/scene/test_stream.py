@@ -1,20 +1,19 @@
-"""The stream against brute force: no tile lost, misplaced or blended, whatever the size, stride, block or interruption."""
+"""The stream against brute force: no tile lost, misplaced or blended, whatever the size, stride or interruption."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from scene.conftest import Fingerprints, fingerprint
 from scene.make_scenes import RESOLUTION, band_folder, pixels, safe
 from scene.oracle import whole_band, window
-
 from skytrigger.core.errors import SkytriggerError
 from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.eo.scene import native_rows
 from skytrigger.eo.scene.cells import Cells
 from skytrigger.eo.scene.native_rows import blocks
 from skytrigger.eo.scene.opening import open_scene
-from skytrigger.eo.scene.pipeline import run_lanes
 from skytrigger.eo.scene.results import Parts
 from skytrigger.eo.scene.stream import DATA_BANDS, MIN_SEEN, classify_rows
 
@@ -95,12 +94,19 @@ def test_chunks_and_blocks_change_nothing(tmp_path, monkeypatch):
 
 
 def test_blocks_cover_each_pixel_once():
-    for first, last, width, block in ((0, 100, 330, (16, 16)), (48, 100, 330, (16, 330)), (0, 7, 5, (1, 5)), (0, 1030, 1100, (512, 512))):
+    for first, last, width, block in (
+        (0, 100, 330, (16, 16)),
+        (48, 100, 330, (16, 330)),
+        (0, 7, 5, (1, 5)),
+        (0, 1030, 1100, (512, 512)),
+    ):
         seen = np.zeros((last, width), int)
         for (a, b), (c, d) in blocks(first, last, width, block):
-            assert a % block[0] == 0 and c % block[1] == 0
+            assert a % block[0] == 0
+            assert c % block[1] == 0
             seen[a:b, c:d] += 1
-        assert (seen[first:] == 1).all() and (seen[:first] == 0).all()
+        assert (seen[first:] == 1).all()
+        assert (seen[:first] == 0).all()
 
 
 def test_each_row_is_decoded_once(tmp_path, monkeypatch):
@@ -155,54 +161,6 @@ def test_a_damaged_block_stops_with_its_file_named(tmp_path):
     path.write_bytes(content)
     with pytest.raises(SkytriggerError, match="B03"):
         stream(open_scene(folder), tmp_path / "o")
-
-
-class TestRunLanes:
-    def test_results_in_order_and_bounded(self):
-        import threading
-        import time
-
-        out, drawn, lock = [], 0, threading.Lock()
-
-        def source():
-            nonlocal drawn
-            for i in range(50):
-                with lock:
-                    drawn += 1
-                assert drawn - len(out) <= 8 + 1
-                yield i
-
-        def work(i, lane):
-            time.sleep(0.001 * (i % 5))
-            return i
-
-        run_lanes(source(), work, out.append, 3, 8)
-        assert out == list(range(50))
-
-    @pytest.mark.parametrize("where", ["source", "work", "sink"])
-    def test_an_error_anywhere_ends_it(self, where):
-        import threading
-
-        before = threading.active_count()
-
-        def source():
-            for i in range(100):
-                if where == "source" and i == 7:
-                    raise ValueError(where)
-                yield i
-
-        def work(i, lane):
-            if where == "work" and i == 7:
-                raise ValueError(where)
-            return i
-
-        def sink(i):
-            if where == "sink" and i == 7:
-                raise ValueError(where)
-
-        with pytest.raises(ValueError, match=where):
-            run_lanes(source(), work, sink, 2, 4)
-        assert threading.active_count() == before
 
 
 def test_network_order_is_by_name(tmp_path):

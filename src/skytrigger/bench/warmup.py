@@ -58,4 +58,3 @@ class WarmUp:
                     "window_medians_s": [round(m, 9) for m in medians],
                     "rule": f"medians of 3 windows of {self.window_s:g} s within {self.tolerance:.0%}",
                 }
-

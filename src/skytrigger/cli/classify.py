@@ -42,10 +42,10 @@ def report(summary: dict[str, Any], out: Path) -> str:
     """What a person reads."""
     area = summary["area_km2"]
     interval = summary["area_interval_95_km2"] or {}
+    counts = ", ".join(f"{summary[f'tiles_{k}']:,} {k.replace('_', ' ')}" for k in ("no_data", "cloud", "rejected"))
     lines = [
-        f"{summary['scene']}: {summary['tiles']:,} tiles in {summary['seconds']:.1f} s ({summary['tiles_per_s']:,.0f} tiles/s); "
-        f"{summary['tiles_no_data']:,} without data, {summary['tiles_cloud']:,} cloudy, {summary['tiles_rejected']:,} none "
-        "of the classes",
+        f"{summary['scene']}: {summary['tiles']:,} tiles in {summary['seconds']:.1f} s "
+        f"({summary['tiles_per_s']:,.0f} tiles/s); {counts}",
         f"{'class':22} {'km2 mapped':>12}   true area, 95 %",
     ]
     for name, value in sorted(area.items(), key=lambda kv: -kv[1]):

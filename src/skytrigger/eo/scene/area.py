@@ -1,8 +1,8 @@
 """Areas of the classes, and how far a map's own errors let them be known.
 
-Olofsson et al. 2014, "Good practices for estimating area and assessing accuracy of land change", eqs 9 to 11: the share of
-ground of class k is the sum over map classes j of W_j p_jk, with W_j the mapped share and p_jk the fraction of test
-tiles mapped as j that are k; its variance the sum of W_j^2 p_jk (1 - p_jk) / (n_j - 1).
+Olofsson et al. 2014, "Good practices for estimating area and assessing accuracy of land change", eqs 9 to 11: the
+share of ground of class k is the sum over map classes j of W_j p_jk, with W_j the mapped share and p_jk the fraction of
+test tiles mapped as j that are k; its variance the sum of W_j^2 p_jk (1 - p_jk) / (n_j - 1).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def corrected_areas(
     Returns
     -------
     estimate, standard_error
-        (k,), the unit of `mapped`. A class that no test tile was mapped as stands for itself, with its whole area as error.
+        (k,), the unit of `mapped`. A class that no test tile was mapped as stands for itself, its whole area as error.
     """
     predicted = confusion.sum(axis=0)
     shares = np.where(predicted > 0, confusion / np.maximum(predicted, 1), np.eye(len(mapped)))

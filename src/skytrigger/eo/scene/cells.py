@@ -83,6 +83,7 @@ class Cells:
 
     def in_cell_area(self) -> NDArray[np.float64]:
         """(rows, columns) share of each cell that lies in the scene."""
+
         def shares(size: int, count: int) -> NDArray[np.float64]:
             return np.clip(size - np.arange(count) * self.stride, 0, self.stride) / self.stride
 

@@ -13,13 +13,13 @@ from skytrigger import __version__
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import read_json, sha256_json, write_json
+from skytrigger.core.host import cores_in_mask
 from skytrigger.core.progress import say, track
 from skytrigger.eo.scene.cells import Cells
 from skytrigger.eo.scene.decide import LandCover, decide
 from skytrigger.eo.scene.engine import Lanes, ModelFile, default_runtime, model_for
 from skytrigger.eo.scene.guard import check_offset
 from skytrigger.eo.scene.model import Scene
-from skytrigger.eo.scene.native_rows import default_threads
 from skytrigger.eo.scene.opening import open_scene
 from skytrigger.eo.scene.page import write_page
 from skytrigger.eo.scene.pictures import write_quicklook
@@ -139,9 +139,7 @@ def finished(out: Path, key: str) -> dict[str, Any] | None:
     return summary if isinstance(summary, dict) and summary.get("key") == key else None
 
 
-def _classify(
-    scene: Scene, model: ModelFile, out: Path, options: Options, key: str, start: float
-) -> dict[str, Any]:
+def _classify(scene: Scene, model: ModelFile, out: Path, options: Options, key: str, start: float) -> dict[str, Any]:
     card = model.card
     cells = Cells(scene.grid, card.size[0], options.stride or card.size[0])
     offset = check_offset(scene, card, force=options.force)
@@ -149,7 +147,7 @@ def _classify(
     if scene.off_scale:
         say(f"off scale: pixels of {scene.grid.pixel_m:.4g} m, the model was trained on 10 m")
     lanes = Lanes(
-        model, options.runtime or default_runtime(), options.threads or default_threads(), device=options.device
+        model, options.runtime or default_runtime(), options.threads or cores_in_mask(), device=options.device
     )
     try:
         parts = Parts(out, key)
@@ -173,9 +171,7 @@ def _classify(
     return summary
 
 
-def _pace(
-    start: float, opened: float, streamed: float, times: StageTimes, lanes: int, tiles: int
-) -> dict[str, Any]:
+def _pace(start: float, opened: float, streamed: float, times: StageTimes, lanes: int, tiles: int) -> dict[str, Any]:
     """Elapsed seconds, and thread seconds of the stages that overlap."""
     end = time.perf_counter()
     return {
@@ -185,7 +181,7 @@ def _pace(
         "stages_s": {
             "open": round(opened - start, 3), "stream": round(streamed - opened, 3), "write": round(end - streamed, 3),
         },
-        "thread_s": {"decode": round(times.decode, 3), "prepare": round(times.prepare, 3), "infer": round(times.infer, 3)},
+        "thread_s": {k: round(getattr(times, k), 3) for k in ("decode", "prepare", "infer")},
         "threads": lanes,
     }  # fmt: skip
 
@@ -202,7 +198,12 @@ def write_outputs(
     """All files but the summary, each whole or absent."""
     grid, codes = cells.map_grid, cover.codes
     bands = (codes, percent(cover.confidence, codes), percent(cover.cells.valid, codes))
-    tags = {"SCENE": scene.name, "MODEL": model.path.stem, "MODEL_SHA256": model.sha256, "SOFTWARE": f"skytrigger {__version__}"}
+    tags = {
+        "SCENE": scene.name,
+        "MODEL": model.path.stem,
+        "MODEL_SHA256": model.sha256,
+        "SOFTWARE": f"skytrigger {__version__}",
+    }
     if scene.time:
         tags["TIFFTAG_DATETIME"] = scene.time[:19].replace("-", ":").replace("T", " ")
     jobs: list[Callable[[], object]] = [

@@ -27,4 +27,5 @@ def scl_share(scl: NDArray[np.uint16]) -> NDArray[np.float32]:
     """(n,) share of cloudy pixels among those that (n, t, t) SCL codes classify; 0 is no data."""
     cloudy = np.isin(scl, SCL_CLOUD).sum(axis=(1, 2))
     seen = (scl != 0).sum(axis=(1, 2))
-    return (cloudy / np.maximum(seen, 1)).astype(np.float32)
+    share: NDArray[np.float32] = (cloudy / np.maximum(seen, 1)).astype(np.float32)
+    return share

@@ -7,6 +7,7 @@ An output pixel has data where the native pixel it lies in has. Taps without dat
 the other weights divided by their sum (which stays above 0.4: the nearest tap is always there).
 """
 
+# mypy: disable-error-code="untyped-decorator"
 from __future__ import annotations
 
 from typing import Any
@@ -16,7 +17,11 @@ from numpy.typing import NDArray
 
 from skytrigger.core.extras import require
 
-numba = require("numba", why="scenes")
+compiled: Any = require("numba", why="scenes").njit(nogil=True, cache=True, error_model="numpy")
+# a product and a sum may be one instruction; nothing is reordered, so that all tiles are computed alike
+contracted: Any = require("numba", why="scenes").njit(
+    nogil=True, cache=True, error_model="numpy", fastmath={"contract"}
+)
 
 
 def phase_weights(factor: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -33,7 +38,7 @@ def phase_weights(factor: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     return base.astype(np.int64) - 1, np.where(distance <= 1, near, far).astype(np.float32)
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled
 def _model_dn(value: float, gain: float, shift: float) -> Any:
     """Rounded, at least 1 (0 is no data), at most 65534; 65535 stays what it is: saturated."""
     if value >= 65534.5:
@@ -42,7 +47,7 @@ def _model_dn(value: float, gain: float, shift: float) -> Any:
     return min(max(scaled, np.float32(1.0)), np.float32(65534.0))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def copy_band(src: Any, first_row: int, gain: float, shift: float, ys: Any, xs: Any, out: Any, plane: int) -> None:
     """Tiles of a band that is on the tiles' own grid; `ys` (t,), `xs` (n, t) are image rows and columns."""
     plain = gain == 1.0 and shift == 0.0
@@ -62,7 +67,7 @@ def copy_band(src: Any, first_row: int, gain: float, shift: float, ys: Any, xs: 
                     target[j] = 0 if value == 0 else _model_dn(np.float32(value), gain, shift)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _scaled(row: Any, gain: float, shift: float, target: Any) -> None:
     """`_model_dn` of each, 0 where there is no data; selections instead of branches."""
     low, high, half = np.float32(1.0), np.float32(65534.0), np.float32(0.5)
@@ -75,7 +80,7 @@ def _scaled(row: Any, gain: float, shift: float, target: Any) -> None:
         target[j] = np.float32(0.0) if value == np.float32(0.0) else scaled
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _slow_pixel(src: Any, first_row: int, height: int, y0: int, x0: int, wy: Any, wx: Any) -> Any:
     """Normalised sum over the taps that exist and have data."""
     total, weight = np.float32(0.0), np.float32(0.0)
@@ -95,7 +100,7 @@ def _slow_pixel(src: Any, first_row: int, height: int, y0: int, x0: int, wy: Any
     return total / weight
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _slow_tile(
     src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: float, shift: float,
     ys: Any, xs: Any, target: Any,
@@ -113,8 +118,7 @@ def _slow_tile(
             target[i, j] = _model_dn(value, gain, shift)
 
 
-# contract: a product and a sum may be one instruction; nothing is reordered, so that all tiles are computed alike
-@numba.njit(nogil=True, cache=True, fastmath={"contract"})
+@contracted
 def _horizontal(src: Any, row: int, x0: int, factor: int, base: Any, weights: Any, line: Any) -> None:
     """One native row at the output's columns x0, x0 + 1, ...; all taps exist."""
     for phase in range(factor):
@@ -130,7 +134,7 @@ def _horizontal(src: Any, row: int, x0: int, factor: int, base: Any, weights: An
             )
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"})
+@contracted
 def _horizontal_2(src: Any, row: int, n: int, weights: Any, line: Any) -> None:
     """The same for factor 2 and an even first column: both phases at once, so that stores are whole vectors."""
     e0, e1, e2, e3 = weights[0, 0], weights[0, 1], weights[0, 2], weights[0, 3]
@@ -138,12 +142,18 @@ def _horizontal_2(src: Any, row: int, n: int, weights: Any, line: Any) -> None:
     half = line.shape[0] // 2
     s = src[row, n : n + half + 4]
     for m in range(half):
-        a, b, c, d, e = np.float32(s[m]), np.float32(s[m + 1]), np.float32(s[m + 2]), np.float32(s[m + 3]), np.float32(s[m + 4])
+        a, b, c, d, e = (
+            np.float32(s[m]),
+            np.float32(s[m + 1]),
+            np.float32(s[m + 2]),
+            np.float32(s[m + 3]),
+            np.float32(s[m + 4]),
+        )
         line[2 * m] = e0 * a + e1 * b + e2 * c + e3 * d
         line[2 * m + 1] = o0 * b + o1 * c + o2 * d + o3 * e
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"})
+@contracted
 def _vertical(a: Any, b: Any, c: Any, d: Any, w: Any, gain: float, shift: float, target: Any) -> None:
     """One output row from four lines; selections instead of branches, so that it is done in vectors."""
     w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
@@ -156,17 +166,17 @@ def _vertical(a: Any, b: Any, c: Any, d: Any, w: Any, gain: float, shift: float,
         target[j] = np.float32(65535.0) if value >= np.float32(65534.5) else scaled
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _whole(src: Any, top: int, bottom: int, left: int, right: int) -> bool:
     """Whether the window has data, and none of it saturated, everywhere."""
     low, high = np.uint16(65535), np.uint16(0)
     for y in range(top, bottom):
         for x in range(left, right):
             low, high = min(low, src[y, x]), max(high, src[y, x])
-    return low > 0 and high < 65535
+    return bool(low > 0 and high < 65535)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def resample_band(
     src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: float, shift: float,
     ys: Any, xs: Any, out: Any, plane: int,

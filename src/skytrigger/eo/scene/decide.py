@@ -47,9 +47,7 @@ class LandCover:
         return int((self.codes == value).sum())
 
 
-def decide(
-    cells: CellRows, planes: tuple[str, ...], classes: tuple[str, ...], reject: Reject | None
-) -> LandCover:
+def decide(cells: CellRows, planes: tuple[str, ...], classes: tuple[str, ...], reject: Reject | None) -> LandCover:
     """In this order: too little data, cloudy, none of the classes, the likeliest class."""
     probabilities = softmax(cells.logits)
     confidence = probabilities.max(axis=-1)

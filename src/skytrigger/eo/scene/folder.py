@@ -19,7 +19,8 @@ from skytrigger.eo.scene.tree import Tree, stem, suffix
 def open_folder(tree: Tree, reduce: int) -> Scene:
     """One file a band, named by it (``B02.tif``, ``T32TQM_20240601T100559_B8A.jp2``); other rasters are left alone.
 
-    Radiometry is read from MTD_MSIL1C.xml or MTD_MSIL2A.xml beside the files, else from the files' own scale and offset.
+    Radiometry is read from MTD_MSIL1C.xml or MTD_MSIL2A.xml beside the files, else from the files' own scale and
+    offset.
 
     Raises
     ------
@@ -67,9 +68,7 @@ def _metadata_beside(tree: Tree) -> ProductMetadata | None:
     return read_product(tree.read(files[0]), files[0].rpartition("/")[2]) if files else None
 
 
-def _band_file(
-    tree: Tree, path: str, name: str, product: ProductMetadata | None, grid: Grid, reduce: int
-) -> SceneBand:
+def _band_file(tree: Tree, path: str, name: str, product: ProductMetadata | None, grid: Grid, reduce: int) -> SceneBand:
     reader = RasterBand(tree.gdal_path(path), 1, 0 if name == SCL else reduce)
     with open_quietly(tree.gdal_path(path)) as dataset:
         if dataset.count != 1:
@@ -80,7 +79,7 @@ def _band_file(
 
 
 def _grids(tree: Tree, images: dict[str, str], notes: list[str]) -> dict[str, Grid]:
-    """Grid of each band: its file's own; where it has none that of a band with as many pixels, or by the tile's name."""
+    """Grid of each band: its file's own; where it has none, of a band with as many pixels, or by the tile's name."""
     own: dict[str, Grid] = {}
     sizes: dict[str, tuple[int, int]] = {}
     for name, path in images.items():
@@ -133,7 +132,8 @@ def open_raster(path: Path | str, reduce: int) -> Scene:
         names = [known_band(d or "") for d in dataset.descriptions]
         if not any(names):
             raise InputError(
-                f"{shown(text)}: its {dataset.count} bands have no names", expected=f"descriptions {', '.join(BY_NAME)}",
+                f"{shown(text)}: its {dataset.count} bands have no names",
+                expected=f"descriptions {', '.join(BY_NAME)}",
                 remedy="name them (rio edit-info, gdal_edit.py -set_description), or give a folder of band files",
             )  # fmt: skip
         twice = sorted({n for n in names if n and names.count(n) > 1})

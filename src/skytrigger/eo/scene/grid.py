@@ -13,7 +13,7 @@ _SAME = 1e-3  # of a pixel: two corners nearer than this are one
 
 @dataclass(frozen=True)
 class Grid:
-    """North-up grid: pixel (row, column) spans x = left + pixel_m * [column, column + 1], y = top - pixel_m * [row, row + 1].
+    """North-up grid: pixel (r, c) spans x = left + pixel_m [c, c + 1] and y = top - pixel_m [r, r + 1].
 
     Attributes
     ----------

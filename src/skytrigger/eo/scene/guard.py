@@ -1,8 +1,8 @@
 """Does the data agree with the radiometric offset that the metadata state?
 
-Dark pixels decide. Over a whole scene something is dark in some band: water and shadow in the infrared, and in B10 (cirrus)
-nearly everything, since water vapour absorbs what comes from the ground. An offset that was not applied leaves nothing
-below about 1000 DN in any band; one that is applied twice, or to data without it, makes dark pixels negative by
+Dark pixels decide. Over a whole scene something is dark in some band: water and shadow in the infrared, and in B10
+(cirrus) nearly everything, since water vapour absorbs what comes from the ground. An offset that was not applied leaves
+nothing below about 1000 DN in any band; one that is applied twice, or to data without it, makes dark pixels negative by
 hundreds of DN, which noise cannot do.
 """
 
@@ -122,7 +122,7 @@ def _explain(found: DarkPixels, source: str, card: ModelCard) -> tuple[str, str]
             problem = problem.replace(f"{said} states an offset", f"{said} states no offset")
         return problem, "--offset -1000 if the offset is still in the data, --force to go on without it"
     problem = (
-        f"{said} states an offset of {found.stated_offset:.0f} DN, with which 1 % of the pixels of {found.band} are below "
-        f"{found.as_stated:.0f} DN; without it that is {found.other:.0f} DN{sigma}"
+        f"{said} states an offset of {found.stated_offset:.0f} DN, with which 1 % of the pixels of {found.band} are "
+        f"below {found.as_stated:.0f} DN; without it that is {found.other:.0f} DN{sigma}"
     )
     return problem, "--offset none if the offset was applied already, --force to go on with it"

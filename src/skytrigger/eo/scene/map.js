@@ -2,7 +2,7 @@
 (() => {
   const d = JSON.parse(document.getElementById('data').textContent);
   const bytes = (t) => Uint8Array.from(atob(t), (c) => c.charCodeAt(0));
-  const codes = bytes(d.codes), top = bytes(d.top), shares = bytes(d.shares), valid = bytes(d.valid), cloud = bytes(d.cloud);
+  const codes = bytes(d.codes), best = bytes(d.best), shares = bytes(d.shares), valid = bytes(d.valid), cloud = bytes(d.cloud);
   const byValue = new Map(d.classes.map((c) => [c.value, c]));
   const stage = document.getElementById('stage'), canvas = document.getElementById('canvas'), pen = canvas.getContext('2d');
   const tip = document.getElementById('tip'), scale = document.getElementById('scale').firstChild;
@@ -83,7 +83,7 @@
     tip.replaceChildren(line('b', entry ? entry.title : 'No data', entry && entry.colour));
     if (entry) {
       for (let i = 0; i < d.count; i++) {
-        const k = chosen * d.count + i, other = byValue.get(top[k]);
+        const k = chosen * d.count + i, other = byValue.get(best[k]);
         if (shares[k]) tip.append(line('div', shares[k] + ' %  ' + other.title, other.colour));
       }
       if (cloud[chosen]) tip.append(line('div', 'cloudy pixels: ' + cloud[chosen] + ' %'));

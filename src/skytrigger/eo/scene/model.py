@@ -39,7 +39,7 @@ class SceneBand:
     def reflectance(
         self, rows: tuple[int, int] | None = None, columns: tuple[int, int] | None = None
     ) -> NDArray[np.float32]:
-        """(rows, columns) float32, dimensionless; NaN where there is no data, inf where saturated. May be below zero."""
+        """(rows, columns) float32, dimensionless, also below zero; NaN where there is no data, inf where saturated."""
         dn = self.dn(rows, columns)
         r = self.radiometry
         values: NDArray[np.float32] = ((dn.astype(np.float32) + r.offset) / r.quantification).astype(np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -67,7 +66,7 @@ class ChunkReader:
         self._factors = scene.factors()
         self._decoded: dict[str, int] = {}
         self._previous: Chunk | None = None
-        self._pool = ThreadPoolExecutor(threads, "decode", initializer=_enter_gdal)
+        self._pool = ThreadPoolExecutor(threads, "decode", initializer=enter_gdal)
         self._lock = threading.Lock()
         self.seconds = 0.0  # of thread time, decoding
 
@@ -112,9 +111,7 @@ class ChunkReader:
             chunk._tasks.append(self._pool.submit(self._decode, name, rows, columns, pixels, begin))
         self._decoded[name] = until
 
-    def _decode(
-        self, name: str, rows: tuple[int, int], columns: tuple[int, int], target: Pixels, begin: int
-    ) -> None:
+    def _decode(self, name: str, rows: tuple[int, int], columns: tuple[int, int], target: Pixels, begin: int) -> None:
         start = time.perf_counter()
         target[rows[0] - begin : rows[1] - begin, columns[0] : columns[1]] = self._scene.bands[name].dn(rows, columns)
         with self._lock:
@@ -143,11 +140,6 @@ def blocks(
             yield (top, min(top + step_y, last)), (left, min(left + step_x, width))
 
 
-def _enter_gdal() -> None:
+def enter_gdal() -> None:
     """GDAL's options hold for a thread."""
     require("rasterio", why="scenes").Env(**GDAL_OPTIONS).__enter__()
-
-
-def default_threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

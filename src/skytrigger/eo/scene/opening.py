@@ -18,7 +18,9 @@ from skytrigger.eo.scene.stac_product import ITEM_LIMIT, fetch_item, is_item, op
 from skytrigger.eo.scene.tree import open_tree
 from skytrigger.eo.scene.zarr_product import is_zarr, open_zarr
 
-KNOWN = "a SAFE folder or zip, an EOPF Zarr folder or zip, a folder of band files, a raster with named bands, a STAC item"
+KNOWN = (
+    "a SAFE folder or zip, an EOPF Zarr folder or zip, a folder of band files, a raster with named bands, a STAC item"
+)
 
 
 def open_scene(path: str | Path, *, reduce: int = 0, offset: str = "metadata") -> Scene:

@@ -28,7 +28,9 @@ NODES = 17  # a side of the grid of longitudes and latitudes: between its nodes 
 
 def write_page(path: Path, scene: Scene, cells: Cells, cover: LandCover, facts: dict[str, Any]) -> None:
     """Write the page."""
-    style, script = (resources.files("skytrigger.eo.scene").joinpath(f"map.{e}").read_text("utf-8") for e in ("css", "js"))
+    style, script = (
+        resources.files("skytrigger.eo.scene").joinpath(f"map.{e}").read_text("utf-8") for e in ("css", "js")
+    )
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -36,6 +38,7 @@ def write_page(path: Path, scene: Scene, cells: Cells, cover: LandCover, facts: 
     data = json.dumps(_data(scene, cells, cover, facts), separators=(",", ":"), allow_nan=False)
     data = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     notes = "".join(f"<li>{escape(n)}</li>" for n in facts["notes"])
+    read_first = f"<h2>Read this first</h2><ul>{notes}</ul>" if notes else ""
     off = '<strong class="off">off scale</strong> ' if scene.off_scale else ""
     about = (
         f"{off}{escape(scene.time or 'sensing time unknown')} · {escape(scene.level or 'level unknown')} · "
@@ -55,8 +58,8 @@ def write_page(path: Path, scene: Scene, cells: Cells, cover: LandCover, facts: 
         '<input id="opacity" type="range" min="0" max="100" value="60"><output id="shown">60 %</output>'
         '<button id="reset" type="button">Whole scene</button></div>'
         '<p class="hint">Wheel or + and - to zoom, drag or arrow keys to move, hover for a cell.</p></section>'
-        '<section class="side"><h2>Area</h2><table id="areas"><thead><tr><th>Class</th><th>km²</th><th></th></tr></thead>'
-        f'<tbody></tbody></table><p id="error"></p>{f"<h2>Read this first</h2><ul>{notes}</ul>" if notes else ""}</section>'
+        '<section class="side"><h2>Area</h2><table id="areas"><thead><tr><th>Class</th><th>km²</th><th></th></tr>'
+        f'</thead><tbody></tbody></table><p id="error"></p>{read_first}</section>'
         f'</main><script type="application/json" id="data">{data}</script><script>{script}</script></body></html>\n',
     )
 
@@ -82,7 +85,7 @@ def _data(scene: Scene, cells: Cells, cover: LandCover, facts: dict[str, Any]) -
         "crs": grid.crs if grid.crs.startswith("EPSG:") else "its own CRS", "nodes": NODES,
         "lonlat": np.round(nodes, 6).reshape(-1).tolist(), "nice": nice_length(grid.width * grid.pixel_m / 5),
         "picture": _uri(colour, "jpeg"), "map": _uri(class_colours(cover), "png"),
-        "codes": _bytes(cover.codes), "top": _bytes(order), "shares": _bytes(shares), "count": order.shape[-1],
+        "codes": _bytes(cover.codes), "best": _bytes(order), "shares": _bytes(shares), "count": order.shape[-1],
         "valid": _bytes(np.floor(cover.cells.valid * 100 + 0.5).astype(np.uint8)),
         "cloud": _bytes(np.floor(np.nan_to_num(cover.cells.cloud) * 100 + 0.5).astype(np.uint8)),
         "classes": [{"value": e.value, "title": e.title, "colour": e.colour, "area": facts["area_km2"][e.key],

@@ -59,14 +59,17 @@ def write_quicklook(path: Path, scene: Scene, cells: Cells, cover: LandCover, fa
     _scale_bar(left, width_km, height_km)
     shown = [e for e in cover.entries if facts["area_km2"][e.key] > 0]
     handles = [
-        Patch(facecolor=e.colour, edgecolor="0.5", linewidth=0.4, label=f"{e.title}  {facts['area_km2'][e.key]:,.0f} km²")
+        Patch(
+            facecolor=e.colour, edgecolor="0.5", linewidth=0.4, label=f"{e.title}  {facts['area_km2'][e.key]:,.0f} km²"
+        )
         for e in shown
     ]
     if (cover.codes == NO_DATA).any():
         handles.append(Patch(facecolor="#dddddd", edgecolor="0.5", linewidth=0.4, label="No data"))
     figure.legend(handles=handles, loc="center right", fontsize=8, frameon=False)
     title = f"{scene.name}   {scene.time[:10]}".strip()
-    figure.suptitle(f"{title}{'   OFF SCALE: pixels of %.4g m' % scene.grid.pixel_m if scene.off_scale else ''}", fontsize=10)
+    off = f"   OFF SCALE: pixels of {scene.grid.pixel_m:.4g} m" if scene.off_scale else ""
+    figure.suptitle(f"{title}{off}", fontsize=10)
     figure.subplots_adjust(left=0.01, right=1 - 2.5 / figure.get_figwidth(), bottom=0.02, top=0.9, wspace=0.03)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png", metadata={"Software": "skytrigger"})

@@ -111,7 +111,8 @@ class RasterBand:
         self._lock = threading.Lock()
         dataset = self._dataset()
         self.width, self.height = int(dataset.width), int(dataset.height)
-        self.block = tuple(int(n) for n in dataset.block_shapes[index - 1])
+        tall, wide = dataset.block_shapes[index - 1]
+        self.block = (int(tall), int(wide))
         if dataset.dtypes[index - 1] != "uint16" and dataset.dtypes[index - 1] != "uint8":
             raise InputError(f"{shown(path)}: pixels of {dataset.dtypes[index - 1]}", expected="uint16 DN")
 

@@ -26,7 +26,6 @@ from skytrigger.eo.scene.engine import ModelFile
 Floats = NDArray[np.float32]
 
 
-
 @dataclass(frozen=True)
 class Reject:
     """The fitted limits.
@@ -53,7 +52,8 @@ class Reject:
         x = features(means[..., index], spreads[..., index]) @ self.whitening
         centres = self.centres @ self.whitening
         squared = (x**2).sum(-1)[..., None] - 2 * x @ centres.T + (centres**2).sum(-1)
-        return np.sqrt(np.maximum(squared.min(-1), 0)).astype(np.float32)
+        nearest: Floats = np.sqrt(np.maximum(squared.min(-1), 0)).astype(np.float32)
+        return nearest
 
 
 def features(means: Floats, spreads: Floats) -> NDArray[np.float64]:

@@ -48,6 +48,7 @@ class CellRows:
 
 def empty_rows(rows: int, columns: int, classes: int, planes: int, side: int) -> CellRows:
     """Room for results; `side`: pixels of a cell's picture."""
+
     def floats(*more: int) -> Floats:
         return np.zeros((rows, columns, *more), np.float32)
 

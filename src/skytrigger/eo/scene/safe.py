@@ -145,7 +145,9 @@ def open_safe(tree: Tree, product_file: str, reduce: int) -> Scene:
     inside = f"{folder}/" if folder else ""
     where = product_file.rpartition("/")[2]
     product = read_product(tree.read(product_file), where)
-    tiles = [n for n in tree.names if n.startswith(f"{inside}GRANULE/") and re.search(r"/(MTD_TL|S2._OPER_MTD_.*)\.xml$", n)]
+    tiles = [
+        n for n in tree.names if n.startswith(f"{inside}GRANULE/") and re.search(r"/(MTD_TL|S2._OPER_MTD_.*)\.xml$", n)
+    ]
     if product.granules > 1 or len(tiles) > 1:
         count = max(product.granules, len(tiles))
         raise InputError(f"{tree.root}: a product of {count} granules", expected="one granule, as since December 2016")
@@ -175,7 +177,9 @@ def _images(tree: Tree, inside: str, product: ProductMetadata) -> dict[str, str]
     lost = sorted({b for i in listed for b in bands_in(i)} - set(found))
     if lost:
         raise InputError(
-            f"{tree.root}: no image of {', '.join(lost)}", expected="all that the metadata list", remedy="download again"
+            f"{tree.root}: no image of {', '.join(lost)}",
+            expected="all that the metadata list",
+            remedy="download again",
         )
     return {name: choose_resolution(name, paths) for name, paths in sorted(found.items())}
 

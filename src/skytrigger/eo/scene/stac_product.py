@@ -138,11 +138,15 @@ def _radiometry(asset: dict[str, Any], properties: dict[str, Any], where: str, n
     if scale is None and offset is None:
         return Radiometry()
     try:
-        stated = from_scale_offset(float(0.0001 if scale is None else scale), float(offset or 0.0), f"{where} of the item")
+        stated = from_scale_offset(
+            float(0.0001 if scale is None else scale), float(offset or 0.0), f"{where} of the item"
+        )
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: scale or offset is no number: {error}") from error
     if properties.get(APPLIED) is True and stated.offset:
-        notes.append(f"The item states an offset of {stated.offset:g} DN and that it was applied: it is not applied again.")
+        notes.append(
+            f"The item states an offset of {stated.offset:g} DN and that it was applied: it is not applied again."
+        )
         return Radiometry(stated.quantification, 0.0, f"{APPLIED} of the item")
     return stated
 

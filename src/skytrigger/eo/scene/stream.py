@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from skytrigger.core.host import cores_in_mask
 from skytrigger.core.progress import Advance
 from skytrigger.eo.bands import RGB, RGB_WHITE_DN
 from skytrigger.eo.scene.cells import Cells, mirrored
@@ -17,10 +18,10 @@ from skytrigger.eo.scene.clouds import LIMITS_DN, SCREEN_BANDS, scl_share
 from skytrigger.eo.scene.cubic import copy_band, phase_weights, resample_band
 from skytrigger.eo.scene.engine import BATCH, Lanes
 from skytrigger.eo.scene.model import Scene
-from skytrigger.eo.scene.native_rows import Chunk, ChunkReader, chunk_plan, default_threads
-from skytrigger.eo.scene.pipeline import run_lanes
+from skytrigger.eo.scene.native_rows import Chunk, ChunkReader, chunk_plan
 from skytrigger.eo.scene.results import CellRows, Parts, empty_rows, joined
 from skytrigger.eo.scene.tile_measures import measure_tiles, picture_plane, screen_clouds
+from skytrigger.runtimes.feed import Feed
 
 # Where one of these is 0 there is no data: light scattered by the air keeps them above 0 over lit ground, while far
 # infrared over water may be 0; the first and last bands on the focal plane are among them, so swath edges are found.
@@ -149,7 +150,7 @@ def classify_rows(
     plan = chunk_plan(scene, maker.names, cells)
     kept = {span: parts.load(*span) for span in plan if parts.has(*span)}
     done: dict[tuple[int, int], CellRows] = {span: rows for span, rows in kept.items() if rows is not None}
-    for span, rows in done.items():
+    for span in done:
         advance((span[1] - span[0]) * cells.columns)
     times = StageTimes()
     for stretch in _stretches([span for span in plan if span not in done]):
@@ -178,7 +179,7 @@ def _run_stretch(
     times: StageTimes,
     advance: Advance,
 ) -> None:
-    reader = ChunkReader(maker.scene, maker.names, maker.cells, plan, default_threads())
+    reader = ChunkReader(maker.scene, maker.names, maker.cells, plan, cores_in_mask())
     started = time.perf_counter()
     finished: list[CellRows] = []
     spans = iter(plan)
@@ -190,10 +191,11 @@ def _run_stretch(
             for row in range(chunk.first, chunk.last):
                 yield chunk, row
 
-    def work(job: tuple[Chunk, int], lane: int) -> CellRows:
-        return _classify_row(maker, job[0], job[1], classes, lanes.logits(lane), times)
+    def lane(number: int) -> Callable[[tuple[Chunk, int]], CellRows]:
+        logits = lanes.logits(number)
+        return lambda job: _classify_row(maker, *job, classes, logits, times)
 
-    def keep(row: CellRows) -> None:
+    def keep(_: tuple[Chunk, int], row: CellRows) -> None:
         nonlocal span, count
         finished.append(row)
         count += row.valid.size
@@ -205,15 +207,14 @@ def _run_stretch(
             span = next(spans, span)
 
     try:
-        run_lanes(jobs(), work, keep, len(lanes), 2 * len(lanes) + 2)
+        # few rows ahead: each holds on to its chunk, which is what takes memory
+        Feed(jobs(), [lane(k) for k in range(len(lanes))], keep, ahead_items=2 * len(lanes) + 2).run()
     finally:
         reader.close()
         times.decode += reader.seconds
 
 
-def _classify_row(
-    maker: TileMaker, chunk: Chunk, row: int, classes: int, logits: Any, times: StageTimes
-) -> CellRows:
+def _classify_row(maker: TileMaker, chunk: Chunk, row: int, classes: int, logits: Any, times: StageTimes) -> CellRows:
     """One row of cells, a batch of tiles at a time: a batch stays in the core's cache from making to inference."""
     columns = maker.cells.columns
     out = empty_rows(1, columns, classes, len(maker.planes), maker.cells.picture)

@@ -65,15 +65,15 @@ def notes(scene: Scene, cover: LandCover, facts: SceneFacts | None) -> list[str]
     found = list(scene.notes)
     if scene.off_scale:
         found.append(
-            f"Off scale: the pixels are {scene.grid.pixel_m:.4g} m, the network was trained on {NATIVE_M:g} m. A tile of the "
-            "map covers another extent than in training; its classes are a demonstration, not a land-cover product."
+            f"Off scale: the pixels are {scene.grid.pixel_m:.4g} m, the network was trained on {NATIVE_M:g} m. A cell "
+            "covers another extent than in training; its classes are a demonstration, not a land-cover product."
         )
     if scene.reduce:
         found.append(f"Decoded at 1/{2**scene.reduce} of the resolution and interpolated back.")
     if np.isnan(cover.cells.cloud).all():
         found.append("Not screened for clouds: bands B02 and B11, or SCL, are needed.")
     if facts is None or facts.reject is None:
-        found.append("No limits are known for this model: tiles unlike all its classes are given one of them all the same.")
+        found.append("No limits are known for this model: tiles unlike all its classes get one of them all the same.")
     if facts is None:
         found.append("The model's confusion is not known: areas are given as mapped, without an error.")
     return found

@@ -1,5 +1,6 @@
 """What is measured on each tile besides its class: valid pixels, band means and spreads, clouds, a small picture."""
 
+# mypy: disable-error-code="untyped-decorator"
 from __future__ import annotations
 
 from typing import Any
@@ -8,12 +9,12 @@ import numpy as np
 
 from skytrigger.core.extras import require
 
-numba = require("numba", why="scenes")
+compiled: Any = require("numba", why="scenes").njit(nogil=True, cache=True, error_model="numpy")
 
 STEP = 4  # every fourth pixel in both directions is screened for clouds
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _valid(tiles: Any, k: int, i: int, j: int, references: Any, every: bool) -> bool:
     """`every`: each reference band must have data, else any."""
     for r in references:
@@ -22,9 +23,9 @@ def _valid(tiles: Any, k: int, i: int, j: int, references: Any, every: bool) -> 
     return every
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _whole(tile: Any, references: Any, every: bool) -> bool:
-    """Whether all pixels are valid; with `every` false only the first reference is looked at, which may say no too often."""
+    """Whether all pixels are valid; without `every` only the first reference is looked at: it may say no too often."""
     for r in references:
         plane = tile[r]
         for i in range(plane.shape[0]):
@@ -38,7 +39,7 @@ def _whole(tile: Any, references: Any, every: bool) -> bool:
     return True
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _sums(plane: Any) -> Any:
     """Sum and sum of squares, exact: values are whole numbers below 2^16."""
     total, square = np.int64(0), np.uint64(0)
@@ -54,9 +55,16 @@ def _sums(plane: Any) -> Any:
     return total, square
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def measure_tiles(
-    tiles: Any, references: Any, every: bool, inside_rows: Any, inside_columns: Any, valid: Any, means: Any, spreads: Any
+    tiles: Any,
+    references: Any,
+    every: bool,
+    inside_rows: Any,
+    inside_columns: Any,
+    valid: Any,
+    means: Any,
+    spreads: Any,
 ) -> None:
     """Count valid pixels, take band means and standard deviations over them, and put the mean where there is no data.
 
@@ -95,7 +103,7 @@ def measure_tiles(
             _fill(tiles[k], tiles, k, references, every, means[k], spreads[k])
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _fill(tile: Any, tiles: Any, k: int, references: Any, every: bool, means: Any, spreads: Any) -> None:
     channels, size, _ = tile.shape
     mask = np.empty((size, size), np.bool_)
@@ -121,10 +129,12 @@ def _fill(tile: Any, tiles: Any, k: int, references: Any, every: bool, means: An
                     tile[c, i, j] = np.floor(mean + 0.5)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def picture_plane(plane: Any, first: int, white: float, out: Any, colour: int) -> None:
-    """One colour of (n, p, p, 3) uint8: means of blocks of the middle of each (n, t, t) tile, `first` pixels left out on
-    each side; of blocks of 4 pixels and more every second row and column is taken."""
+    """One colour of (n, p, p, 3) uint8: means of blocks of the middle of each (n, t, t) tile.
+
+    `first` pixels are left out on each side; of blocks of 4 pixels and more every second row and column is taken.
+    """
     block = (plane.shape[1] - 2 * first) // out.shape[1]
     step = 2 if block >= 4 else 1
     count = ((block + step - 1) // step) ** 2
@@ -141,7 +151,7 @@ def picture_plane(plane: Any, first: int, white: float, out: Any, colour: int) -
                 out[k, a, b, colour] = np.uint8(value if value < np.float32(255.0) else np.float32(255.0))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def screen_clouds(b01: Any, b02: Any, b10: Any, b11: Any, limits: Any, out: Any) -> None:
     """(n,) share of cloudy pixels among those with data in B02; see `clouds.py` for the rule and `limits` (DN)."""
     high, blue, aerosol, swir = limits

@@ -10,8 +10,8 @@ import numpy as np
 
 from skytrigger import __version__
 from skytrigger.core.files import write_json
-from skytrigger.eo.scene.engine import ModelFile
 from skytrigger.eo.scene.decide import LandCover
+from skytrigger.eo.scene.engine import ModelFile
 from skytrigger.eo.scene.grid import Grid
 from skytrigger.eo.scene.legend import NO_DATA, Entry
 from skytrigger.eo.scene.model import Scene
@@ -47,7 +47,7 @@ def write_item(
 
 
 def footprint(grid: Grid) -> tuple[dict[str, Any], list[float]]:
-    """Outline of the scene in degrees, ten points a side, cut at the antimeridian; and its bounding box (RFC 7946, 5.2)."""
+    """Outline of the scene in degrees, ten points a side, cut at the antimeridian, and its bounding box (RFC 7946)."""
     left, bottom, right, top = grid.bounds
     t = np.linspace(0, 1, 11)[:-1]
     sides = [
@@ -65,6 +65,7 @@ def footprint(grid: Grid) -> tuple[dict[str, Any], list[float]]:
 
 
 def _properties(scene: Scene, cells: Grid, model: ModelFile, engine: dict[str, Any]) -> dict[str, Any]:
+    level = scene.level or "level unknown"
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     card = model.card
     about = "Land cover of one Sentinel-2 scene, one class for each cell of the grid."
@@ -79,7 +80,7 @@ def _properties(scene: Scene, cells: Grid, model: ModelFile, engine: dict[str, A
         **code,
         "proj:shape": [cells.height, cells.width],
         "proj:transform": list(cells.transform),
-        "processing:lineage": f"skytrigger classify, {card.name} on {scene.name} ({scene.kind}, {scene.level or 'level unknown'})",
+        "processing:lineage": f"skytrigger classify, {card.name} on {scene.name} ({scene.kind}, {level})",
         "processing:software": {"skytrigger": __version__},
         "processing:datetime": now,
         "mlm:name": model.path.stem,
@@ -130,7 +131,8 @@ def _assets(cells: Grid, cover: LandCover, model: ModelFile) -> dict[str, Any]:
     classes = class_objects(cover.entries)
     what = ("Code of the class", "Probability of the class, percent", "Share of the cell with data, percent")
     bands = [
-        {"name": n, "description": d, "data_type": "uint8", "nodata": NO_DATA} for n, d in zip(BAND_NAMES, what, strict=True)
+        {"name": n, "description": d, "data_type": "uint8", "nodata": NO_DATA}
+        for n, d in zip(BAND_NAMES, what, strict=True)
     ]
     bands[0]["classification:classes"] = classes
     return {

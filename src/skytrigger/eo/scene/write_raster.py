@@ -50,6 +50,6 @@ def write_cog(
 
 def percent(values: NDArray[np.float32], codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """0 to 100, 255 where there is no class."""
-    whole = np.floor(np.clip(values, 0, 1) * 100 + 0.5).astype(np.uint8)
+    whole: NDArray[np.uint8] = np.floor(np.clip(values, 0, 1) * 100 + 0.5).astype(np.uint8)
     whole[codes == NO_DATA] = NO_DATA
     return whole

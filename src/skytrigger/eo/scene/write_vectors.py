@@ -48,9 +48,9 @@ def columns(cover: LandCover) -> dict[str, NDArray[Any]]:
     for entry in cover.entries:
         names[entry.value] = entry.key
     shape = cover.codes.shape
-    row, column = np.indices(shape)
-    out: dict[str, NDArray[Any]] = {
-        "row": row.astype(np.int32), "column": column.astype(np.int32), "code": cover.codes,
+    row, column = (n.astype(np.int32) for n in np.indices(shape))
+    out: dict[str, Any] = {
+        "row": row, "column": column, "code": cover.codes,
         "class": names[cover.codes], "confidence": cover.confidence,
         "valid_fraction": cover.cells.valid, "cloud_fraction": cover.cells.cloud, "distance": cover.distance,
     }  # fmt: skip
@@ -78,7 +78,12 @@ def write_parquet(path: Path, cover: LandCover, grid: Grid, cells: Grid) -> None
 
 def _geo(rings: Floats, crs: str) -> dict[str, Any]:
     """The file's ``geo`` metadata (GeoParquet 1.1.0); the CRS as PROJJSON."""
-    geometry: dict[str, Any] = {"encoding": "WKB", "geometry_types": ["Polygon"], "edges": "planar", "crs": projjson(crs)}
+    geometry: dict[str, Any] = {
+        "encoding": "WKB",
+        "geometry_types": ["Polygon"],
+        "edges": "planar",
+        "crs": projjson(crs),
+    }
     geometry["orientation"] = "counterclockwise"
     if len(rings):
         low, high = rings.min(axis=(0, 1)), rings.max(axis=(0, 1))
