@@ -19,7 +19,6 @@ from skytrigger.eo.scene.classify import Options, classify_scene
 from skytrigger.eo.scene.engine import model_for
 from skytrigger.eo.scene.reject import scene_facts
 
-
 GROUND = np.array([0.3, 0.25, 0.15, 0.02, 0.03, 0.1, 0.05, 0.05, 0.02, 0.03])
 
 

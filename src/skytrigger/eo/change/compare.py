@@ -47,7 +47,7 @@ def change(
     before: str | Path, after: str | Path, out: str | Path, *, model: str = "eurosat_ms", limit: float = SURE,
     options: Options | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Compare two dates; each is a finished map's folder, or a scene that is classified first, into OUT/before or after.
+    """Compare two dates; each is a finished map's folder, or a scene, classified first into OUT/before or after.
 
     Writes change.tif, change.parquet, change.png, summary.json; what the summary holds is returned.
 

@@ -1,6 +1,6 @@
 """Signs of floods, burns and bared ground in a cell's spectral indices, by rules that stand here and nowhere else.
 
-Limits are for means over a cell, top of atmosphere or surface. They are screens, not products, and season matters to all.
+Limits are for means over a cell, top of atmosphere or surface. They are screens, not products; season matters to all.
 
 - burned: NBR fell by at least 0.27 (Key and Benson 2006, moderate-low severity and up) and NDVI fell by at least 0.1;
 - flooded: NDWI rose by at least 0.2 to above 0 (McFeeters 1996: water is above 0), and was below 0 before;
