@@ -23,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", help="default: openvino where installed, else onnxruntime")
     parser.add_argument("--threads", type=int, help="default: the cores of this process")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--scheduler", metavar="local|ADDRESS", help="Dask: one scene a task")
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -32,10 +33,18 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.threads is not None and not 1 <= args.threads <= 256:
         raise InputError(f"--threads {args.threads}", expected="1 to 256")
     options = Options(args.stride, args.reduce, args.offset, args.force, args.runtime, args.threads, args.device)
-    if len(args.scenes) == 1:
+    if len(args.scenes) == 1 and args.scheduler is None:
         summary = classify_scene(args.scenes[0], args.model, args.out, options)
         return Outcome(summary, report(summary, Path(args.out)))
-    raise InputError("several scenes", expected="one")
+    from skytrigger.eo.scene.many import classify_scenes
+
+    found = classify_scenes(args.scenes, args.model, args.out, options, args.scheduler)
+    lines = [
+        f"{r['scene']}: {r['error']}" if "error" in r else f"{r['scene']}: {r['tiles']:,} tiles, {r['seconds']:.1f} s"
+        for r in found["scenes"]
+    ]
+    lines.append(f"{found['done']} done, {found['failed']} failed: {Path(args.out) / 'scenes.json'}")
+    return Outcome(found, "\n".join(lines), exit_code=1 if found["failed"] else 0)
 
 
 def report(summary: dict[str, Any], out: Path) -> str:

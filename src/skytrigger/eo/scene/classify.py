@@ -65,8 +65,15 @@ class Options:
     device: str = "cpu"
 
 
+OpenLanes = Callable[[ModelFile, Options], tuple[Lanes, Callable[[], None]]]
+
+
 def classify_scene(
-    scene: Scene | str | Path, model: str | Path | ModelFile, out: str | Path, options: Options | None = None
+    scene: Scene | str | Path,
+    model: str | Path | ModelFile,
+    out: str | Path,
+    options: Options | None = None,
+    open_lanes: OpenLanes | None = None,
 ) -> dict[str, Any]:
     """Classify a scene and write its map; what summary.json holds is returned.
 
@@ -79,6 +86,8 @@ def classify_scene(
         Opened, or what `open_scene` takes.
     model
         Model file, its path, or a packaged name such as ``eurosat_ms``.
+    open_lanes
+        Gives the session's lanes and what is called when they are done with; None: opened and closed here.
     out
         Folder for landcover.tif, .parquet, .geojson, quicklook.png, map.html, item.json, summary.json.
 
@@ -98,10 +107,17 @@ def classify_scene(
             return before
         check_bands(opened, file)
         with require("rasterio", why="scenes").Env(**GDAL_OPTIONS):
-            return _classify(opened, file, out, options, key, start)
+            return _classify(opened, file, out, options, key, start, open_lanes or own_lanes)
     finally:
         if opened is not scene:
             opened.close()
+
+
+def own_lanes(model: ModelFile, options: Options) -> tuple[Lanes, Callable[[], None]]:
+    """Lanes for one scene."""
+    runtime, threads = options.runtime or default_runtime(), options.threads or cores_in_mask()
+    lanes = Lanes(model, runtime, threads, device=options.device)
+    return lanes, lanes.close
 
 
 def check_bands(scene: Scene, model: ModelFile) -> None:
@@ -139,16 +155,16 @@ def finished(out: Path, key: str) -> dict[str, Any] | None:
     return summary if isinstance(summary, dict) and summary.get("key") == key else None
 
 
-def _classify(scene: Scene, model: ModelFile, out: Path, options: Options, key: str, start: float) -> dict[str, Any]:
+def _classify(
+    scene: Scene, model: ModelFile, out: Path, options: Options, key: str, start: float, open_lanes: OpenLanes
+) -> dict[str, Any]:
     card = model.card
     cells = Cells(scene.grid, card.size[0], options.stride or card.size[0])
     offset = check_offset(scene, card, force=options.force)
     facts = scene_facts(model)
     if scene.off_scale:
         say(f"off scale: pixels of {scene.grid.pixel_m:.4g} m, the model was trained on 10 m")
-    lanes = Lanes(
-        model, options.runtime or default_runtime(), options.threads or cores_in_mask(), device=options.device
-    )
+    lanes, release = open_lanes(model, options)
     try:
         parts = Parts(out, key)
         opened = time.perf_counter()
@@ -167,7 +183,7 @@ def _classify(scene: Scene, model: ModelFile, out: Path, options: Options, key: 
         write_json(out / SUMMARY, summary)
         parts.clear()
     finally:
-        lanes.close()
+        release()
     return summary
 
 
