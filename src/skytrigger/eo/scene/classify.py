@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -230,6 +231,8 @@ def write_outputs(
         lambda: write_page(out / "map.html", scene, cells, cover, summary),
         lambda: write_item(out / "item.json", scene, grid, cover, model, engine),
     ]
+    for module in ("matplotlib.figure", "PIL.Image", "pyarrow.parquet", "rasterio.shutil", "rasterio.warp"):
+        importlib.import_module(module)  # here: two threads that import one another's packages can wait for ever
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(job) for job in jobs]:
             done.result()
