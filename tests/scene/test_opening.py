@@ -103,6 +103,26 @@ class TestForms:
         same(scene, bands, "EOPF Zarr")
         assert (scene.level, scene.baseline) == ("L1C", "05.12")
 
+    def test_eopf_zip_with_its_folder_and_scl(self, tmp_path, bands):
+        import zarr
+
+        l2a = {n: v for n, v in bands.items() if n != "B10"}
+        folder = eopf(tmp_path / "S2B_MSIL2A.zarr", l2a)
+        group = zarr.open_group(str(folder), mode="r+").create_group("conditions/mask/l2a_classification/r20m")
+        group.create_array("scl", data=np.full((45, 63), 9, np.uint8), chunks=(32, 32),
+                           attributes={"proj:epsg": 32633, "proj:transform": [20, 0, LEFT, 0, -20, TOP]})  # fmt: skip
+        scene = open_scene(zipped(folder, tmp_path / "S2B_MSIL2A.zarr.zip"))
+        assert set(scene.bands) == {*l2a, "SCL"}
+        assert (scene.bands["SCL"].dn() == 9).all()
+        assert (scene.bands["B02"].dn() == bands["B02"]).all()
+
+    def test_own_no_data_value(self, tmp_path, bands):
+        folder = band_folder(tmp_path / "s", bands, profile={"nodata": 7})
+        dn = bands["B02"].copy()
+        dn[:5] = 7
+        write_band(folder / "T33TWN_20240601T100559_B02.tif", dn, 10, profile={"nodata": 7})
+        assert (open_scene(folder).bands["B02"].dn()[:5] == 0).all()
+
     @pytest.mark.parametrize("common", [False, True])
     def test_stac_item(self, tmp_path, bands, common):
         scene = open_scene(stac_item(tmp_path, bands, common=common))
@@ -236,7 +256,21 @@ class TestRefusals:
         self.refused(folder, "no georeference", "T19UDP")
 
     def test_metadata_and_image_disagree(self, tmp_path, bands):
-        self.refused(safe(tmp_path, bands, tile=tile_xml(252, 180)), "21 x 15 pixels", "252 x 180")
+        """A cut-out has its own georeference; without one it is refused."""
+        folder = safe(tmp_path, bands, tile=tile_xml(252, 180))
+        scene = open_scene(folder)
+        assert scene.grid == Grid(CRS, LEFT, TOP, 10.0, 126, 90)
+        assert "own georeference" in scene.notes[0]
+        assert scene.bands["B02"].radiometry.offset == -1000
+        import rasterio
+
+        path = next(folder.rglob("*_B03.jp2"))
+        path.unlink()
+        with rasterio.open(
+            path, "w", driver="JP2OpenJPEG", width=126, height=90, count=1, dtype="uint16", QUALITY=100
+        ) as target:
+            target.write(bands["B03"], 1)
+        self.refused(folder, "126 x 90 pixels", "252 x 180")
 
     def test_no_tile_metadata(self, tmp_path, bands):
         folder = safe(tmp_path, bands)

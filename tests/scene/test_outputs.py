@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -305,6 +307,41 @@ class TestCommand:
         assert main(["classify", str(folder), "--out", str(tmp_path / "o")]) == 1
         assert "No space left on device" in capsys.readouterr().err
         assert not [p for p in (tmp_path / "o").rglob("*") if p.is_file()]
+
+
+@pytest.mark.slow
+def test_killed_and_gone_on_with(tmp_path):
+    """SIGKILL in the middle: the same command ends with the same map, from the chunks that were kept."""
+    folder = band_folder(tmp_path / "s", pixels(396, 1530))
+    code = (
+        "import sys, time\nfrom skytrigger.eo.scene import native_rows, stream\nnative_rows.CHUNK_ROWS = (64, 64)\n"
+        "row = stream._classify_row\n"
+        "stream._classify_row = lambda *a: (time.sleep(0.2), row(*a))[1]\n"
+        "from skytrigger.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    words = ["classify", str(folder), "--out", str(tmp_path / "o"), "--runtime", "onnxruntime", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    parts = tmp_path / "o" / ".parts"
+    for _ in range(3000):
+        if len(list(parts.glob("*.npz"))) >= 3 or process.poll() is not None:
+            break
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    kept = len(list(parts.glob("*.npz")))
+    assert 3 <= kept < 24
+    assert not (tmp_path / "o" / "summary.json").exists()
+    # chunks are part of the plan, not of the result: the second run cuts as the first did
+    again = subprocess.run([sys.executable, "-c", code.replace("0.2", "0"), *words], capture_output=True, text=True)
+    found = json.loads(again.stdout)
+    classify_scene(folder, "eurosat_ms", tmp_path / "plain", Options(runtime="onnxruntime"))
+    for name in ("landcover.tif",):
+        with rasterio.open(tmp_path / "o" / name) as a, rasterio.open(tmp_path / "plain" / name) as b:
+            assert (a.read() == b.read()).all()
+    assert found["tiles"] == 7 * 24
+    assert not parts.exists()
 
 
 @pytest.mark.real

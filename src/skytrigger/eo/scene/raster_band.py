@@ -113,6 +113,7 @@ class RasterBand:
         self.width, self.height = int(dataset.width), int(dataset.height)
         tall, wide = dataset.block_shapes[index - 1]
         self.block = (int(tall), int(wide))
+        self._no_data = dataset.nodatavals[index - 1]
         if dataset.dtypes[index - 1] != "uint16" and dataset.dtypes[index - 1] != "uint8":
             raise InputError(f"{shown(path)}: pixels of {dataset.dtypes[index - 1]}", expected="uint16 DN")
 
@@ -149,14 +150,20 @@ class RasterBand:
         rasterio = require("rasterio", why="scenes")
         window = rasterio.windows.Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
         try:
-            pixels: Pixels = self._dataset().read(self.index, window=window)
+            pixels = self._dataset().read(self.index, window=window)
         except rasterio.errors.RasterioError as error:
             cause = error.__cause__ or error
             raise SkytriggerError(
                 f"{shown(self.path)}: rows {rows[0]} to {rows[1]} cannot be read: {cause}\n"
                 "  remedy: download the file again, or check the connection; the same command goes on where it was"
             ) from error
-        return pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16)
+        return self._as_dn(pixels)
+
+    def _as_dn(self, pixels: NDArray[Any]) -> Pixels:
+        """uint16, with 0 for the file's own no-data value."""
+        if self._no_data:
+            pixels = np.where(pixels == self._no_data, 0, pixels)
+        return pixels.astype(np.uint16, copy=False)
 
     def sample(self, side: int) -> Pixels:
         """See `BandReader`: a reduced resolution where there is one, else the whole of small bands or 16 windows."""
@@ -164,8 +171,7 @@ class RasterBand:
         fitting = [i for i, f in enumerate(factors) if self.width / f >= side] or ([0] if factors else [])
         if fitting and not self.reduce:
             with open_quietly(self.path, overview_level=fitting[-1]) as small:
-                pixels: Pixels = small.read(self.index)
-                return pixels
+                return self._as_dn(small.read(self.index))
         if self.width * self.height <= 1 << 23:
             step = max(1, self.width // side)
             return self.read((0, self.height), (0, self.width))[::step, ::step]

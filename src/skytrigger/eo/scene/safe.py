@@ -13,10 +13,10 @@ from xml.etree.ElementTree import Element
 from skytrigger.core.errors import InputError
 from skytrigger.eo.bands import BY_NAME
 from skytrigger.eo.scene.band_names import SCL, bands_in, known_band
-from skytrigger.eo.scene.grid import Grid
+from skytrigger.eo.scene.grid import Grid, grid_of_dataset
 from skytrigger.eo.scene.model import Scene, SceneBand
 from skytrigger.eo.scene.radiometry import Radiometry
-from skytrigger.eo.scene.raster_band import RasterBand, shown
+from skytrigger.eo.scene.raster_band import RasterBand, open_quietly, shown
 from skytrigger.eo.scene.tree import Tree, parse_xml, stem, suffix
 
 PRODUCT = re.compile(r"(^|/)(MTD_MSIL(1C|2A)|S2._OPER_MTD_SAFL(1C|2A).*)\.xml$")
@@ -155,12 +155,20 @@ def open_safe(tree: Tree, product_file: str, reduce: int) -> Scene:
         raise InputError(f"{tree.root}: no GRANULE/*/MTD_TL.xml", remedy="the whole product, as downloaded")
     grids = read_tile_grids(tree.read(tiles[0]), tiles[0].rpartition("/")[2])
     bands: dict[str, SceneBand] = {}
+    full: Grid | None = None
+    cut = False
     for name, path in _images(tree, inside, product).items():
-        bands[name] = _band(tree.gdal_path(path), name, product, grids, reduce)
+        reader = RasterBand(tree.gdal_path(path), 1, 0 if name == SCL else reduce)
+        grid, own = _grid(reader, grids)
+        cut = cut or own
+        full = grid if full is None or grid.pixel_m < full.pixel_m else full
+        radiometry = product.radiometry.get(name, Radiometry())
+        bands[name] = SceneBand(name, grid.coarser(2**reader.reduce), radiometry, reader)
     name = product.name or (folder or tree.root.name).removesuffix(".SAFE")
-    facts = {"full_grid": grids[10]} if reduce else {}
+    notes = ("The images are not those of the whole granule: placed by their own georeference.",) if cut else ()
+    facts = {"full_grid": full} if reduce else {}
     return Scene(
-        name, str(tree.root), "SAFE", product.level, bands, product.time, reduce, product.baseline, facts=facts
+        name, str(tree.root), "SAFE", product.level, bands, product.time, reduce, product.baseline, notes, facts
     )
 
 
@@ -199,11 +207,17 @@ def choose_resolution(name: str, paths: list[str]) -> str:
     return best[0]
 
 
-def _band(path: str, name: str, product: ProductMetadata, grids: dict[int, Grid], reduce: int) -> SceneBand:
-    reader = RasterBand(path, 1, 0 if name == SCL else reduce)
+def _grid(reader: RasterBand, grids: dict[int, Grid]) -> tuple[Grid, bool]:
+    """Grid at full resolution, and whether it is the image's own and none of the metadata's: that of a cut-out."""
+    with open_quietly(reader.path) as dataset:
+        size = (dataset.width, dataset.height)
+        own = grid_of_dataset(dataset, shown(reader.path))
+    if own is not None:
+        return own, own not in grids.values()
     for grid in grids.values():
-        seen = grid.coarser(2**reader.reduce)
-        if (seen.width, seen.height) == (reader.width, reader.height):
-            return SceneBand(name, seen, product.radiometry.get(name, Radiometry()), reader)
-    sizes = ", ".join(f"{g.width} x {g.height}" for g in grids.values())
-    raise InputError(f"{shown(path)} has {reader.width} x {reader.height} pixels", expected=f"{sizes} by its metadata")
+        if (grid.width, grid.height) == size:
+            return grid, False
+    raise InputError(
+        f"{shown(reader.path)} has {size[0]} x {size[1]} pixels and no georeference of its own",
+        expected=", ".join(f"{g.width} x {g.height}" for g in grids.values()) + " by its metadata",
+    )

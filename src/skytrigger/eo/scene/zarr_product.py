@@ -6,6 +6,7 @@ several resolutions its own is taken. ``scale_factor`` and ``add_offset`` give r
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,17 @@ from skytrigger.eo.scene.grid import Grid
 from skytrigger.eo.scene.model import Scene, SceneBand
 from skytrigger.eo.scene.radiometry import Radiometry, from_scale_offset
 from skytrigger.eo.scene.raster_band import Pixels
+from skytrigger.eo.scene.tree import open_tree
 
 ROOT = "measurements/reflectance"
+CLASSIFICATION = "conditions/mask/l2a_classification"
 
 
 class ZarrBand:
     """One array, read by blocks of whole chunks."""
 
     def __init__(self, array: Any, where: str) -> None:
-        if array.ndim != 2 or array.dtype != np.uint16:
+        if array.ndim != 2 or array.dtype not in (np.uint16, np.uint8):
             raise InputError(f"{where}: {array.ndim} dimensions of {array.dtype}", expected="(y, x) of uint16 DN")
         self._array, self._where = array, where
         self.height, self.width = (int(n) for n in array.shape)
@@ -38,7 +41,7 @@ class ZarrBand:
     def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Pixels:
         """See `BandReader`."""
         try:
-            return np.asarray(self._array[rows[0] : rows[1], columns[0] : columns[1]])
+            return np.asarray(self._array[rows[0] : rows[1], columns[0] : columns[1]], np.uint16)
         except Exception as error:  # codecs raise many kinds on damaged chunks
             raise SkytriggerError(
                 f"{self._where}: rows {rows[0]} to {rows[1]} cannot be read: {error}\n  remedy: download it again"
@@ -79,20 +82,23 @@ def open_zarr(path: Path) -> Scene:
     zarr = require("zarr", why="EOPF Zarr products")
     try:
         store = zarr.storage.ZipStore(path, mode="r") if path.is_file() else str(path)
-        root = zarr.open_group(store, mode="r")
+        root = zarr.open_group(store, mode="r", path=_inside(path))
         group = _descend(root, ROOT)
     except (KeyError, OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} is no EOPF product: {error!r}", expected=f"a Zarr group with {ROOT}") from error
     arrays: dict[str, list[tuple[str, Any, Any]]] = {}
     _collect(group, ROOT, arrays)
+    with contextlib.suppress(KeyError):  # Level-1C has none
+        _collect(_descend(root, CLASSIFICATION), CLASSIFICATION, arrays, only=SCL)
     facts = _facts(root)
     bands = {}
     for name, found in sorted(arrays.items()):
         place, array, parent = _own_resolution(name, found, path)
         where = f"{path.name}/{place}"
         grid = _grid(array, parent, facts, where)
-        bands[name] = SceneBand(name, grid, _radiometry(array, where), ZarrBand(array, str(path / place)))
-    if not bands:
+        radiometry = Radiometry() if name == SCL else _radiometry(array, where)
+        bands[name] = SceneBand(name, grid, radiometry, ZarrBand(array, str(path / place)))
+    if not set(bands) - {SCL}:
         raise InputError(f"{path}: no bands below {ROOT}")
     level = facts["level"] or ("L1C" if "B10" in bands else "")
     name = path.name.removesuffix(".zip").removesuffix(".zarr")
@@ -105,13 +111,21 @@ def _descend(group: Any, path: str) -> Any:
     return group
 
 
-def _collect(group: Any, place: str, arrays: dict[str, list[tuple[str, Any, Any]]]) -> None:
+def _inside(path: Path) -> str:
+    """Folder of the root group in a zip: some hold the product's folder, others what is in it."""
+    if not path.is_file():
+        return ""
+    roots = [n for n in open_tree(path).names if n.rpartition("/")[2] in ("zarr.json", ".zgroup")]
+    return min(roots, key=len).rpartition("/")[0] if roots else ""
+
+
+def _collect(group: Any, place: str, arrays: dict[str, list[tuple[str, Any, Any]]], only: str = "") -> None:
     for key, item in group.members():
         if hasattr(item, "members"):
-            _collect(item, f"{place}/{key}", arrays)
+            _collect(item, f"{place}/{key}", arrays, only)
         else:
             name = known_band(key)
-            if name and name != SCL:
+            if name and (name == SCL) == bool(only):
                 arrays.setdefault(name, []).append((f"{place}/{key}", item, group))
 
 
@@ -119,7 +133,8 @@ def _own_resolution(name: str, found: list[tuple[str, Any, Any]], path: Path) ->
     """Of several arrays of a band that with the band's own number of pixels: the largest, unless it is upsampled."""
     if len(found) == 1:
         return found[0]
-    own = [f for f in found if f"/r{BY_NAME[name].resolution_m}m/" in f"/{f[0]}"] or found
+    resolution = 20 if name == SCL else BY_NAME[name].resolution_m
+    own = [f for f in found if f"/r{resolution}m/" in f"/{f[0]}"] or found
     largest = max(f[1].shape[0] for f in own)
     best = [f for f in own if f[1].shape[0] == largest]
     if len(best) > 1:
