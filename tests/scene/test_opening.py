@@ -270,7 +270,9 @@ class TestRefusals:
             path, "w", driver="JP2OpenJPEG", width=126, height=90, count=1, dtype="uint16", QUALITY=100
         ) as target:
             target.write(bands["B03"], 1)
-        self.refused(folder, "126 x 90 pixels", "252 x 180")
+        self.refused(folder, "B03", "does not nest")  # taken for the 20 m grid, which has as many pixels
+        (folder / "GRANULE/L1C_T33TWN_A037700_20240601T101231/MTD_TL.xml").write_text(tile_xml(600, 600))
+        self.refused(folder, "126 x 90 pixels and no georeference", "600 x 600")
 
     def test_no_tile_metadata(self, tmp_path, bands):
         folder = safe(tmp_path, bands)
