@@ -73,6 +73,17 @@ def test_no_scheduler(scenes, tmp_path):
 
 
 @pytest.mark.slow
+def test_local_processes(scenes, tmp_path, capsys):
+    pytest.importorskip("distributed")
+    arguments = ["classify", *scenes[:2], "--out", str(tmp_path / "o"), "--scheduler", "local", "--json"]
+    assert main([*arguments, "--runtime", "onnxruntime"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [s["scene"] for s in found["scenes"]] == ["a", "b"]
+    alone = classify_scenes(scenes[:2], "eurosat_ms", tmp_path / "alone", OPTIONS)
+    assert [s["area_km2"] for s in alone["scenes"]] == [s["area_km2"] for s in found["scenes"]]
+
+
+@pytest.mark.slow
 def test_a_worker_is_killed(scenes, tmp_path):
     """Two processes, one killed while it works: every map is there, and is the one that is made without."""
     distributed = pytest.importorskip("distributed")

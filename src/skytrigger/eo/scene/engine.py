@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
+from skytrigger.core.heads import CLASSES
 from skytrigger.eo.packaged import PACKAGED, packaged
 from skytrigger.model.file import ModelFile, read_model
 from skytrigger.runtimes.open import open_session
@@ -37,6 +38,8 @@ def model_for(name: str | Path) -> ModelFile:
     card = model.card
     if card.units != "DN":
         raise InputError(f"{name} takes {card.units}, not DN", expected="a model of Sentinel-2 bands, as eurosat_ms")
+    if len(card.heads) != 1 or card.heads[0].kind != CLASSES:
+        raise InputError(f"{name} has the heads {', '.join(h.name for h in card.heads)}", expected="one, of classes")
     if card.size[0] != card.size[1]:
         raise InputError(f"{name} takes tiles of {card.size}", expected="square tiles")
     return model

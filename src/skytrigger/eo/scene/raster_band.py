@@ -144,19 +144,22 @@ class RasterBand:
 
         Raises
         ------
+        InputError
+            The file is damaged there.
         SkytriggerError
-            The file is damaged there, or the connection broke.
+            The connection broke.
         """
         rasterio = require("rasterio", why="scenes")
         window = rasterio.windows.Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
         try:
             pixels = self._dataset().read(self.index, window=window)
         except rasterio.errors.RasterioError as error:
-            cause = error.__cause__ or error
-            raise SkytriggerError(
-                f"{shown(self.path)}: rows {rows[0]} to {rows[1]} cannot be read: {cause}\n"
-                "  remedy: download the file again, or check the connection; the same command goes on where it was"
-            ) from error
+            problem = f"{shown(self.path)}: rows {rows[0]} to {rows[1]} cannot be read: {error.__cause__ or error}"
+            if self.path.startswith(REMOTE):
+                raise SkytriggerError(
+                    f"{problem}\n  remedy: check the connection; the same command goes on where it was"
+                ) from error
+            raise InputError(problem, expected="a whole file", remedy="download it again") from error
         return self._as_dn(pixels)
 
     def _as_dn(self, pixels: NDArray[Any]) -> Pixels:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from skytrigger.core.errors import InputError, SkytriggerError
+from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.eo.bands import BY_NAME
 from skytrigger.eo.scene.band_names import SCL, known_band
@@ -43,8 +43,8 @@ class ZarrBand:
         try:
             return np.asarray(self._array[rows[0] : rows[1], columns[0] : columns[1]], np.uint16)
         except Exception as error:  # codecs raise many kinds on damaged chunks
-            raise SkytriggerError(
-                f"{self._where}: rows {rows[0]} to {rows[1]} cannot be read: {error}\n  remedy: download it again"
+            raise InputError(
+                f"{self._where}: rows {rows[0]} to {rows[1]} cannot be read: {error}", remedy="download it again"
             ) from error
 
     def sample(self, side: int) -> Pixels:
