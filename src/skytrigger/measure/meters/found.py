@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,12 @@ def open_meters(device: str = "cpu", meter_csv: str | None = None, root: Path = 
     """
     meters: list[Meter] = [CsvMeter(meter_csv)] if meter_csv else []
     index = int(device.partition(":")[2] or 0) if device.startswith("cuda") else 0
-    kinds: dict[str, Callable[[], Meter]] = {
-        "nvml": lambda: NvmlMeter(index),
-        "rapl": lambda: RaplMeter(root),
-        "hwmon": lambda: HwmonMeter(root),
-    }
     cuda = device.startswith("cuda")
-    for kind in ("nvml", "hwmon", "rapl") if cuda else ("rapl", "hwmon"):
-        if cuda and kind == "rapl" and not meters:
-            continue
-        with contextlib.suppress(UnavailableError):
-            meters.append(kinds[kind]())
+    rows = sorted(METERS.values(), key=lambda row: cuda and not row.sees_gpu)
+    for row in rows:
+        if (row.sees_gpu or meters) if cuda else row.sees_cpu:
+            with contextlib.suppress(UnavailableError):
+                meters.append(row.open(index, root))
     return meters
 
 
@@ -48,14 +44,14 @@ def power_sensors(root: Path = Path("/")) -> list[dict[str, Any]]:
         "scope": "whatever the meter is wired to",
         "remedy": "skytrigger bench ... --energy-seconds 30 --meter-csv FILE (columns time_s, power_w)",
     }
-    return [_nvml(), _rapl(root), _hwmon(root), external]
+    return [*(row.offer(root) for row in METERS.values()), external]
 
 
 def _missing(source: str, why_not: str, remedy: str = "") -> dict[str, Any]:
     return {"source": source, "available": False, "why_not": why_not, "remedy": remedy}
 
 
-def _nvml() -> dict[str, Any]:
+def _nvml(root: Path) -> dict[str, Any]:
     gpus = nvml_gpus()
     if gpus:
         return {"source": "nvml", "available": True, "scope": f"{len(gpus)} GPU board(s)"}
@@ -79,3 +75,21 @@ def _hwmon(root: Path) -> dict[str, Any]:
     if rails:
         return {"source": "hwmon", "available": True, "scope": ", ".join(r.label for r in rails)}
     return _missing("hwmon", "no power monitors (INA) under /sys/class/hwmon")
+
+
+@dataclass(frozen=True)
+class MeterRow:
+    """One kind of sensor: ``open(gpu, root)``, what `doctor` says of it, and whose work it sees."""
+
+    open: Callable[[int, Path], Meter]
+    offer: Callable[[Path], dict[str, Any]]
+    sees_cpu: bool
+    sees_gpu: bool
+
+
+# the one place that knows which sensors there are
+METERS = {
+    "nvml": MeterRow(lambda gpu, root: NvmlMeter(gpu), _nvml, sees_cpu=False, sees_gpu=True),
+    "rapl": MeterRow(lambda gpu, root: RaplMeter(root), _rapl, sees_cpu=True, sees_gpu=False),
+    "hwmon": MeterRow(lambda gpu, root: HwmonMeter(root), _hwmon, sees_cpu=True, sees_gpu=True),
+}
