@@ -97,5 +97,3 @@ def test_an_application() -> None:
             if re.search(rf"import .*\b{record}\b", path.read_text()) and own not in path.as_posix()
         }
         assert imported - SHORT_WAYS == {"applications/registry.py"}, one.name
-            one.name
-        )
