@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from skytrigger.model.parity import parity_of_heads, require_parity
 from skytrigger.model.quantise import CALIBRATION_IMAGES, quantise, stratified
 from skytrigger.runtimes.open import open_session
 from skytrigger.runtimes.registry import faithful
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PARITY_IMAGES = 256
 BATCH = 64
@@ -65,7 +68,6 @@ def export_run(
     tiles, kind = _parity_tiles(card, data)
     network, card = application.for_export(network, card)
     card = replace(card, notes={**card.notes, **(notes or {})})
-    reference = _answers(network, card, tiles)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "model.onnx"
         export_onnx(network, card, draft, "fp16" if precision == "fp16" else "fp32")
@@ -73,21 +75,36 @@ def export_run(
             draft = _quantised(draft, application, data, card.seed)
         elif precision not in ("fp32", "fp16"):
             raise InputError(f"cannot export to precision {precision!r}", expected="fp32, fp16 or int8")
-        runtime = faithful(precision)
-        session = open_session(draft, runtime, precision, BATCH)
-        try:
-            answers = session.answers(tiles)
-        finally:
-            session.close()
-        result = parity_of_heads(card.heads, reference, [answers[head.name] for head in card.heads])
-        require_parity(result, precision)
+        result = prove(draft, network, card, tiles, precision)
         content = draft.read_bytes()
     write_bytes(Path(out), content)
-    facts = {"model": str(out), "precision": precision, "bytes": len(content), "runtime": runtime, "tiles": kind}
+    facts = {"model": str(out), "precision": precision, "bytes": len(content), "tiles": kind}
     return {**facts, **result}
 
 
-def _answers(network: Any, card: ModelCard, tiles: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def prove(
+    file: Path, network: nn.Module, card: ModelCard, tiles: NDArray[np.float32], precision: str
+) -> dict[str, Any]:
+    """``runtime`` and `model.parity.parity_of_heads`'s figures of a model file and the network it was made from.
+
+    Raises
+    ------
+    SkytriggerError
+        The file's answers differ by more than its precision explains.
+    """
+    runtime = faithful(precision)
+    session = open_session(file, runtime, precision, BATCH)
+    try:
+        answers = session.answers(tiles)
+    finally:
+        session.close()
+    reference = _answers(network, card, tiles)
+    result = parity_of_heads(card.heads, reference, [answers[head.name] for head in card.heads])
+    require_parity(result, precision)
+    return {"runtime": runtime, **result}
+
+
+def _answers(network: nn.Module, card: ModelCard, tiles: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """The network's own, head by head."""
     torch = require("torch", why="export")
     module = with_normalisation(network, card)

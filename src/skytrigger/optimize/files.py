@@ -13,12 +13,11 @@ import numpy as np
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import SkytriggerError
-from skytrigger.core.extras import require
+from skytrigger.learn.exporting import prove
 from skytrigger.model.calibration import METHODS, tensor_ranges
-from skytrigger.model.export import export_onnx, with_normalisation, write_model
+from skytrigger.model.export import export_onnx, write_model
 from skytrigger.model.file import read_model
 from skytrigger.model.fold import fold
-from skytrigger.model.parity import parity, require_parity
 from skytrigger.model.qdq import PRODUCTS, Ranges, quantised_tensors
 from skytrigger.model.quantise import calibration_facts, stratified, weight_limit, write_int8
 from skytrigger.optimize.judging import Judge, Made, answers_of_file
@@ -36,7 +35,6 @@ def float_files(search: Search, run: Path, name: str) -> list[Made]:
     settings, problem = search.settings, search.problem
 
     def make(folder: Path) -> dict[str, Any]:
-        torch = require("torch", why="export")
         network, card = search.network(run)
         export_onnx(network, card, folder / "whole.onnx")
         model = fold(read_model(folder / "whole.onnx").graph())
@@ -46,18 +44,12 @@ def float_files(search: Search, run: Path, name: str) -> list[Made]:
         write_model(model, card, folder / "fp32.onnx")
         part = problem.split.val[:PARITY_IMAGES]
         tiles = problem.dataset.select(card.channels).x[np.sort(part)].astype(np.float32)
-        with torch.inference_mode():
-            given = with_normalisation(network, card)(torch.from_numpy(tiles))
-        reference = [a.numpy() for a in (given if isinstance(given, tuple) else (given,))]
-        found = answers_of_tiles(folder / "fp32.onnx", "fp32", tiles)
-        results = [parity(a, b) for a, b in zip(reference, found, strict=True)]
-        for result in results:
-            require_parity(result, "fp32")
+        proof = prove(folder / "fp32.onnx", network, card, tiles, "fp32")
         files = {"fp32": "fp32.onnx"}
         if "fp16" in settings.precisions:
             export_onnx(network, card, folder / "fp16.onnx", "fp16")
             files["fp16"] = "fp16.onnx"
-        return {"folder": folder.name, "files": files, "parity": results[0] if len(results) == 1 else results}
+        return {"folder": folder.name, "files": files, "parity": proof}
 
     made = search.store.once("float", {"run": run.name, "fp16": "fp16" in settings.precisions}, make)
     folder = search.folder / "work" / made["folder"]
