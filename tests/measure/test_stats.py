@@ -183,9 +183,14 @@ def test_positive_values_with_zeros_among_them_stay_positive() -> None:
 
 def test_stretches_of_power() -> None:
     means = [10.0, 11.0, 9.0, 10.5, 9.5]
+    assert _inflation(np.array(means)) == 1.0
     half = t.ppf(0.975, 4) * np.std(means, ddof=1) / math.sqrt(5)
     found = interval_of_stretches(10.2, means)
     assert (found.estimate, found.low, found.high, found.n) == pytest.approx((10.2, 10.2 - half, 10.2 + half, 5))
+    rising = np.arange(8.0)
+    half = t.ppf(0.975, 7) * rising.std(ddof=1) / math.sqrt(8) * math.sqrt(_inflation(rising))
+    assert interval_of_stretches(3.5, rising).high == pytest.approx(3.5 + half)
+    assert _inflation(rising) > 4
     few = interval_of_stretches(10.2, means[:4])
     assert (few.known, few.n, few.estimate) == (False, 4, 10.2)
     assert interval_of_stretches(10.2, means, 0.5).high < found.high

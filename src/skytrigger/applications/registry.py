@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 VARIABLE = "SKYTRIGGER_APPLICATIONS"
 # module and name of each record; imported at first use
-BUILT_IN = ("skytrigger.eo.application:EUROSAT", "skytrigger.hep.doublets.application:DOUBLETS")
+BUILT_IN = (
+    "skytrigger.eo.application:EUROSAT",
+    "skytrigger.hep.doublets.application:DOUBLETS",
+    "skytrigger.hep.pid.application:PID",
+)
 _registered: dict[str, Application] = {}
 
 

@@ -23,8 +23,11 @@ COMMANDS = {
     "optimize": "the fastest network and engine above an accuracy floor",
     "study": "a matrix of cells: train, evaluate, export, measure, report",
     "report": "report.html and report.md of a study folder",
+    "classify": "a land-cover map of a whole Sentinel-2 scene",
+    "change": "what changed between two dates of the same ground",
     "clue": "density clustering of calorimeter hits",
     "doublets": "the pixel-doublet filter: train, evaluate, throughput",
+    "pid": "particle identity and energy from calorimeter showers: simulate, train, evaluate, run",
 }
 
 

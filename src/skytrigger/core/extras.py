@@ -26,6 +26,7 @@ EXTRA_OF = {
     "dask": "dask",
     "distributed": "dask",
     "rasterio": "geo",
+    "zarr": "geo",
 }
 
 

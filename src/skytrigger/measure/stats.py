@@ -153,9 +153,12 @@ def _half(parts: Vector, level: float) -> float:
 
 
 def interval_of_stretches(estimate: float, means: ArrayLike, level: float = 0.95) -> Interval:
-    """An estimate with the t interval that the means of its stretches give; none with fewer than five of them."""
+    """An estimate with the t interval that the means of its stretches give, widened where neighbours are related.
+
+    None with fewer than five of them.
+    """
     array = np.asarray(means, dtype=np.float64)
-    half = _half(array, level) if len(array) >= 5 else math.nan
+    half = _half(array, level) * math.sqrt(_inflation(array)) if len(array) >= 5 else math.nan
     return Interval(estimate, estimate - half, estimate + half, level, len(array))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +47,10 @@ def module_of(model: onnx.ModelProto, outputs: Sequence[str] = ()) -> nn.Module:
         def __init__(self) -> None:
             super().__init__()
             self.buffer_of: dict[str, str] = {}
-            self.shape_of: dict[str, list[int]] = {}
+            self.shape_of: dict[str, list[int] | int] = {}
             for number, (name, array) in enumerate(constants.items()):
                 if array.dtype.kind == "i" and array.ndim <= 1 and array.dtype.itemsize == 8:
-                    self.shape_of[name] = array.reshape(-1).tolist()  # shapes and axes, never weights
+                    self.shape_of[name] = array.tolist()  # shapes, axes and places, never weights
                 else:
                     self.buffer_of[name] = f"weight_{number}"
                     self.register_buffer(f"weight_{number}", torch.from_numpy(array.copy()))
@@ -100,19 +101,53 @@ def operator_table(torch: Any) -> dict[str, Apply]:
         "MatMul": lambda a, x, y: x @ y,
         "Gemm": lambda a, x, w, b=None: _gemm(f, a, x, w, b),
         "Softmax": lambda a, x: torch.softmax(x, a.get("axis", -1)),
+        "Sin": lambda a, x: torch.sin(x),
+        "Cos": lambda a, x: torch.cos(x),
+        "Sinh": lambda a, x: torch.sinh(x),
+        "Log": lambda a, x: torch.log(x),
+        "Sqrt": lambda a, x: torch.sqrt(x),
+        "Reciprocal": lambda a, x: torch.reciprocal(x),
+        "Greater": lambda a, x, y: x > y,
+        "GreaterOrEqual": lambda a, x, y: x >= y,
+        "Max": lambda a, *xs: functools.reduce(torch.maximum, xs),
+        "ReduceSum": lambda a, x, axes: x.sum(axes, keepdim=bool(a.get("keepdims", 1))),
+        "Gather": lambda a, x, place: _gather(torch, a, x, place),
+        "Slice": _slice,
+        "Unsqueeze": lambda a, x, axes: functools.reduce(torch.unsqueeze, sorted(axes), x),
     }
 
 
-def _symmetric(attributes: Attributes) -> tuple[int, int]:
+def _gather(torch: Any, a: Attributes, x: Any, place: list[int] | int) -> Any:
+    axis = a.get("axis", 0)
+    return x.select(axis, place) if isinstance(place, int) else x.index_select(axis, torch.tensor(place))
+
+
+def _slice(a: Attributes, x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:
+    axes = range(len(starts)) if axes is None else axes
+    for start, end, axis, step in zip(starts, ends, axes, steps or [1] * len(starts), strict=True):
+        if step < 1:
+            raise UnavailableError(f"runtime torch cannot slice by steps of {step}")
+        places = [slice(None)] * x.dim()
+        places[axis] = slice(start, min(end, x.shape[axis]), step)
+        x = x[tuple(places)]
+    return x
+
+
+def _symmetric(attributes: Attributes) -> tuple[int, ...]:
     pads = attributes.get("pads", [0, 0, 0, 0])
-    if pads[:2] != pads[2:] or attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b""):
+    half = len(pads) // 2
+    if pads[:half] != pads[half:] or attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b""):
         raise UnavailableError(f"runtime torch cannot pad asymmetrically {pads}")
-    return pads[0], pads[1]
+    return tuple(pads[:half])
 
 
 def _convolve(f: Any, a: Attributes, x: Any, w: Any, b: Any) -> Any:
-    stride, dilation = a.get("strides", [1, 1]), a.get("dilations", [1, 1])
-    return f.conv2d(x, w, b, tuple(stride), _symmetric(a), tuple(dilation), a.get("group", 1))
+    ones = [1] * (w.dim() - 2)
+    stride, dilation = a.get("strides", ones), a.get("dilations", ones)
+    convolve = f.conv1d if w.dim() == 3 else f.conv2d
+    return convolve(
+        x, w, b, tuple(stride), _symmetric({"pads": [0] * 2 * len(ones), **a}), tuple(dilation), a.get("group", 1)
+    )
 
 
 def _pool(pool: Any, a: Attributes, x: Any) -> Any:

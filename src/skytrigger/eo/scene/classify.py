@@ -1,0 +1,238 @@
+"""Whole scenes to land-cover maps."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skytrigger import __version__
+from skytrigger.core.errors import InputError
+from skytrigger.core.extras import require
+from skytrigger.core.files import read_json, sha256_json, write_json
+from skytrigger.core.host import cores_in_mask
+from skytrigger.core.progress import say, track
+from skytrigger.eo.scene.cells import Cells
+from skytrigger.eo.scene.decide import LandCover, decide
+from skytrigger.eo.scene.engine import Lanes, ModelFile, default_runtime, model_for
+from skytrigger.eo.scene.guard import check_offset
+from skytrigger.eo.scene.model import Scene
+from skytrigger.eo.scene.opening import open_scene
+from skytrigger.eo.scene.page import write_page
+from skytrigger.eo.scene.pictures import write_quicklook
+from skytrigger.eo.scene.raster_band import GDAL_OPTIONS
+from skytrigger.eo.scene.reject import scene_facts
+from skytrigger.eo.scene.results import Parts
+from skytrigger.eo.scene.stream import StageTimes, classify_rows
+from skytrigger.eo.scene.summary import SCHEMA, map_facts
+from skytrigger.eo.scene.write_item import write_item
+from skytrigger.eo.scene.write_raster import BAND_NAMES, percent, write_cog
+from skytrigger.eo.scene.write_vectors import write_geojson, write_parquet
+
+SUMMARY = "summary.json"
+FILES = (
+    "landcover.tif", "landcover.parquet", "landcover.geojson", "quicklook.png", "map.html", "item.json", SUMMARY,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a scene is classified.
+
+    Attributes
+    ----------
+    stride
+        Pixels of a cell; None: those of the model's tiles.
+    offset
+        See `open_scene`.
+    force
+        Go on where the data contradict the metadata's offset.
+    runtime
+        None: OpenVINO where it is installed, else ONNX Runtime.
+    threads
+        Lanes; None: the cores of this process.
+    """
+
+    stride: int | None = None
+    reduce: int = 0
+    offset: str = "metadata"
+    force: bool = False
+    runtime: str | None = None
+    threads: int | None = None
+    device: str = "cpu"
+
+
+OpenLanes = Callable[[ModelFile, Options], tuple[Lanes, Callable[[], None]]]
+
+
+def classify_scene(
+    scene: Scene | str | Path,
+    model: str | Path | ModelFile,
+    out: str | Path,
+    options: Options | None = None,
+    open_lanes: OpenLanes | None = None,
+) -> dict[str, Any]:
+    """Classify a scene and write its map; what summary.json holds is returned.
+
+    A map that is there already, of the same scene, model and options, is not made again; an interrupted one is gone on
+    with.
+
+    Parameters
+    ----------
+    scene
+        Opened, or what `open_scene` takes.
+    model
+        Model file, its path, or a packaged name such as ``eurosat_ms``.
+    open_lanes
+        Gives the session's lanes and what is called when they are done with; None: opened and closed here.
+    out
+        Folder for landcover.tif, .parquet, .geojson, quicklook.png, map.html, item.json, summary.json.
+
+    Raises
+    ------
+    InputError
+        The scene cannot be read, lacks bands that the model needs, or contradicts its own metadata.
+    """
+    start, options, out = time.perf_counter(), options or Options(), Path(out)
+    file = model if isinstance(model, ModelFile) else model_for(model)
+    opened = scene if isinstance(scene, Scene) else open_scene(scene, reduce=options.reduce, offset=options.offset)
+    try:
+        key = run_key(opened, file, options)
+        before = finished(out, key)
+        if before is not None:
+            say(f"{out} holds this map already")
+            return before
+        check_bands(opened, file)
+        with require("rasterio", why="scenes").Env(**GDAL_OPTIONS):
+            return _classify(opened, file, out, options, key, start, open_lanes or own_lanes)
+    finally:
+        if opened is not scene:
+            opened.close()
+
+
+def own_lanes(model: ModelFile, options: Options) -> tuple[Lanes, Callable[[], None]]:
+    """Lanes for one scene."""
+    runtime, threads = options.runtime or default_runtime(), options.threads or cores_in_mask()
+    lanes = Lanes(model, runtime, threads, device=options.device)
+    return lanes, lanes.close
+
+
+def check_bands(scene: Scene, model: ModelFile) -> None:
+    """Raise InputError where the scene has not the bands of the model, with the reason where it is known."""
+    missing = [c for c in model.card.channels if c not in scene.bands]
+    if not missing:
+        return
+    why = ""
+    if missing == ["B10"] and scene.level != "L1C":
+        why = ": Level-2A products have none, since it shows clouds and no ground"
+    raise InputError(
+        f"{scene.source} has no {', '.join(missing)}{why}",
+        expected=f"the bands of {model.path.stem}: {', '.join(model.card.channels)}",
+        remedy="the Level-1C product of the same scene, or --model of a network without these bands",
+    )
+
+
+def run_key(scene: Scene, model: ModelFile, options: Options) -> str:
+    """Hash of all that decides the map."""
+    bands = {n: [b.reader.identity(), b.radiometry.gain, b.radiometry.shift] for n, b in sorted(scene.bands.items())}
+    runtime = options.runtime or default_runtime()
+    return sha256_json(
+        [__version__, SCHEMA, bands, model.sha256, options.stride, scene.reduce, runtime, options.device, options.force]
+    )
+
+
+def finished(out: Path, key: str) -> dict[str, Any] | None:
+    """The summary of this very map where it is whole."""
+    if not all((out / name).is_file() for name in FILES):
+        return None
+    try:
+        summary = read_json(out / SUMMARY)
+    except InputError:
+        return None
+    return summary if isinstance(summary, dict) and summary.get("key") == key else None
+
+
+def _classify(
+    scene: Scene, model: ModelFile, out: Path, options: Options, key: str, start: float, open_lanes: OpenLanes
+) -> dict[str, Any]:
+    card = model.card
+    cells = Cells(scene.grid, card.size[0], options.stride or card.size[0])
+    offset = check_offset(scene, card, force=options.force)
+    facts = scene_facts(model)
+    if scene.off_scale:
+        say(f"off scale: pixels of {scene.grid.pixel_m:.4g} m, the model was trained on 10 m")
+    lanes, release = open_lanes(model, options)
+    try:
+        parts = Parts(out, key)
+        opened = time.perf_counter()
+        with track(f"{scene.name}: tiles", cells.rows * cells.columns) as advance:
+            rows, planes, times = classify_rows(scene, cells, card.channels, len(card.classes), lanes, parts, advance)
+        streamed = time.perf_counter()
+        cover = decide(rows, planes, card.classes, facts.reject if facts else None)
+        summary = {
+            "schema": SCHEMA, "key": key, "scene": scene.name, "source": scene.source, "kind": scene.kind,
+            "level": scene.level, "time": scene.time, "baseline": scene.baseline, "model": model.path.stem,
+            "model_sha256": model.sha256, "radiometry": offset, "engine": lanes.facts, "version": __version__,
+            "stride": cells.stride, "reduce": scene.reduce, **map_facts(scene, cells, cover, facts),
+        }  # fmt: skip
+        write_outputs(out, scene, cells, cover, model, lanes.facts, summary)
+        summary |= _pace(start, opened, streamed, times, len(lanes), summary["tiles"])
+        write_json(out / SUMMARY, summary)
+        parts.clear()
+    finally:
+        release()
+    return summary
+
+
+def _pace(start: float, opened: float, streamed: float, times: StageTimes, lanes: int, tiles: int) -> dict[str, Any]:
+    """Elapsed seconds, and thread seconds of the stages that overlap."""
+    end = time.perf_counter()
+    return {
+        "seconds": round(end - start, 3),
+        "tiles_per_s": round(tiles / (end - start), 1),
+        "stream_tiles_per_s": round(tiles / (streamed - opened), 1),
+        "stages_s": {
+            "open": round(opened - start, 3), "stream": round(streamed - opened, 3), "write": round(end - streamed, 3),
+        },
+        "thread_s": {k: round(getattr(times, k), 3) for k in ("decode", "prepare", "infer")},
+        "threads": lanes,
+    }  # fmt: skip
+
+
+def write_outputs(
+    out: Path,
+    scene: Scene,
+    cells: Cells,
+    cover: LandCover,
+    model: ModelFile,
+    engine: dict[str, Any],
+    summary: dict[str, Any],
+) -> None:
+    """All files but the summary, each whole or absent."""
+    grid, codes = cells.map_grid, cover.codes
+    bands = (codes, percent(cover.confidence, codes), percent(cover.cells.valid, codes))
+    tags = {
+        "SCENE": scene.name,
+        "MODEL": model.path.stem,
+        "MODEL_SHA256": model.sha256,
+        "SOFTWARE": f"skytrigger {__version__}",
+    }
+    if scene.time:
+        tags["TIFFTAG_DATETIME"] = scene.time[:19].replace("-", ":").replace("T", " ")
+    jobs: list[Callable[[], object]] = [
+        lambda: write_quicklook(out / "quicklook.png", scene, cells, cover, summary),
+        lambda: write_geojson(out / "landcover.geojson", cover, scene.grid, grid),
+        lambda: write_parquet(out / "landcover.parquet", cover, scene.grid, grid),
+        lambda: write_cog(out / "landcover.tif", bands, BAND_NAMES, grid, cover.entries, tags),
+        lambda: write_page(out / "map.html", scene, cells, cover, summary),
+        lambda: write_item(out / "item.json", scene, grid, cover, model, engine),
+    ]
+    for module in ("matplotlib.figure", "PIL.Image", "pyarrow.parquet", "rasterio.shutil", "rasterio.warp"):
+        importlib.import_module(module)  # here: two threads that import one another's packages can wait for ever
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()

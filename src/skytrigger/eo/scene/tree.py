@@ -1,0 +1,96 @@
+"""The files of a product, in a folder or in a zip that is never unpacked."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+from skytrigger.core.errors import InputError
+from skytrigger.eo.archive import MemberError, open_zip, read_member, unsafe_name
+
+METADATA_LIMIT = 1 << 26  # a product's largest XML has about 1 MB
+FILES_LIMIT = 100_000
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Names of all files below `root`, with ``/`` between folders; `zipped`: `root` is a zip."""
+
+    root: Path
+    names: tuple[str, ...]
+    zipped: bool
+
+    def gdal_path(self, name: str) -> str:
+        """The path by which GDAL opens a file."""
+        return f"/vsizip/{self.root.resolve()}/{name}" if self.zipped else str(self.root / name)
+
+    def read(self, name: str) -> bytes:
+        """Content of a metadata file.
+
+        Raises
+        ------
+        InputError
+            Too large, unreadable, damaged.
+        """
+        try:
+            if not self.zipped:
+                path = self.root / name
+                if path.stat().st_size > METADATA_LIMIT:
+                    raise MemberError(f"{path.stat().st_size} bytes")
+                return path.read_bytes()
+            with open_zip(self.root) as archive:
+                return read_member(archive, archive.getinfo(name), METADATA_LIMIT)
+        except (OSError, MemberError, zipfile.BadZipFile) as error:
+            raise InputError(f"{self.root}: {name} cannot be read: {error}", remedy="download it again") from error
+
+    def below(self, folder: str) -> Tree:
+        """The same files seen from a folder within; only for looking up names."""
+        return Tree(self.root, tuple(n for n in self.names if n.startswith(f"{folder}/")), self.zipped)
+
+
+def open_tree(path: Path) -> Tree:
+    """Of a folder (symbolic links are not followed out of it) or a zip."""
+    if path.is_dir():
+        names = []
+        for folder, _, files in os.walk(path):
+            inside = Path(folder).relative_to(path).as_posix()
+            names += [f if inside == "." else f"{inside}/{f}" for f in files]
+            if len(names) > FILES_LIMIT:
+                raise InputError(f"{path} holds over {FILES_LIMIT} files", expected="one product")
+        return Tree(path, tuple(sorted(names)), False)
+    with open_zip(path) as archive:
+        names = [i.filename for i in archive.infolist() if not i.is_dir()]
+    bad = [n for n in names if unsafe_name(n)]
+    if bad:
+        raise InputError(f"{path}: {bad[0]}: {unsafe_name(bad[0])}")
+    return Tree(path, tuple(sorted(names)), True)
+
+
+def stem(name: str) -> str:
+    """File name without folders and suffix."""
+    return PurePosixPath(name).stem
+
+
+def suffix(name: str) -> str:
+    """Lower-case suffix with its dot."""
+    return PurePosixPath(name).suffix.lower()
+
+
+def parse_xml(content: bytes, where: str) -> ElementTree.Element:
+    """The root element.
+
+    Raises
+    ------
+    InputError
+        Not XML, or with a document type: entities can blow up.
+    """
+    if re.search(rb"<!(DOCTYPE|ENTITY)", content):
+        raise InputError(f"{where} declares a document type", expected="plain product metadata")
+    try:
+        return ElementTree.fromstring(content)  # noqa: S314 entities are refused above
+    except ElementTree.ParseError as error:
+        raise InputError(f"{where} is not valid XML: {error}", remedy="download the product again") from error
