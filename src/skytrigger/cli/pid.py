@@ -9,6 +9,7 @@ from typing import Any
 
 from skytrigger.cli.outcome import Outcome
 from skytrigger.core.errors import InputError
+from skytrigger.runtimes.registry import DEFAULT
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,7 @@ def _configure_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--trees", metavar="FILE", help="fit boosted trees on these showers and show them beside")
     parser.add_argument("--out", help="folder for metrics.json, predictions.parquet and pictures")
-    parser.add_argument("--runtime", default="onnxruntime", help="engine for a model file")
+    parser.add_argument("--runtime", default=DEFAULT, help="engine for a model file")
     parser.add_argument("--threads", type=int)
 
 
@@ -70,7 +71,7 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("events", metavar="EVENTS", help=".parquet, .h5 or .root with hits or clusters, a row each")
     parser.add_argument("--model", default="hgcal_pid", metavar="MODEL.onnx", help="default: the package's")
     parser.add_argument("--out", required=True, help=".parquet or .csv")
-    parser.add_argument("--runtime", default="onnxruntime")
+    parser.add_argument("--runtime", default=DEFAULT)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--threads", type=int, help="default: all this process may use")
 

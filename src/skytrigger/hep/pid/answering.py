@@ -26,6 +26,7 @@ from skytrigger.hep.pid.networks import layout_of
 from skytrigger.hep.pid.separation import probabilities
 from skytrigger.hep.pid.tracksters import Tracksters
 from skytrigger.runtimes.open import open_session
+from skytrigger.runtimes.registry import DEFAULT
 from skytrigger.runtimes.session import Session
 
 ROWS = 1024
@@ -93,7 +94,7 @@ def answer_events(
     model: str | Path,
     out: str | Path,
     *,
-    runtime: str = "onnxruntime",
+    runtime: str = DEFAULT,
     batch_size: int = 64,
     threads: int = 1,
     rows: int = ROWS,

@@ -21,6 +21,7 @@ from skytrigger.learn.evaluate import card_of
 from skytrigger.learn.metrics import expected_calibration_error, metrics
 from skytrigger.learn.predictions import Predictions
 from skytrigger.measure.stats import wilson
+from skytrigger.runtimes.registry import DEFAULT
 
 Array = NDArray[np.float64]
 BINS = 8
@@ -98,7 +99,7 @@ def evaluate(
     *,
     part: str | None = None,
     trees: Dataset | None = None,
-    runtime: str = "onnxruntime",
+    runtime: str = DEFAULT,
     threads: int | None = None,
 ) -> tuple[dict[str, Any], Predictions]:
     """`figures_of_merit` and predictions of a run or model file on a part of `dataset`; trees fitted on `trees`."""
