@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from skytrigger.core.extras import require
 
 compiled: Any = require("numba", why="scenes").njit(nogil=True, cache=True, error_model="numpy")
-# In the loops arrays are indexed and not sliced: a slice counts a reference to its array up and down, atomically, and the
-# rows of a chunk are shared by all lanes.
+# In the loops arrays are indexed and not sliced: a slice counts a reference to its array up and down, atomically, and
+# the rows of a chunk are shared by all lanes.
 # a product and a sum may be one instruction; nothing is reordered, so that all tiles are computed alike
 contracted: Any = require("numba", why="scenes").njit(
     nogil=True, cache=True, error_model="numpy", fastmath={"contract"}
