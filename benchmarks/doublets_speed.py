@@ -24,10 +24,11 @@ from skytrigger.core.files import write_json
 from skytrigger.core.host import host_facts, host_label
 from skytrigger.core.progress import say, track
 from skytrigger.hep.doublets.evaluation import packaged
-from skytrigger.hep.doublets.networks import build, multiply_adds
+from skytrigger.hep.doublets.networks import build
 from skytrigger.hep.doublets.simulator import simulate
 from skytrigger.measure.paired import Slot, compare_blocks, run_blocks
 from skytrigger.model.export import export_onnx
+from skytrigger.optimize.students import multiply_adds
 from skytrigger.runtimes.open import open_session
 
 MOST_CALLS = 10_000  # of one visit

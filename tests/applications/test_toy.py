@@ -107,3 +107,38 @@ def test_bench_measures_it(model, tmp_path, capsys) -> None:
     words = ("--runtime", "onnxruntime,torch", "--batch-size", 8, "--threads", 1, "--seconds", 0.2, "--no-roofline")
     found = told(capsys, "bench", model, *words, "--out", tmp_path)
     assert {row["runtime"] for row in found["rows"]} == {"onnxruntime", "torch"}
+
+
+SPEC = """
+title = "Spots"
+data = ["synthetic:120:1"]
+models = ["toy"]
+[recipe]
+epochs = 2
+[[measure]]
+engines = ["onnxruntime:fp32"]
+batch_sizes = [8]
+seconds = 0.2
+threads = 1
+ceilings = false
+"""
+
+
+def test_a_study_of_it_is_shown(tmp_path, capsys) -> None:
+    (tmp_path / "spots.toml").write_text(SPEC)
+    assert main(["study", str(tmp_path / "spots.toml"), "--out", str(tmp_path / "study")]) == 0
+    assert main(["report", str(tmp_path / "study")]) == 0
+    page = (tmp_path / "study" / "report.md").read_text()
+    assert "SYNTHETIC" in page.upper()
+    for word in ("shape", "energy", "GeV"):
+        assert word in page
+
+
+def test_optimize_holds_a_floor_for_each_head(run, tmp_path, capsys) -> None:
+    words = ("--max-drop", 60, "--effort", "quick", "--runtime", "onnxruntime", "--precision", "fp32", "--threads", 1)
+    more = ("--streams", 1, "--batch-size", 8, "--bands-candidates", "none", "--out", tmp_path / "search")
+    found = told(capsys, "optimize", run, *DATA, *words, *more)
+    assert found["winner"]["runtime"] == "onnxruntime"
+    text = json.dumps(found["test"])
+    assert "shape" in text
+    assert "energy" in text

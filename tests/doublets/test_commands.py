@@ -65,6 +65,30 @@ def test_a_model_file_says_what_its_run_says(run, tmp_path, capsys):
     assert read_model(out).card.mean == (0.0, 0.0)
 
 
+def test_the_general_commands_do_the_same(run, tmp_path, capsys):
+    data = ("--data", "synthetic:1500")
+    again = tmp_path / "again"
+    words = ("train", "--model", "doublets_small", *data, "--epochs", 3, "--device", "cpu", "--threads", 1)
+    _json(capsys, *words, "--out", again)
+    for name in ("weights.safetensors", "trees.onnx", "recipe.toml"):
+        assert (again / name).read_bytes() == (run / name).read_bytes()
+    short = _json(capsys, "doublets", "evaluate", run, *data, "--threads", 1)
+    general = _json(capsys, "evaluate", run, *data, "--threads", 1, "--out", tmp_path / "general")
+    assert general == short
+    assert (tmp_path / "general" / "roc.png").is_file()
+    out = tmp_path / "fp16.onnx"
+    found = _json(capsys, "export", run, "--out", out, *data, "--precision", "fp16")
+    assert found["tiles"] == "validation images"
+    card = read_model(out).card
+    assert (card.mean, card.precision) == ((0.0, 0.0), "fp16")
+    # its shape features stay float32, so that no engine would call it INT8
+    assert main(["export", str(run), "--out", str(out), *data, "--precision", "int8"]) == 2
+    assert "in fp32, not in int8" in capsys.readouterr().err
+    packaged_one = _json(capsys, "evaluate", "doublets", *data, "--threads", 1, "--out", tmp_path / "packaged")
+    assert packaged_one["part"] == "all"
+    assert packaged_one["auc"] > 0.6
+
+
 def test_the_package_brings_a_filter(capsys):
     assert packaged().stat().st_size <= 300_000
     card = read_model(packaged()).card

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from skytrigger.core.errors import InputError
-from skytrigger.hep.doublets.networks import E10, EDGES, build, multiply_adds
+from skytrigger.hep.doublets.networks import E10, EDGES, build
 from skytrigger.hep.doublets.shape_features import feature_names, shape_features
+from skytrigger.optimize.students import multiply_adds
 
 # layer by layer: 3x3 weights and biases, then dense ones
 ORIGIN_20 = (180 * 64 + 64) + (576 * 64 + 64) + (288 * 128 + 128) + (1152 * 128 + 128) + (4096 * 128 + 128)

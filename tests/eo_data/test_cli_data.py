@@ -19,6 +19,7 @@ from skytrigger.cli.data_options import add_data_arguments, load_from
 from skytrigger.cli.main import main
 from skytrigger.core.dataset import Dataset, content_hash
 from skytrigger.core.errors import InputError
+from skytrigger.eo.application import EUROSAT
 from skytrigger.eo.contact_sheet import natural_colour, write_contact_sheet
 from skytrigger.eo.statistics import channel_statistics
 
@@ -118,18 +119,18 @@ def parse(*arguments: str, **options: bool) -> argparse.Namespace:
 
 def test_data_options(make: SimpleNamespace, cache: Path, tmp_path: Path) -> None:
     path = str(make.write_zip(tmp_path / "a.zip", make.small_set(per_class=10)))
-    data, split = load_from(parse("--data", path, "--bands", "rgb", "--seed", "4"))
+    data, split = load_from(parse("--data", path, "--bands", "rgb", "--seed", "4"), EUROSAT)
     assert data.channels == ("B04", "B03", "B02")
     assert split.facts["seed"] == 4
     assert split.facts["counts"] == {"train": 16, "val": 2, "test": 2}
-    assert load_from(parse("--data", path, "--split", "spatial"))[1].facts["kind"] == "spatial"
+    assert load_from(parse("--data", path, "--split", "spatial"), EUROSAT)[1].facts["kind"] == "spatial"
     for name in ("Forest", "River"):
         (tmp_path / f"{name}.txt").write_text("".join(f"{name}_{n}.jpg\n" for n in range(1, 11)))
     lists = [str(tmp_path / "Forest.txt"), str(tmp_path / "River.txt")]
-    data, split = load_from(parse("--data", path, "--split-lists", *lists))
+    data, split = load_from(parse("--data", path, "--split-lists", *lists), EUROSAT)
     assert {data.ids[k] for k in split.val} == {f"River_{n}" for n in range(1, 11)}
     with pytest.raises(InputError, match="got 1 files"):
-        load_from(parse("--data", path, "--split-lists", lists[0]))
+        load_from(parse("--data", path, "--split-lists", lists[0]), EUROSAT)
     assert parse().data == ["synthetic"]
     assert not hasattr(parse(split=False, seed=False), "seed")
 

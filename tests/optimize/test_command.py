@@ -27,7 +27,7 @@ from skytrigger.optimize.metric import bootstrapped
 from skytrigger.optimize.optimise import optimise
 from skytrigger.optimize.problem import Problem
 from skytrigger.optimize.settings import Settings
-from skytrigger.report.optimize_page import write_page
+from skytrigger.report.optimize_page import write_search_page
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,7 @@ def test_a_filter_is_judged_by_auc(doublet_filter: Path, tmp_path: Path, monkeyp
     assert given[0]["verdict"] == "holds"
     assert abs(given[0]["change"]["estimate"]) < 1e-3  # ONNX Runtime against the framework
     assert found["test"]["auc"]["winner"]["n"] == len(problem.split.test)
-    page = write_page(tmp_path / "out")[0]
+    page = write_search_page(tmp_path / "out")[0]
     text = page.read_text()
     assert "AUC" in text.replace("auc", "AUC")
     page.unlink()

@@ -1,7 +1,7 @@
 """Pages made anew from the committed records show the figures they showed when `golden/` was frozen.
 
-Regenerate deliberately, page by page, where a method has changed: ``python tests/report/test_committed_pages.py [NAME ...]``
-(with ``src`` and ``tests`` on the path), then read the diff: a line is a row or a paragraph, so it names what moved.
+Regenerate deliberately, page by page, where a method has changed (``src`` and ``tests`` on the path):
+``python tests/report/test_committed_pages.py [NAME ...]``; then read the diff: a line is a row or a paragraph.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from skytrigger.report.build import build_reports
-from skytrigger.report.optimize_page import write_page
+from skytrigger.report.optimize_page import write_search_page
 
 RESULTS = Path(__file__).parents[2] / "results"
 GOLDEN = Path(__file__).parent / "golden"
@@ -44,7 +44,7 @@ def figures(name: str, folder: Path) -> dict[str, Any]:
         source = RESULTS / name
         for file in ("optimize.json", "settings.json"):
             (folder / file).write_bytes((source / file).read_bytes())
-        write_page(folder)
+        write_search_page(folder)
     else:
         build_reports([RESULTS / f for f in PAGES[name]], folder)
     sections: dict[str, list[str]] = {}

@@ -103,9 +103,9 @@ def _cell(a: Record, b: Record, level: float) -> dict[str, Any]:
         control = a.extra.get("control")
         twins = (_slots(control["a"], control), _slots(control["c"], control)) if control else None
         got = compare_blocks(_slots_of(a), _slots_of(b), twins, LEVEL)
-        found = got.to_json()
-        found["reasons"] = list(found["reasons"])
-        return {**cell, "paired": True, **found}
+        comparison = got.to_json()
+        comparison["reasons"] = list(comparison["reasons"])
+        return {**cell, "paired": True, **comparison}
     return {**cell, "paired": False, **_unpaired(a, b, level)}
 
 

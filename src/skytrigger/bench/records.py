@@ -76,12 +76,12 @@ def slot_record(
 
 def _per_slot(slots: Sequence[Slot]) -> dict[str, list[float]]:
     """What the rejection rules look at, one value a visit."""
-    found = {}
+    per_slot = {}
     for name in ("wall_s", "steal_s", "quota_throttled_s", "thermal_throttles"):
         values = [slot.conditions[name] for slot in slots]
         if None not in values:
-            found[name] = [v for v in values if v is not None]
-    return found
+            per_slot[name] = [v for v in values if v is not None]
+    return per_slot
 
 
 def control_of(a: Sequence[Slot], c: Sequence[Slot]) -> dict[str, Any]:

@@ -44,23 +44,23 @@ def bench(
         if options.stored and not np.can_cast(options.stored, job.input_type, "safe"):
             raise InputError(f"tiles stored as {options.stored} for an engine that takes {job.input_type}",
                              expected="a type that holds all values of the stored one")  # fmt: skip
-    found = Bench()
+    results = Bench()
     bench_id = uuid.uuid4().hex
     options = replace(options, extra={**options.extra, "bench": bench_id})
     first = _ceilings(jobs, options)
     if options.scenario in ("auto", "single-stream", "offline"):
         for group in _groups(jobs, options):
-            _group(group, options, found, advance)
+            _group(group, options, results, advance)
     else:
         for job in jobs:
-            _alone(job, options, found)
+            _alone(job, options, results)
             advance(1.0, job.label)
-    if not found.records:
-        return found
+    if not results.records:
+        return results
     for before, after in zip(first, _ceilings(jobs, options), strict=True):
         samples = {n: Samples("s", s.values + after.samples[n].values) for n, s in before.samples.items()}
-        found.records.append(Record("ceilings", {}, host_facts(), samples, extra={**before.how, "bench": bench_id}))
-    return found
+        results.records.append(Record("ceilings", {}, host_facts(), samples, extra={**before.how, "bench": bench_id}))
+    return results
 
 
 def _ceilings(jobs: Sequence[EngineSpec], options: Options) -> list[Ceilings]:
@@ -79,11 +79,11 @@ def _groups(jobs: Sequence[EngineSpec], options: Options) -> list[list[EngineSpe
     return groups
 
 
-def _group(jobs: Sequence[EngineSpec], options: Options, found: Bench, advance: Advance) -> None:
+def _group(jobs: Sequence[EngineSpec], options: Options, results: Bench, advance: Advance) -> None:
     with contextlib.ExitStack() as stack:
         workers: dict[str, tuple[EngineSpec, WorkerProcess]] = {}
         for job in jobs:
-            worker = _opened(job, options, found)
+            worker = _opened(job, options, results)
             if worker is not None:
                 name = job.label
                 while name in workers:  # files of the same name in different folders
@@ -96,7 +96,7 @@ def _group(jobs: Sequence[EngineSpec], options: Options, found: Bench, advance: 
         reference = next(iter(workers))
         if options.control:
             job = workers[reference][0]
-            twin = _opened(job, options, found)
+            twin = _opened(job, options, results)
             if twin is not None:
                 workers[CONTROL] = (job, stack.enter_context(twin))
         warmed = {
@@ -129,28 +129,28 @@ def _group(jobs: Sequence[EngineSpec], options: Options, found: Bench, advance: 
             how = {"run": run_id, "reference": reference, "blocks": blocks, "calls_per_slot": calls[name], **twins}
             energy = energy_of(job, worker, options) if name != CONTROL else NOT_ASKED
             record = slot_record(job, worker, slots[name], options, {**how, "warmup": warmed[name]}, name)
-            found.records.append(replace(record, energy=energy))
+            results.records.append(replace(record, energy=energy))
 
 
-def _opened(job: EngineSpec, options: Options, found: Bench) -> WorkerProcess | None:
+def _opened(job: EngineSpec, options: Options, results: Bench) -> WorkerProcess | None:
     names = ("tiles", "stored", "flush", "codec")
     asked = {**job.to_json(), **{name: getattr(options, name) for name in names}}
     try:
         return WorkerProcess(asked)
     except UnavailableError as error:
-        found.unavailable[job.label] = str(error)
+        results.unavailable[job.label] = str(error)
     except InputError:
         raise
     except SkytriggerError as error:
-        found.failed[job.label] = str(error)
+        results.failed[job.label] = str(error)
     return None
 
 
-def _alone(job: EngineSpec, options: Options, found: Bench) -> None:
+def _alone(job: EngineSpec, options: Options, results: Bench) -> None:
     """Scenarios that one cell goes through by itself."""
     if options.scenario == "cold-start":
-        return _cold_start(job, options, found)
-    worker = _opened(job, options, found)
+        return _cold_start(job, options, results)
+    worker = _opened(job, options, results)
     if worker is None:
         return None
     with worker:
@@ -167,17 +167,17 @@ def _alone(job: EngineSpec, options: Options, found: Bench) -> None:
         extra = {"label": job.label, "warmup": warmed, "cold": worker.cold, **got.get("extra", {}), **options.extra}
         what = what_of(job, worker, options.scenario, options)
         conditions = got.get("conditions", {})
-        found.records.append(
+        results.records.append(
             Record(options.scenario, what, worker.ready["host"], samples, conditions=conditions, extra=extra)
         )
     return None
 
 
-def _cold_start(job: EngineSpec, options: Options, found: Bench) -> None:
+def _cold_start(job: EngineSpec, options: Options, results: Bench) -> None:
     """Fresh processes: start and imports, opening (load, build), first inference. Disk caches are warm, and said so."""
     taken: dict[str, list[float]] = {}
     for _ in range(options.starts):
-        worker = _opened(job, options, found)
+        worker = _opened(job, options, results)
         if worker is None:
             return
         with worker:
@@ -188,4 +188,4 @@ def _cold_start(job: EngineSpec, options: Options, found: Bench) -> None:
     samples = {name: Samples("s", tuple(values)) for name, values in taken.items()}
     samples["first"] = Samples("s", samples["first"].values, job.images)
     extra = {"label": job.label, "note": "files came from the page cache", **options.extra}
-    found.records.append(Record("cold-start", what, host, samples, extra=extra))
+    results.records.append(Record("cold-start", what, host, samples, extra=extra))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -40,34 +40,26 @@ def concurrent(calls: Sequence[Call], *, items: int = 1, duration_s: float = 1.0
 
     gate = threading.Barrier(len(calls), action=go)
 
-    def turns() -> Iterator[None]:
-        while time.perf_counter() < end:
-            yield
-
-    def lane(call: Call, mine: list[float]) -> Callable[[None], None]:
-        warm = False
-
-        def work(_: None) -> None:
-            nonlocal warm
-            try:
-                if not warm:
-                    call()
-                    gate.wait()
-                    warm = True
-                start = time.perf_counter()
+    def lane(call: Call, mine: list[float], _: int) -> None:
+        """The whole stretch is one item: nothing stands between a stream's calls."""
+        try:
+            call()
+            gate.wait()
+            start = time.perf_counter()
+            while start < end:
                 call()
                 stop = time.perf_counter()
-            except BaseException:
-                gate.abort()
-                raise
-            if stop <= end:
-                mine.append(stop - start)
-
-        return work
+                if stop <= end:
+                    mine.append(stop - start)
+                start = stop
+        except BaseException:
+            gate.abort()
+            raise
 
     with no_collection():
         watch = Watch.begin()
-        Feed(turns(), [lane(*pair) for pair in zip(calls, taken, strict=True)], preparers=0).run()
+        lanes = [partial(lane, *pair) for pair in zip(calls, taken, strict=True)]
+        Feed(range(len(calls)), lanes, preparers=0).run()
         conditions = watch.taken()
     counts = [len(mine) for mine in taken]
     extra = {"streams": len(calls), "calls_per_stream": counts, "items_per_s": sum(counts) * items / duration_s}

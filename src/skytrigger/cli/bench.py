@@ -11,6 +11,7 @@ from skytrigger.cli.outcome import Outcome
 from skytrigger.runtimes.registry import DEFAULT, RUNTIMES
 
 if TYPE_CHECKING:
+    from skytrigger.bench.options import Bench
     from skytrigger.measure.records import Record
     from skytrigger.runtimes.spec import EngineSpec
 
@@ -68,20 +69,20 @@ def run(args: argparse.Namespace) -> Outcome:
         meter_csv=args.meter_csv,
     )
     with track("bench", len(jobs)) as advance:
-        found = bench(jobs, options, advance)
+        results = bench(jobs, options, advance)
     out = Path(args.out)
-    if not found.records:
-        reasons = {**found.unavailable, **found.failed}
+    if not results.records:
+        reasons = {**results.unavailable, **results.failed}
         raise SkytriggerError("nothing could be measured:\n  " + "\n  ".join(f"{k}: {v}" for k, v in reasons.items()))
-    write_text(out / "records.jsonl", "".join(record.to_json() + "\n" for record in found.records))
-    write_text(out / "bench.csv", to_csv(found.records))
-    table = markdown(found.records)
-    write_text(out / "bench.md", f"Measured on {host_label(found.records[0].where)}.\n\n{table}\n")
-    lines = [table, *_against_first(found.records)]
-    lines += [f"not available: {label}: {why}" for label, why in found.unavailable.items()]
-    lines += [f"failed: {label}: {why}" for label, why in found.failed.items()]
+    write_text(out / "records.jsonl", "".join(record.to_json() + "\n" for record in results.records))
+    write_text(out / "bench.csv", to_csv(results.records))
+    table = markdown(results.records)
+    write_text(out / "bench.md", f"Measured on {host_label(results.records[0].where)}.\n\n{table}\n")
+    lines = [table, *_against_first(results.records)]
+    lines += [f"not available: {label}: {why}" for label, why in results.unavailable.items()]
+    lines += [f"failed: {label}: {why}" for label, why in results.failed.items()]
     lines.append(f"records: {out / 'records.jsonl'}")
-    return Outcome(_data(found.records, found.unavailable, found.failed, out), "\n".join(lines), bool(found.failed))
+    return Outcome(_data(results, out), "\n".join(lines), bool(results.failed))
 
 
 def _jobs(args: argparse.Namespace) -> list[EngineSpec]:
@@ -123,10 +124,12 @@ def _numbers(text: str, name: str) -> list[int]:
     return list(dict.fromkeys(values))
 
 
-def _data(records: list[Record], unavailable: dict[str, str], failed: dict[str, str], out: Path) -> dict[str, Any]:
+def _data(results: Bench, out: Path) -> dict[str, Any]:
     from skytrigger.measure.tables import rows
 
-    return {"out": str(out), "rows": rows(records), "unavailable": unavailable, "failed": failed}
+    return {
+        "out": str(out), "rows": rows(results.records), "unavailable": results.unavailable, "failed": results.failed,
+    }  # fmt: skip
 
 
 def _against_first(records: list[Record]) -> list[str]:

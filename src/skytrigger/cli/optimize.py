@@ -51,13 +51,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.core.progress import track
     from skytrigger.optimize.optimise import optimise, total_cost
-    from skytrigger.report.optimize_page import write_page
+    from skytrigger.report.optimize_page import write_search_page
 
     problem, augment = _problem(args)
     settings = _settings(args, problem, augment)
     with track("optimize", total_cost(settings)) as advance:
         found = optimise(problem, settings, args.out, threads=max(settings.threads), advance=advance)
-    pages = write_page(args.out)
+    pages = write_search_page(args.out)
     return Outcome({**found, "out": str(args.out)}, describe(found, pages), exit_code=failed(found))
 
 

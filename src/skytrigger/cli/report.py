@@ -23,13 +23,13 @@ def run(args: argparse.Namespace) -> Outcome:
     """Write the report."""
     from skytrigger.core.errors import InputError
     from skytrigger.report.build import build_reports
-    from skytrigger.report.optimize_page import write_page
+    from skytrigger.report.optimize_page import write_search_page
 
     searches = [f for f in args.folders if (Path(f) / "optimize.json").is_file()]
     if searches and (len(args.folders) > 1 or args.out is not None):
         raise InputError(f"{searches[0]} holds a search", expected="a search alone, its page in its own folder")
     if searches:
-        pages = [str(p) for p in write_page(args.folders[0])]
+        pages = [str(p) for p in write_search_page(args.folders[0])]
         return Outcome({"files": pages}, "\n".join(pages))
     files = [str(p) for p in build_reports(args.folders, args.out or args.folders[0])]
     return Outcome({"files": files}, "\n".join(files))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from skytrigger.core.errors import InputError
-from skytrigger.core.heads import CLASSES, Head, heads_of
+from skytrigger.core.heads import CLASSES, Head, heads_of, one_head
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ModelCard:
     def to_json(self) -> str:
         """Canonical JSON text."""
         raw = asdict(self)
-        del raw["classes" if self.heads != heads_of((), self.classes)[0] else "heads"]
+        del raw["heads" if self.classes and self.heads == one_head(self.classes) else "classes"]
         return json.dumps(raw, sort_keys=True, allow_nan=False)
 
     @staticmethod

@@ -8,11 +8,15 @@ from typing import Any
 
 
 def face(package: str, names: dict[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a package (PEP 562) that finds each of `names` in its module below the package."""
+    """The ``__getattr__`` of a package (PEP 562) that finds each of `names` in its module below the package.
+
+    ``module:other`` where the name there is another. No name is a module's, too: importing that would hide it.
+    """
 
     def find(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{names[name]}"), name)
+        module, _, other = names[name].partition(":")
+        return getattr(importlib.import_module(f"{package}.{module}"), other or name)
 
     return find

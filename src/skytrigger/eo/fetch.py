@@ -106,13 +106,11 @@ def fetch(
             f"cannot write {part}: {error.strerror or error}\n  remedy: free space or choose another --out; the same "
             "command goes on where it was"
         ) from error
-    problem = _problem(part, checksum, expected_bytes)
     transfer.memo.unlink(missing_ok=True)
-    if problem:
+    if problem := _problem(part, checksum, expected_bytes):
         part.unlink()
-        raise SkytriggerError(
-            f"{url}: {problem}; what arrived was deleted\n  remedy: try again, or check the address and the checksum"
-        )
+        remedy = "try again, or check the address and the checksum"
+        raise SkytriggerError(f"{url}: {problem}; what arrived was deleted\n  remedy: {remedy}")
     os.replace(part, target)
     return target
 

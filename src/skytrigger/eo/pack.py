@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
-import io
 import os
 import shutil
 from collections import Counter
@@ -165,7 +164,7 @@ def _prepare(partial: Path, plan: Plan) -> None:
     try:
         (partial / SHARDS).mkdir(parents=True)
         with open(partial / RAW, "wb") as stream:
-            stream.write(_array_header(plan.dtype, (len(plan.candidates), *plan.shape)))
+            stream.write(store.array_header(plan.dtype, (len(plan.candidates), *plan.shape)))
             size = stream.tell() + len(plan.candidates) * plan.tile_bytes
             stream.truncate(size)
             if hasattr(os, "posix_fallocate"):  # all of it now, so that a full disk is an error here
@@ -244,6 +243,8 @@ def _finish(partial: Path, plan: Plan, listing: Listing, hashes: Sequence[str], 
         raise SkytriggerError(f"{partial / RAW} disappeared or changed while packing; run the same command again")
     classes = tuple(sorted({plan.candidates[index].label for index in keep}))
     places = [place for record in records for place in record["lonlat"]]
+    pairs = zip(listing.sources, hashes, strict=True)
+    files = [{"name": source.path.name, "kind": source.kind, "sha256": digest} for source, digest in pairs]
     try:
         if len(keep) < len(raw):
             raw = _compact(raw, keep, finished / store.X)
@@ -258,10 +259,7 @@ def _finish(partial: Path, plan: Plan, listing: Listing, hashes: Sequence[str], 
             lonlat=np.array([places[index] for index in keep], np.float64),
             source={
                 "kind": "tiles",
-                "files": [
-                    {"name": source.path.name, "kind": source.kind, "sha256": digest}
-                    for source, digest in zip(listing.sources, hashes, strict=True)
-                ],
+                "files": files,
                 "skipped": [list(entry) for entry in skipped],
                 "ignored_files": listing.ignored,
             },
@@ -290,15 +288,9 @@ def _find_duplicates(plan: Plan, listing: Listing, hashes: Sequence[str], bad: d
 def _compact(raw: NDArray[Any], keep: Sequence[int], path: Path) -> NDArray[Any]:
     """The rows `keep` as a new array on disk, copied in blocks."""
     with open(path, "wb") as stream:
-        stream.write(_array_header(raw.dtype.str, (len(keep), *raw.shape[1:])))
+        stream.write(store.array_header(raw.dtype.str, (len(keep), *raw.shape[1:])))
         for start in range(0, len(keep), SHARD_TILES):
             stream.write(raw[keep[start : start + SHARD_TILES]].data)
         stream.flush()
         os.fsync(stream.fileno())
     return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
-
-
-def _array_header(dtype: str, shape: tuple[int, ...]) -> bytes:
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": dtype, "fortran_order": False, "shape": shape})
-    return header.getvalue()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Sequence
@@ -207,3 +208,10 @@ def stamp(path: Path) -> None:
 def _is_stamped(path: Path, meta_hash: str) -> bool:
     memo = _stamp_path(path)
     return memo.exists() and read_json(memo) == _facts(path, meta_hash)
+
+
+def array_header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """The first bytes of an .npy file of this type and shape."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return header.getvalue()

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
+from skytrigger.core.heads import CLASSES
 from skytrigger.learn.metrics import log_softmax
-from skytrigger.learn.predictions import Predictions, read_predictions
+from skytrigger.learn.predictions import Predictions, predictions_of, read_predictions
 from skytrigger.measure.accuracy import (
     calibration_interval,
     confusion_change,
@@ -30,13 +31,15 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Aligned:
-    """Answers of several seeds on the same images: `true` (n,), `predicted` and `confidence` (seeds, n)."""
+    """Answers of several seeds on the same images: `predicted` and `confidence` (seeds, n)."""
 
     predicted: NDArray[np.int64]
     confidence: NDArray[np.float64]
 
 
-def compare_accuracy(files_a: Sequence[Path], files_b: Sequence[Path], margin: float | None = None) -> dict[str, Any]:
+def compare_accuracy(
+    files_a: Sequence[Path], files_b: Sequence[Path], margin: float | None = None, head: str | None = None
+) -> dict[str, Any]:
     """Everything that can be said about B against A.
 
     Parameters
@@ -45,16 +48,23 @@ def compare_accuracy(files_a: Sequence[Path], files_b: Sequence[Path], margin: f
         Predictions; several on a side are seeds of one recipe.
     margin
         Non-inferiority margin in percentage points, fixed before looking.
+    head
+        Which head of classes; by default the only one.
 
     Returns
     -------
     dict
         Figures, ``verdict`` (``better``, ``worse``, ``not established``), ``claims`` and ``limits`` in words.
+
+    Raises
+    ------
+    InputError
+        Files that do not fit each other, or heads of classes of which none is named.
     """
     if margin is not None and not 0 < margin < 100:
         raise InputError(f"margin {margin}", expected="percentage points between 0 and 100")
-    first = read_predictions(files_a[0])
-    sides = [[read_predictions(f) for f in files] for files in (files_a, files_b)]
+    sides = [[of_classes(read_predictions(f), f, head) for f in files] for files in (files_a, files_b)]
+    first = sides[0][0]
     ids, true, notes = _common(first, sides[0] + sides[1], [*files_a, *files_b])
     a, b = (_aligned(side, ids, first.classes) for side in sides)
     right_a, right_b = a.predicted == true, b.predicted == true
@@ -68,11 +78,28 @@ def compare_accuracy(files_a: Sequence[Path], files_b: Sequence[Path], margin: f
         _one_each(result, right_a[0], right_b[0], margin)
     result["flips"] = flips(true, a.predicted[0], b.predicted[0])
     result["cells"] = _cells(true, a.predicted[0], b.predicted[0], first.classes)
+    if others := [h.name for h in read_predictions(files_a[0]).heads if h.name != first.heads[0].name]:
+        result["notes"] = [*notes, f"compared on {first.heads[0].name}"]
+        result["limits"].append(f"anything about {', '.join(others)}")
     result["limits"] += [
         "anything about images of another kind than these (other sensor, season, region)",
         "anything about which choice is best if these images were also used to choose",
     ]
     return result
+
+
+def of_classes(found: Predictions, file: Path, head: str | None = None) -> Predictions:
+    """The predictions of one head of classes."""
+    names = [h.name for h in found.heads if h.kind == CLASSES]
+    if head is None and len(names) == 1:
+        head = names[0]
+    if head not in names:
+        problem = f"no head of classes called {head!r}" if head else f"{len(names)} heads of classes"
+        raise InputError(f"{file} has {problem}", expected=f"one of {', '.join(names)}" if names else "classes")
+    if len(found.heads) == 1:
+        return found
+    (chosen,) = (h for h in found.heads if h.name == head)
+    return predictions_of(found.ids, (chosen,), found.truth, found.answers)
 
 
 def _common(

@@ -83,17 +83,10 @@ def train(
     SkytriggerError
         The loss is no longer finite.
     """
-    if not len(split.train) or not len(split.val):
-        raise InputError(
-            f"training needs training and validation images, got {len(split.train)} and {len(split.val)}",
-            remedy="another --split, or more data",
-        )
-    if teacher:
-        teacher.require(dataset.heads, dataset.units)
+    _require(dataset, split, teacher)
     threads = use_threads(threads)
     with distributed.group(device) as ranks:
-        folder = RunFolder(Path(out))
-        where = resolve_device(ranks.device(device))
+        folder, where = RunFolder(Path(out)), resolve_device(ranks.device(device))
         seen = tuple(channels or dataset.channels)
         job = _Job(build, dataset, split, recipe, folder, ranks, on_epoch, where, seen, teacher, start)
         if not job.finished():
@@ -103,6 +96,17 @@ def train(
                 folder.checkpoint.unlink(missing_ok=True)
         ranks.barrier()
         return folder
+
+
+def _require(dataset: Dataset, split: Split, teacher: Teacher | None) -> None:
+    """Raise InputError where nothing can be trained, or the teacher knows other things."""
+    if teacher:
+        teacher.require(dataset.heads, dataset.units)
+    if not len(split.train) or not len(split.val):
+        raise InputError(
+            f"training needs training and validation images, got {len(split.train)} and {len(split.val)}",
+            remedy="another --split, or more data",
+        )
 
 
 @dataclass

@@ -22,7 +22,7 @@ def counters(root: Path = Path("/")) -> Counters:
     "full": all did); ``steal_s`` is summed over the machine's CPUs.
     """
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    found: Counters = {
+    totals: Counters = {
         "wall_s": time.monotonic(),
         "cpu_s": usage.ru_utime + usage.ru_stime,
         "voluntary_switches": usage.ru_nvcsw,
@@ -37,8 +37,8 @@ def counters(root: Path = Path("/")) -> Counters:
         text = read_text(root / "proc/pressure" / resource_name) or ""
         for share in ("some", "full"):
             match = re.search(rf"^{share} .*total=(\d+)", text, re.MULTILINE)
-            found[f"stall_{resource_name}_{share}_s"] = int(match[1]) / 1e6 if match else None
-    return found
+            totals[f"stall_{resource_name}_{share}_s"] = int(match[1]) / 1e6 if match else None
+    return totals
 
 
 def _steal_s(root: Path) -> float | None:

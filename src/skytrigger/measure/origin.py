@@ -25,14 +25,14 @@ def read_origin(path: str | Path | None = None) -> dict[str, Any]:
     """
     try:
         file = resources.files("skytrigger.measure") / "origin.toml" if path is None else Path(path)
-        found = tomllib.loads(file.read_text())
+        study = tomllib.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {error}") from error
-    if not isinstance(found.get("source"), str) or not isinstance(found.get("time"), list):
+    if not isinstance(study.get("source"), str) or not isinstance(study.get("time"), list):
         raise InputError(f"{path} has no source or no [[time]] entries")
-    for number, entry in enumerate(found["time"], 1):
+    for number, entry in enumerate(study["time"], 1):
         figures = [entry[f] for f in FIGURES if f in entry] if isinstance(entry, dict) else []
         good = [f for f in figures if isinstance(f, int | float) and math.isfinite(f) and f > 0]
         if not good or len(good) != len(figures) or not all(entry.get(k) for k in ("device", "task", "runtime")):
             raise InputError(f"{path}, entry {number}: {entry}", expected=f"device, task, runtime and {FIGURES}")
-    return found
+    return study

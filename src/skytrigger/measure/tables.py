@@ -33,7 +33,7 @@ SERIES = {"frame-rate": ("response",), "stages": None, "cold-start": None}
 
 def rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     """One flat dict for each record and series, plain enough for JSON and CSV; control arms are left out."""
-    found = []
+    flattened = []
     for record in records:
         if record.kind in ("control", "ceilings"):
             continue
@@ -56,8 +56,8 @@ def rows(records: Sequence[Record]) -> list[dict[str, Any]]:
             if (energy := energy_summary(record)) is not None:
                 row |= {"joules_per_item_gross": energy.gross_j, "joules_per_item_net": energy.net_j}
             row |= {"host": host_label(record.where), "host_id": host_id(record.where), "when": record.when}
-            found.append(row)
-    return found
+            flattened.append(row)
+    return flattened
 
 
 def _figures(name: str, interval: Interval) -> dict[str, float | None]:

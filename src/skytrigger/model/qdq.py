@@ -143,16 +143,8 @@ def write_qdq(
     out = ModelProto()
     out.CopyFrom(model)
     writer = _Writer(constants_of(model))
-    tensors = quantised_tensors(model, float_nodes)
     pair = standardisation(model) if merge_input else None
-    found: dict[str, Scale] = {}
-    for name in tensors:
-        low, high = ranges[name]
-        if pair is not None and name == pair[1].output[0]:
-            low, high = input_range(low, high, *_statistics(pair, writer.constants))
-        found[name] = Scale.of(low, high)
-    _same_through_shapes(model, found)
-    found |= dict(scales or {})
+    found = _scales(model, ranges, quantised_tensors(model, float_nodes), pair, writer.constants) | dict(scales or {})
     fused = _before_relu(model, found, float_nodes)
     names: dict[str, str] = {}  # tensor -> its dequantised self
     for node in model.graph.node:
@@ -184,6 +176,24 @@ def write_qdq(
     out.graph.initializer.extend(t for name, t in writer.tensors().items() if name in used)
     del out.graph.value_info[:]
     return out
+
+
+def _scales(
+    model: onnx.ModelProto,
+    ranges: Mapping[str, tuple[float, float]],
+    tensors: list[str],
+    pair: tuple[Any, Any] | None,
+    constants: Mapping[str, Any],
+) -> dict[str, Scale]:
+    """Of each of `tensors`, from its range."""
+    found: dict[str, Scale] = {}
+    for name in tensors:
+        low, high = ranges[name]
+        if pair is not None and name == pair[1].output[0]:
+            low, high = input_range(low, high, *_statistics(pair, constants))
+        found[name] = Scale.of(low, high)
+    _same_through_shapes(model, found)
+    return found
 
 
 def _statistics(pair: tuple[Any, Any], constants: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skytrigger.core.heads import CLASSES
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.run_folder import Build
 from skytrigger.learn.teacher import Teacher
@@ -38,6 +39,8 @@ class Trainer:
         share = epochs / cost.epochs
         least = math.ceil(cost.least_steps * share / math.ceil(images / batch))
         most = max(1, int(cost.most_images * share / images))
+        # gains, styles and mixed images leave a class what it is, not a value
+        mixed = settings.augment and all(head.kind == CLASSES for head in self.search.problem.dataset.heads)
         return Recipe(
             model="student",
             options=options,
@@ -48,9 +51,9 @@ class Trainer:
             weight_decay=0.02,
             schedule="warm",
             augment=settings.augment,
-            jitter=0.7 if settings.augment else 0.0,
-            style=0.5 if settings.augment else 0.0,
-            cutmix=0.3 if settings.augment else 0.0,
+            jitter=0.7 if mixed else 0.0,
+            style=0.5 if mixed else 0.0,
+            cutmix=0.3 if mixed else 0.0,
             seed=settings.seed,
             distil=self.distil,
             temperature=2.0,

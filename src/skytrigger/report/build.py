@@ -8,10 +8,11 @@ from typing import Any
 
 from skytrigger import __version__
 from skytrigger.core.errors import InputError
+from skytrigger.core.heads import CLASSES, VALUES, Head
 from skytrigger.core.host import host_id, host_label
 from skytrigger.measure import records as record_files
 from skytrigger.measure.records import Record
-from skytrigger.report import batch_size, confusion, energy, learning, origin, provenance, tables, timing
+from skytrigger.report import batch_size, confusion, energy, head_figures, learning, origin, provenance, tables, timing
 from skytrigger.report.content import Page, Section
 from skytrigger.report.pareto import pareto_section
 from skytrigger.report.speedups import Timing, timings
@@ -72,9 +73,9 @@ def _page(studies: Sequence[StudyFolder], records: Sequence[Record], names: Sequ
     data: dict[str, Any] = {"charts": {}, "confusion": {}}
     for i, study in enumerate(studies):
         mark, prefix = (f"s{i + 1}-", f"{study.name}: ") if len(studies) > 1 else ("", "")
-        parts, charts, matrix = _learned(study, timed, mark)
+        parts, charts, matrices = _learned(study, timed, mark)
         data["charts"] |= charts
-        data["confusion"] |= {f"{mark}confusion": matrix} if matrix else {}
+        data["confusion"] |= matrices
         ends = (provenance.cells_section(study), provenance.data_section(study), provenance.reproduce_section(study))
         for sections, own in ((learned, parts), (last, ends)):
             sections += [Section(mark + s.key, prefix + s.title, s.blocks) for s in own]
@@ -101,15 +102,37 @@ def _learned(
     study: StudyFolder, timed: Sequence[Timing], mark: str
 ) -> tuple[list[Section], dict[str, Any], dict[str, Any]]:
     """Sections about what was trained, curves and matrices for the page's script."""
-    pairs = confusion.pairs_of(study)
+    heads, matrices = study.heads, {}
+    classed = [head for head in heads if head.kind == CLASSES]
+    first = classed[0] if len(heads) > 1 and classed else None
     curves, charts = learning.curves_section(study, mark)
-    matrices, matrix = confusion.confusion_section(study, pairs)
-    sections = [learning.accuracy_section(study), confusion.pairs_section(pairs), curves]
-    sections += [learning.training_section(study), matrices]
+    sections: list[Section] = []
+    changes: list[Section] = []
+    if classed or not heads:
+        pairs = confusion.pairs_of(study)
+        matrix, matrices["confusion"] = confusion.confusion_section(study, pairs)
+        sections = _named([learning.accuracy_section(study), confusion.pairs_section(pairs)], first)
+        changes = _named([matrix], first)
+    sections += [s for s in (head_figures.application_section(study),) if s]
+    for head in (h for h in heads if h.kind == VALUES):
+        sections += _named([head_figures.values_section(study, head)], head, tag=True)
+    sections += [curves, learning.training_section(study), *changes]
+    for head in classed[1:]:
+        own = study.of_head(head)
+        matrix, matrices[f"confusion-{head.name}"] = confusion.confusion_section(own, ())
+        sections += _named([learning.accuracy_section(own), matrix], head, tag=True)
     front = pareto_section(study, timed)
     sections += [front] if front else []
     sections.append(Section("exports", "Exported model files", [timing.exports_table(study)]))
-    return sections, charts, matrix
+    return sections, charts, {mark + key: matrix for key, matrix in matrices.items() if matrix}
+
+
+def _named(sections: Sequence[Section], head: Head | None, *, tag: bool = False) -> list[Section]:
+    """Sections of one head of several say which; `tag` tells their keys apart, too."""
+    if head is None:
+        return list(sections)
+    end = f"-{head.name}" if tag else ""
+    return [Section(s.key + end, f"{s.title}: {head.name}", s.blocks) for s in sections]
 
 
 def _badges(

@@ -87,6 +87,9 @@ def curves(
     for tick in sorted({t for t in (1, *x.ticks()) if float(t).is_integer() and 1 <= t <= epochs}):
         parts += [line(x(tick), bottom, x(tick), bottom + 4, "axis"),
                   Text(x(tick), bottom + 16, f"{tick:g}", "tick", "middle")]  # fmt: skip
+    for i, (word, tone) in enumerate({c.name.partition(",")[0]: c.tone for c in lines}.items()):
+        at = right - 138 + 70 * i
+        parts += [line(at, 10, at + 14, 10, f"curve {tone}"), Text(at + 17, 14, word, "note")]
     for curve in lines:
         points = tuple((x(i), y(v)) for i, v in enumerate(curve.values, 1))
         parts.append(Line(points, f"curve {curve.tone}") if len(points) > 1 else Dot(*points[0], curve.tone, r=3))

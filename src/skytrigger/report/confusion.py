@@ -13,7 +13,7 @@ from skytrigger.core.errors import InputError
 from skytrigger.learn.compare_accuracy import LEVEL, compare_accuracy
 from skytrigger.measure.accuracy import holm
 from skytrigger.report import charts
-from skytrigger.report.content import NOTHING, Markup, Prose, Section, Table, Value, number
+from skytrigger.report.content import NOTHING, Columns, Markup, Prose, Section, Table, Value, number, table
 from skytrigger.report.study_folder import Run, StudyFolder
 
 MOST_CLASSES = 40
@@ -27,7 +27,8 @@ def pairs_of(study: StudyFolder) -> list[dict[str, Any]]:
     for a, b in combinations(names, 2):
         files = [[r.predictions_file for r in held[name] if r.predictions_file] for name in (a, b)]
         try:
-            found.append({"first": a, "second": b, **compare_accuracy(files[0], files[1])})
+            epochs = [max((len(r.history) for r in held[name]), default=0) for name in (a, b)]
+            found.append({"first": a, "second": b, "epochs": epochs, **compare_accuracy(files[0], files[1])})
         except InputError as error:
             study.problems.append(f"{a} against {b}: {error}")
     tested = [x for x in found if x["p_value"] is not None]
@@ -45,37 +46,45 @@ def pairs_section(pairs: Sequence[dict[str, Any]]) -> Section:
     if not pairs:
         return Section("pairs", title, [Prose("Fewer than two networks have been evaluated.")])
     several = any(x["p_value"] is None for x in pairs)
-    rows = []
-    for x in pairs:
-        d, f, shown = x["difference"], x["flips"], x["smallest_difference_shown"]
+
+    def difference(x: dict[str, Any]) -> Value:
+        d = x["difference"]
+        return Value(f"{100 * d['estimate']:+.2f}", d["estimate"], f"{100 * d['low']:+.2f} to {100 * d['high']:+.2f}")
+
+    def verdict(x: dict[str, Any]) -> Value:
         p = "" if x["p_value"] is None else f"p = {x['p_value']:.2g}, {x['p_holm']:.2g} after Holm"
         tone = {"better": "good", "worse": "bad"}.get(x["verdict"], "mute")
         word = {"better": "second more accurate", "worse": "second less accurate"}.get(x["verdict"], x["verdict"])
-        counts = [number(f[k], "{:d}") for k in ("changed", "wrong_to_right", "right_to_wrong")]
+        if len(set(x["epochs"])) > 1 and tone != "mute":  # the network is not to blame
+            word, tone = f"{word}; trained for different numbers of epochs", "mute"
+        return Value(word, word, p, tone)
+
+    def smallest(x: dict[str, Any]) -> Value:
+        shown = x["smallest_difference_shown"]
+        return NOTHING if shown is None else number(100 * shown, "{:.2f}")
+
+    def images(x: dict[str, Any]) -> Value:
         seeds = min(x["a"]["seeds"], x["b"]["seeds"])
-        rows.append(
-            [
-                Value(x["first"], x["first"]),
-                Value(x["second"], x["second"]),
-                Value(f"{100 * d['estimate']:+.2f}", d["estimate"], f"{100 * d['low']:+.2f} to {100 * d['high']:+.2f}"),
-                Value(word, word, p, tone),
-                *([] if several else [NOTHING if shown is None else number(100 * shown, "{:.2f}")]),
-                *counts,
-                number(x["images"], "{:d}", f"{seeds} seed{'s' if seeds > 1 else ''}"),
-            ]
-        )
-    smallest = [] if several else ["smallest difference these images show (points)"]
-    head = ("first", "second", "second − first (points)", "verdict", *smallest, "decisions changed", "wrong to right",
-            "right to wrong", "images")  # fmt: skip
+        return number(x["images"], "{:d}", f"{seeds} seed{'s' if seeds > 1 else ''}")
+
+    columns: Columns[dict[str, Any]] = [
+        ("first", lambda x: Value(x["first"], x["first"])),
+        ("second", lambda x: Value(x["second"], x["second"])),
+        ("second − first (points)", difference),
+        ("verdict", verdict),
+        None if several else ("smallest difference these images show (points)", smallest),
+        ("decisions changed", lambda x: number(x["flips"]["changed"], "{:d}")),
+        ("wrong to right", lambda x: number(x["flips"]["wrong_to_right"], "{:d}")),
+        ("right to wrong", lambda x: number(x["flips"]["right_to_wrong"], "{:d}")),
+        ("images", images),
+    ]
     caption = "Paired on the same images; below the difference its 95 % interval. " + (
         "Several seeds: the interval holds seeds and images, each pair for itself, not corrected for their number. "
         if several
-        else f"Exact McNemar test, corrected after Holm for {len(pairs)} pairs; Tango's score interval. "
+        else f"Exact McNemar test, corrected after Holm for {len(pairs)} pairs; Tango's score interval. Smallest "
+        "difference: what the discordant images would have shown with power 80 %. "
     )
-    if not several:
-        caption += "Smallest difference: what the discordant images would have shown with power 80 %. "
-    caption += "Changed decisions are those of the first seed."
-    return Section("pairs", title, [Table(head, rows, caption)])
+    return Section("pairs", title, [table(pairs, columns, caption + "Changed decisions are those of the first seed.")])
 
 
 def first_seed(study: StudyFolder) -> dict[str, Run]:

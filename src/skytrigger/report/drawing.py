@@ -12,7 +12,7 @@ from typing import Any
 from skytrigger.core.files import atomic_path
 from skytrigger.report.palette import PAGE, RIGHT, SHADES, WRONG, mixed, tones
 
-ROW_PX, GAP_PX, STACKED_PX = 1150, 26, 360  # of PNGs: a row of panels, what is between them, widest below each other
+ROW_PX, GAP_PX, STACKED_PX = 1460, 26, 360  # of PNGs: a row of panels, what is between them, widest below each other
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -119,6 +119,13 @@ def _result(runs: Sequence[Run], name: str) -> Any:
     return next((r.result[name] for r in runs if name in r.result), None)
 
 
+def figures_of(networks: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Names of what every line of history tells beside the loss: ``accuracy``, ``energy_mae``."""
+    lines = [line for runs in networks.values() for r in runs for line in r.history]
+    found = [key.removeprefix("val_") for key in lines[0] if key.startswith("val_") and not key.endswith("loss")]
+    return [name for name in found if all(f"{part}_{name}" in line for line in lines for part in ("train", "val"))]
+
+
 def curves_section(study: StudyFolder, mark: str = "") -> tuple[Section, dict[str, Any]]:
     """Loss and accuracy over epochs for each network, seeds overlaid, and the numbers for the page's script."""
     networks = study.trained
@@ -128,19 +135,21 @@ def curves_section(study: StudyFolder, mark: str = "") -> tuple[Section, dict[st
     losses = [max(1e-4, line[k]) for line in everything for k in ("train_loss", "val_loss")]
     low, high = min(losses) / 1.1, max(losses) * 1.1
     panels, data = [], {}
+    figures = figures_of(networks)
     for place, (name, runs) in enumerate(networks.items()):
-        for what in ("loss", "accuracy"):
+        for what in ("loss", *figures):
             lines = [
                 charts.Curve(f"{word}, seed {r.seed}", [float(x[f"{part}_{what}"]) for x in r.history], tone)
                 for part, word, tone in PARTS
                 for r in runs
             ]
-            key, log = f"{mark}{what}-{place}", what == "loss"
-            ends = (low, high) if log else (0.0, 1.0)
-            title = "loss (nats, logarithmic)" if log else "accuracy"
-            panels.append((name if log else "", charts.curves(key, title, lines, *ends, log=log, percent=not log)))
+            key, log, percent = f"{mark}{what}-{place}", what == "loss", what.endswith("accuracy")
+            top = 1.0 if percent else max(x[f"{part}_{what}"] for x in everything for part in ("train", "val")) * 1.05
+            title = "loss (nats, logarithmic)" if log else what.replace("_", " ")
+            ends = (low, high) if log else (0.0, top)
+            panels.append((name if log else "", charts.curves(key, title, lines, *ends, log=log, percent=percent)))
             listed = [{"name": c.name, "values": [round(v, 5) for v in c.values]} for c in lines]
-            data[key] = {"percent": not log, "lines": listed}
+            data[key] = {"percent": percent, "lines": listed}
     caption = (
         "Solid blue: training images; dashed orange: validation images; one line for each seed. All networks share "
         "their axes. Training figures are taken while the weights still change (and with dropout on, where the network "
@@ -151,6 +160,8 @@ def curves_section(study: StudyFolder, mark: str = "") -> tuple[Section, dict[st
 
 
 def _gap_table(networks: dict[str, list[Run]], sizes: dict[str, Any]) -> Table:
+    figures = figures_of(networks)
+
     def last(item: Named) -> list[dict[str, Any]]:
         return [r.history[-1] for r in item[1]]
 
@@ -165,11 +176,17 @@ def _gap_table(networks: dict[str, list[Run]], sizes: dict[str, Any]) -> Table:
                 small = ranged(values, form)
             return number(fmean(values), form, small)
 
-        return f"{'training' if key.startswith('train') else 'validation'} {key.partition('_')[2]}", value
+        return (
+            f"{'training' if key.startswith('train') else 'validation'} {key.partition('_')[2].replace('_', ' ')}",
+            value,
+        )
 
-    def gap(item: Named) -> Value:
-        gaps = [100 * (x["train_accuracy"] - x["val_accuracy"]) for x in last(item)]
-        return number(fmean(gaps), "{:+.1f} points", ranged(gaps, "{:+.1f}"))
+    def gap(name: str) -> Callable[[Named], Value]:
+        def value(item: Named) -> Value:
+            gaps = [100 * (x[f"train_{name}"] - x[f"val_{name}"]) for x in last(item)]
+            return number(fmean(gaps), "{:+.1f} points", ranged(gaps, "{:+.1f}"))
+
+        return value
 
     def ratio(item: Named) -> Value:
         ratios = [x["val_loss"] / x["train_loss"] for x in last(item) if x["train_loss"] > 0]
@@ -179,9 +196,12 @@ def _gap_table(networks: dict[str, list[Run]], sizes: dict[str, Any]) -> Table:
         ("network", lambda item: Value(item[0], item[0])),
         ("seeds", lambda item: number(len(item[1]), "{:d}")),
         ("epochs", lambda item: number(max(x["epoch"] for x in last(item)), "{:.0f}")),
-        *(after(f"{part}_accuracy", 100, "{:.1f} %") for part in ("train", "val")),
-        *(after(f"{part}_loss", 1, "{:.3f}") for part in ("train", "val")),
-        ("gap in accuracy", gap),
+        *(
+            after(f"{part}_{name}", *((100, "{:.1f} %") if name.endswith("accuracy") else (1, "{:.3f}")))
+            for name in (*figures, "loss")
+            for part in ("train", "val")
+        ),
+        *((f"gap in {name.replace('_', ' ')}", gap(name)) for name in figures if name.endswith("accuracy")),
         ("validation / training loss", ratio),
     ]
     caption = (

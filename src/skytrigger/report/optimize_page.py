@@ -43,7 +43,7 @@ from skytrigger.report.palette import tone_of
 from skytrigger.report.provenance import SYNTHETIC, host_section
 
 
-def write_page(folder: str | Path) -> list[Path]:
+def write_search_page(folder: str | Path) -> list[Path]:
     """Write report.html, report.md and front.png of the search in `folder`.
 
     Raises

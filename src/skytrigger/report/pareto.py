@@ -73,7 +73,7 @@ def energy_draws(timed: Sequence[Timing], seed: int = 0) -> NDArray[np.float64] 
 
 def pareto_section(study: StudyFolder, timed: Sequence[Timing]) -> Section | None:
     """A table and a picture for each batch size, device and host that the study's networks were timed on."""
-    networks = {name: [r for r in runs if r.predictions] for name, runs in study.networks.items()}
+    networks = {name: [r for r in runs if r.found] for name, runs in study.networks.items()}
     networks = {name: runs for name, runs in networks.items() if runs}
     own = [t for t in timed if t.network in networks and any(r is t.record for r in study.records)]
     if len(networks) < 2 or not own:

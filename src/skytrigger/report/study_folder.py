@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,20 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
-from skytrigger.core.files import read_lines
+from skytrigger.core.files import read_json, read_lines
+from skytrigger.core.heads import Head
 from skytrigger.learn.metrics import cross_entropy, metrics
-from skytrigger.learn.predictions import Predictions, read_predictions
+from skytrigger.learn.predictions import Predictions, predictions_of, read_predictions
 from skytrigger.measure import records
 from skytrigger.measure.records import Record
 from skytrigger.study.study_file import Cell, StudyFile, entry
 
-HISTORY = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_s")
+HISTORY = ("epoch", "train_loss", "val_loss", "seconds", "images_per_s")
 Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One network trained with one seed. `found` are its metrics, None before evaluation."""
+    """One network trained with one seed.
+
+    Attributes
+    ----------
+    found
+        Metrics of its first head of classes; None before evaluation, and where it has no such head.
+    figures
+        metrics.json: what the application itself makes of the predictions is among them.
+    """
 
     network: str
     seed: int
@@ -34,6 +43,17 @@ class Run:
     found: dict[str, Any] | None
     predictions: Predictions | None
     predictions_file: Path | None
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def of_head(self, head: Head) -> Run:
+        """The same run as if `head`, one of classes, were its only one."""
+        held = self.predictions
+        if held is None or head.name not in held.answers:
+            return replace(self, found=None, predictions=None, predictions_file=None)
+        own = predictions_of(
+            held.ids, (head,), {head.name: held.truth[head.name]}, {head.name: held.answers[head.name]}
+        )
+        return replace(self, found=metrics(own.logits, own.true, own.classes), predictions=own)
 
     @cached_property
     def image_ids(self) -> tuple[str, ...]:
@@ -91,6 +111,15 @@ class StudyFolder:
         return {name: runs for name, runs in kept.items() if runs}
 
     @property
+    def heads(self) -> tuple[Head, ...]:
+        """Of the first network that was evaluated."""
+        return next((r.predictions.heads for r in self.runs if r.predictions is not None), ())
+
+    def of_head(self, head: Head) -> StudyFolder:
+        """The same study as if `head` were the networks' only one."""
+        return replace(self, runs=[r.of_head(head) for r in self.runs])
+
+    @property
     def synthetic(self) -> bool:
         """Whether the images were generated."""
         return entry(self.file.data, "source").get("kind") == "synthetic"
@@ -123,14 +152,15 @@ def _runs(file: StudyFile, problems: list[str]) -> list[Run]:
             continue
         history = _tried(problems, _history, file.folder(cell)) or []
         judge = judged.get(cell.key)
-        found, held, kept = None, None, None
+        held, kept = None, None
         if judge is not None and judge.status == "done":
             kept = file.folder(judge) / "predictions.parquet"
             held = _tried(problems, read_predictions, kept)
-            found = metrics(held.logits, held.true, held.classes) if held is not None else None
-        if history or found:
-            runs.append(Run(network_words(cell), recipe["seed"], history, cell.result, found, held,
-                            kept if held is not None else None))  # fmt: skip
+        found = metrics(held.logits, held.true, held.classes) if held is not None and held.classes else None
+        figures = _tried(problems, read_json, kept.with_name("metrics.json")) if held is not None and kept else {}
+        if history or held:
+            name, file_ = network_words(cell), kept if held is not None else None
+            runs.append(Run(name, recipe["seed"], history, cell.result, found, held, file_, figures or {}))
     return runs
 
 

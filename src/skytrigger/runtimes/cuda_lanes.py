@@ -77,8 +77,8 @@ class LaneSession(Session):
         with self._torch.cuda.stream(lane.stream):  # also makes its device this thread's
             lane.upload(tiles)
             lane.enqueue(len(tiles))
-            found: Answers = lane.download(len(tiles))
-        return found
+            downloaded: Answers = lane.download(len(tiles))
+        return downloaded
 
     def enqueue(self, count: int, stream: int = 0) -> None:
         """Start the work on the `count` tiles that the last `run` left on the device: no transfers, no waiting.

@@ -129,9 +129,11 @@ class Feed(Generic[Item, Result]):
                 self._go()
                 jobs = [self._ahead] * self._preparers + [partial(self._lane, work) for work in self._lanes]
                 self._with_threads(jobs, self._sink_all)
-            elif len(self._lanes) == 1:
+            elif self._sink is not None:
                 self._go()
-                self._alone(self._lanes[0])
+                self._alone(self._lanes[0], self._sink)
+            elif len(self._lanes) == 1:
+                self._gated(self._lanes[0])
             else:
                 self._with_threads([partial(self._gated, work) for work in self._lanes], lambda: None)
         except BaseException as error:
@@ -183,37 +185,35 @@ class Feed(Generic[Item, Result]):
             self._state.notify_all()
         self._gate.abort()
 
-    def _alone(self, work: Callable[[Any], Result]) -> None:
-        clock, sink, last = self._clock, self._sink, self._clock()
+    def _alone(self, work: Callable[[Any], Result], sink: Callable[[Item, Result], object]) -> None:
+        clock, last = self._clock, self._clock()
         for item in self._iterator:
             marks = [last, clock()]
             prepared = item if self._prepare is None else self._prepare(item)
             marks.append(clock())
             result = work(prepared)
             marks.append(clock())
-            if sink is not None:
-                sink(item, result)
+            sink(item, result)
             marks.append(last := clock())
             for stage, (begin, end) in zip(STAGES, pairwise(marks), strict=True):
                 self._busy[stage] += end - begin
             self._out += 1
 
     def _gated(self, work: Callable[[Any], Result]) -> None:
-        clock, prepare, out, busy_s = self._clock, self._prepare, 0, 0.0
-        end = object()
+        """As little as can be between a lane's items: what comes first counts as the lanes' own time."""
+        prepare, drawing, out, end = self._prepare, self._drawing, 0, object()
         self._gate.wait()
+        begin = self._clock()
         while not self._stopped:
-            with self._drawing:
+            with drawing:
                 item: Any = next(self._iterator, end)
             if item is end:
                 break
-            begin = clock()
             work(item if prepare is None else prepare(item))
-            busy_s += clock() - begin
             out += 1
         with self._state:
             self._out += out
-            self._busy["lanes"] += busy_s
+            self._busy["lanes"] += self._clock() - begin
 
     def _has_room(self) -> bool:
         flying = len(self._held) + self._preparing

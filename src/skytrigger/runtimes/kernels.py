@@ -22,5 +22,5 @@ def executed_kernels(model: ModelFile, runtime: str, tiles: NDArray[np.float32])
     if ask is None:
         telling = [name for name, row in RUNTIMES.items() if row.on_cpu and hasattr(row.load(), "executed_kernels")]
         raise UnavailableError(f"runtime {runtime} does not tell its kernels", expected=" or ".join(telling))
-    found: dict[str, int] = ask(model, tiles)
-    return found
+    kernels: dict[str, int] = ask(model, tiles)
+    return kernels

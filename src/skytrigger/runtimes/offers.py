@@ -30,13 +30,13 @@ def precision(name: str, native: bool = True, note: str = "") -> Offer:
 def cpu_precisions(isa: list[str], halves_run: bool) -> list[Offer]:
     """fp32, int8, and where `halves_run` bf16 and fp16, each with whether the CPU has instructions for it."""
     int8 = any(f in isa for f in ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"))
-    found = [precision("fp32"), precision("int8", int8, "" if int8 else "no integer dot product: not faster")]
+    offered = [precision("fp32"), precision("int8", int8, "" if int8 else "no integer dot product: not faster")]
     if halves_run:
         bf16 = any(f in isa for f in ("avx512_bf16", "amx_bf16", "bf16"))
         fp16 = any(f in isa for f in ("avx512_fp16", "amx_fp16", "asimdhp"))
-        found.append(precision("bf16", bf16, "" if bf16 else "emulated"))
-        found.append(precision("fp16", fp16, "" if fp16 else "emulated"))
-    return found
+        offered.append(precision("bf16", bf16, "" if bf16 else "emulated"))
+        offered.append(precision("fp16", fp16, "" if fp16 else "emulated"))
+    return offered
 
 
 def on_cuda(name: str, unsupported: Callable[[tuple[int, int]], bool] = lambda c: False) -> list[Offer]:
@@ -116,10 +116,10 @@ def runtime_offers(timeout_s: float = 20.0) -> dict[str, Offer]:
 def _answer(name: str) -> list[Offer] | Offer:
     module = importlib.import_module(OTHERS[name][1]) if name in OTHERS else runtime_of(name).load()
     try:
-        found: list[Offer] = module.offer(name, host_facts()["cpu"]["isa"])
+        offered: list[Offer] = module.offer(name, host_facts()["cpu"]["isa"])
     except UnavailableError as error:
         return {"why_not": error.problem, "remedy": error.remedy}
-    return found
+    return offered
 
 
 if __name__ == "__main__":

@@ -80,8 +80,8 @@ def kernel_of(node: Any) -> tuple[str, str]:
 
 
 def _value(info: Any, key: str) -> Any:
-    found = info[key] if key in info else ""  # noqa: SIM401 - an RTMap has no get()
-    return getattr(found, "value", found)
+    entry = info[key] if key in info else ""  # noqa: SIM401 - an RTMap has no get()
+    return getattr(entry, "value", entry)
 
 
 def executed_kernels(model: ModelFile, tiles: NDArray[np.float32]) -> dict[str, int]:

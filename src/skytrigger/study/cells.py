@@ -208,14 +208,16 @@ def run_bench(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
     size, streams = params["batch_size"], params.get("streams", 1)
     threads = params["threads"] or max(1, cores_in_mask() // streams)
     device = cell.training.result["device"] if params["device"] == TRAINING else params["device"]
-    files = {need.params["precision"]: str(study.file.folder(need) / "model.onnx") for need in cell.needs}
+    files = {need.params["precision"]: need for need in cell.needs}
+    absent = {e: files[p].error for e in params["engines"] if files[p := _file_precision(e)].status != "done"}
     with tempfile.TemporaryDirectory() as folder:
         tiles = Path(folder) / "tiles.npy"
         np.save(tiles, data.x[np.resize(study.split.val, max(size * streams, 16))].astype(np.float32))
         jobs = []
-        for engine in params["engines"]:
+        for engine in (e for e in params["engines"] if e not in absent):
             runtime, _, precision = engine.partition(":")
-            jobs.append(EngineSpec(files[_file_precision(engine)], runtime, precision, size, threads, streams, device))
+            model = str(study.file.folder(files[_file_precision(engine)]) / "model.onnx")
+            jobs.append(EngineSpec(model, runtime, precision, size, threads, streams, device))
         topic = {"study": study.spec.topic} if study.spec.topic else {}
         # with 10 blocks a sign-flip p cannot fall below 0.01: too much for five engines after Holm
         options = Options(
@@ -231,4 +233,4 @@ def run_bench(study: Study, cell: Cell, tick: Tick) -> dict[str, Any]:
         raise UnavailableError("; ".join(found.unavailable.values()))
     lines = "".join(record.to_json() + "\n" for record in found.records)
     write_text(study.file.folder(cell) / "records.jsonl", lines)
-    return {"measured": len(found.records), "unavailable": found.unavailable, "failed": found.failed}
+    return {"measured": len(found.records), "unavailable": {**absent, **found.unavailable}, "failed": found.failed}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -125,10 +124,31 @@ def doublets_small(
         Default: the input is in electrons.
     """
     torch = require("torch", why="networks")
+    bins = sum(len(edges) - 1 for edges in EDGES.values())
+    layers: list[Any] = [
+        _shape_features(channels, size, mean, std),
+        torch.nn.Dropout(0.1),
+        torch.nn.Linear(channels * bins, hidden),
+        torch.nn.ReLU(),
+        torch.nn.Dropout(dropout),
+    ]
+    layers += [
+        torch.nn.Linear(hidden, hidden),
+        torch.nn.ReLU(),
+        torch.nn.Dropout(dropout),
+        output_layer(hidden, outputs),
+    ]
+    network: nn.Module = torch.nn.Sequential(*layers)
+    return network
+
+
+def _shape_features(
+    channels: int, size: tuple[int, int], mean: list[float] | None, std: list[float] | None
+) -> nn.Module:
+    """(n, c, h, w) -> (n, c * bins), each within -0.5..0.5. Operators that every runtime has."""
+    torch = require("torch", why="networks")
 
     class ShapeFeatures(torch.nn.Module):  # type: ignore[misc,name-defined]
-        """(n, c, h, w) -> (n, c * bins), each within -0.5..0.5. Operators that every runtime has."""
-
         def __init__(self) -> None:
             super().__init__()
             row = (torch.arange(size[0]) - size[0] / 2).view(-1, 1).expand(size).reshape(-1)
@@ -162,37 +182,23 @@ def doublets_small(
             variances = moments @ second - (moments @ left) * (moments @ right)
             highest_row, highest_column = pool(x, (1, size[1])), pool(x, (size[0], 1))
             largest = pool(highest_row, (size[0], 1)).flatten(2)
-            pixels, rows, columns = count(x), count(highest_row), count(highest_column)
+            pixels, rows, columns = _count(x), _count(highest_row), _count(highest_column)
             per_row, per_pixel = charge / (rows + SMALL), charge / (pixels + SMALL)
             ordered = torch.cat([pixels, rows, columns, charge, largest, variances, per_row, per_pixel], dim=2)
             encoded: Tensor = (ordered @ encode + shift).clamp(0, 1) - 0.5
             return encoded.flatten(1).to(standardised.dtype)
 
     pool = torch.nn.functional.max_pool2d
+    features: nn.Module = ShapeFeatures()
+    return features
 
-    def count(x: Tensor) -> Tensor:
-        """Pixels with charge (any above 50 e-) of (n, c, h, w), as (n, c, 1)."""
-        charged: Tensor = (x * (E10 / 50)).clamp(0, 1)
-        area = charged.shape[2] * charged.shape[3]
-        mean: Tensor = charged.flatten(2).mean(dim=2, keepdim=True)
-        return mean * area
 
-    bins = sum(len(edges) - 1 for edges in EDGES.values())
-    layers: list[Any] = [
-        ShapeFeatures(),
-        torch.nn.Dropout(0.1),
-        torch.nn.Linear(channels * bins, hidden),
-        torch.nn.ReLU(),
-        torch.nn.Dropout(dropout),
-    ]
-    layers += [
-        torch.nn.Linear(hidden, hidden),
-        torch.nn.ReLU(),
-        torch.nn.Dropout(dropout),
-        output_layer(hidden, outputs),
-    ]
-    network: nn.Module = torch.nn.Sequential(*layers)
-    return network
+def _count(x: Tensor) -> Tensor:
+    """Pixels with charge (any above 50 e-) of (n, c, h, w), as (n, c, 1)."""
+    charged: Tensor = (x * (E10 / 50)).clamp(0, 1)
+    area = charged.shape[2] * charged.shape[3]
+    mean: Tensor = charged.flatten(2).mean(dim=2, keepdim=True)
+    return mean * area
 
 
 def _encoding(torch: Any) -> tuple[Tensor, Tensor]:
@@ -206,22 +212,3 @@ def _encoding(torch: Any) -> tuple[Tensor, Tensor]:
 
 
 NETWORKS: dict[str, Callable[..., Any]] = {"doublets_cnn": doublets_cnn, "doublets_small": doublets_small}
-
-
-def multiply_adds(network: nn.Module, channels: int, size: tuple[int, int]) -> int:
-    """Multiply-adds of the convolutions and dense layers for one image."""
-    torch = require("torch", why="networks")
-    total = 0
-
-    def add(module: Any, _: Any, output: Tensor) -> None:
-        nonlocal total
-        total += module.weight.numel() * math.prod(output.shape[2:])
-
-    kinds = (torch.nn.Conv2d, torch.nn.Linear)
-    hooks = [m.register_forward_hook(add) for m in network.modules() if isinstance(m, kinds)]
-    network.eval()
-    with torch.inference_mode():
-        network(torch.zeros(1, channels, *size))
-    for hook in hooks:
-        hook.remove()
-    return total

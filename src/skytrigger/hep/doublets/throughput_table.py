@@ -68,13 +68,13 @@ NAMES = (
 
 def table(records: Sequence[Record]) -> list[Row]:
     """Rows in order of precision, the images' way to the device, batch size and streams."""
-    found: dict[tuple[Any, ...], dict[int, Record]] = defaultdict(dict)
+    visits: dict[tuple[Any, ...], dict[int, Record]] = defaultdict(dict)
     for record in records:
         what = {**BEFORE, **record.what}
-        found[tuple(what[name] for name in NAMES)][record.extra["round"]] = record
+        visits[tuple(what[name] for name in NAMES)][record.extra["round"]] = record
     rows = []
-    for key in sorted(found, key=lambda k: tuple(map(_sortable, k))):
-        own, alone = found[key], found.get((*key[:-1], 1), {})
+    for key in sorted(visits, key=lambda k: tuple(map(_sortable, k))):
+        own, alone = visits[key], visits.get((*key[:-1], 1), {})
         named, last = dict(zip(NAMES, key, strict=True)), list(own.values())[-1]
         shared = [] if named["streams"] == 1 else sorted(own.keys() & alone.keys())
         whole = [r.samples["whole"] for r in own.values()]

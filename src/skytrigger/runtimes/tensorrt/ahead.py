@@ -45,7 +45,7 @@ def build_ahead(
         if capabilities:
             raise InputError("tensorrt builds for the GPU of this machine only", remedy="no --compute-capability")
         session = open_session(model, runtime, precision, batch_size, device="cuda")
-        engine, inspector = session.found, session.inspector  # type: ignore[attr-defined]
+        engine, inspector = session.serialised, session.inspector  # type: ignore[attr-defined]
         record = {**engine.record, "inspector": inspector, "precision_run": session.engine.precision_run}
         session.close()
     else:

@@ -59,13 +59,13 @@ class Layer:
 def layers_of(text: str) -> list[Layer]:
     """Layers from the inspector's one-line format (``LayerInformationFormat.ONELINE``)."""
     body = text.split(HEAD, 1)[-1]
-    found: list[Layer] = []
+    listed: list[Layer] = []
     for line in body.split("\n"):  # splitlines() would also split at the separators inside the metadata
         if not line.startswith("Name: "):
-            if found:
+            if listed:
                 break  # the tensors of the network follow
             continue
-        found.append(
+        listed.append(
             Layer(
                 name=_word(line, "Name"),
                 kind=_word(line, "LayerType"),
@@ -76,7 +76,7 @@ def layers_of(text: str) -> list[Layer]:
                 tactic=_word(line, "TacticName"),
             )
         )
-    return found
+    return listed
 
 
 def _word(line: str, key: str) -> str:

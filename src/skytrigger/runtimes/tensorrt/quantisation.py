@@ -141,12 +141,12 @@ class _Pair:
 
 def _meant(node: onnx.NodeProto, readers: dict[str, list[onnx.NodeProto]], constants: dict[str, Any]) -> _Pair:
     """What the codes of a QuantizeLinear are read as: the pair of the DequantizeLinear behind it."""
-    found = [_Pair.of(reader, constants) for reader in readers.get(node.output[0], [])]
-    if not found or any(r.op_type != "DequantizeLinear" for r in readers[node.output[0]]):
+    followers = [_Pair.of(reader, constants) for reader in readers.get(node.output[0], [])]
+    if not followers or any(r.op_type != "DequantizeLinear" for r in readers[node.output[0]]):
         raise InputError(f"the codes of {node.name!r} are not read by a DequantizeLinear", expected="QDQ pairs")
-    if not all(found[0].same(other) for other in found):
+    if not all(followers[0].same(other) for other in followers):
         raise InputError(f"the codes of {node.name!r} are read on several scales", expected="one scale")
-    return found[0]
+    return followers[0]
 
 
 def _affine(graph: onnx.GraphProto, node: onnx.NodeProto, source: _Pair, meant: _Pair) -> list[onnx.NodeProto]:

@@ -47,17 +47,17 @@ class TensorRtSession(LaneSession):
         start = time.perf_counter()
         with torch.cuda.device(device):
             self._runtime = self._trt.Runtime(self._log)
-            found = cache.engine_for(model, target)
-            engine = self._runtime.deserialize_cuda_engine(found.plan)
-            if engine is None and found.source == "cache":
+            serialised = cache.engine_for(model, target)
+            engine = self._runtime.deserialize_cuda_engine(serialised.plan)
+            if engine is None and serialised.source == "cache":
                 say(f"skytrigger: the cached engine does not load here ({self._reason()}); built again")
-                found = cache.engine_for(model, target, fresh=True)
-                engine = self._runtime.deserialize_cuda_engine(found.plan)
+                serialised = cache.engine_for(model, target, fresh=True)
+                engine = self._runtime.deserialize_cuda_engine(serialised.plan)
             if engine is None:
                 raise SkytriggerError(f"{spec.runtime} built an engine that does not load: {self._reason()}")
             self._engine = engine
-            self._inspect(found)
-            kernels = cache.kernels_path(found, gpu) if spec.runtime == "tensorrt_rtx" else None
+            self._inspect(serialised)
+            kernels = cache.kernels_path(serialised, gpu) if spec.runtime == "tensorrt_rtx" else None
             config = self._runtime_config(kernels)
             self._lanes = [_Lane(self, config) for _ in range(spec.streams)]
             for lane in self._lanes:  # compile and capture now, not in the first timed call
@@ -65,13 +65,13 @@ class TensorRtSession(LaneSession):
                     lane.prepare(spec.batch_size)
             if kernels:
                 self._keep_kernels(kernels)
-        self.found = found
+        self.serialised = serialised
         self.engine = EngineFacts(
             version=str(self._trt.__version__),
             provider=f"{gpu} (compute capability {capability})",
             precision_run=self._precision_run,
-            engine_hash=found.record["plan_sha256"],
-            engine_bytes=len(found.plan),
+            engine_hash=serialised.record["plan_sha256"],
+            engine_bytes=len(serialised.plan),
             build_s=time.perf_counter() - start,
         )
 
@@ -80,20 +80,20 @@ class TensorRtSession(LaneSession):
         """Those of every session, and what only an engine has."""
         return {
             **super().facts,
-            "engine_source": self.found.source,
-            "engine_note": self.found.note,
-            "engine_built_in_s": self.found.record["build_s"],
-            "rewritten": self.found.record["rewritten"],
+            "engine_source": self.serialised.source,
+            "engine_note": self.serialised.note,
+            "engine_built_in_s": self.serialised.record["build_s"],
+            "rewritten": self.serialised.record["rewritten"],
             "inspector": self.inspector,
             "cuda_graphs": all(lane.graphs for lane in self._lanes),
         }
 
-    def _inspect(self, found: cache.Engine) -> None:
+    def _inspect(self, serialised: cache.Engine) -> None:
         """Layers and precision, read back from the engine that will run."""
         text = self._engine.create_engine_inspector().get_engine_information(self._trt.LayerInformationFormat.ONELINE)
         layers = layers_of(text)
         self.inspector = summary(layers)
-        self._precision_run = precision_of_layers(layers, found.record["key"]["settings"]["tf32"])
+        self._precision_run = precision_of_layers(layers, serialised.record["key"]["settings"]["tf32"])
 
     def _runtime_config(self, kernels: Path | None) -> Any:
         """How contexts are made: on memory of ours; for `tensorrt_rtx`, with kernels kept on disk."""
@@ -249,7 +249,7 @@ def offer(name: str, isa: list[str]) -> list[Offer]:
         return known is not None and f"SM{capability[0]}{capability[1]}" not in known.__members__
 
     try:
-        return [{**found, "version": trt.__version__} for found in on_cuda(name, unsupported)]
+        return [{**gpu, "version": trt.__version__} for gpu in on_cuda(name, unsupported)]
     except UnavailableError as error:
         if name != "tensorrt_rtx":
             raise
