@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from skytrigger.core.extras import require
 
 compiled: Any = require("numba", why="scenes").njit(nogil=True, cache=True, error_model="numpy")
+# In the loops arrays are indexed and not sliced: a slice counts a reference to its array up and down, atomically, and
+# the rows of a chunk are shared by all lanes.
 # a product and a sum may be one instruction; nothing is reordered, so that all tiles are computed alike
 contracted: Any = require("numba", why="scenes").njit(
     nogil=True, cache=True, error_model="numpy", fastmath={"contract"}
@@ -39,49 +41,41 @@ def phase_weights(factor: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 
 
 @compiled
-def _model_dn(value: float, gain: float, shift: float) -> Any:
-    """Rounded, at least 1 (0 is no data), at most 65534; 65535 stays what it is: saturated."""
-    if value >= 65534.5:
-        return np.float32(65535.0)
+def _model_dn(value: Any, gain: Any, shift: Any) -> Any:
+    """Rounded, at least 1 (0 is no data), at most 65534; 65535 stays what it is: saturated.
+
+    Selections instead of branches, so that loops of it run in vectors.
+    """
+    low, high = np.float32(1.0), np.float32(65534.0)
     scaled = np.floor(value * gain + shift + np.float32(0.5))
-    return min(max(scaled, np.float32(1.0)), np.float32(65534.0))
+    scaled = low if scaled < low else scaled
+    scaled = high if scaled > high else scaled
+    return np.float32(65535.0) if value >= np.float32(65534.5) else scaled
 
 
 @compiled
 def copy_band(src: Any, first_row: int, gain: float, shift: float, ys: Any, xs: Any, out: Any, plane: int) -> None:
     """Tiles of a band that is on the tiles' own grid; `ys` (t,), `xs` (n, t) are image rows and columns."""
-    plain = gain == 1.0 and shift == 0.0
     size = xs.shape[1]
     for k in range(xs.shape[0]):
-        x0 = xs[k, 0]
-        straight = xs[k, size - 1] == x0 + size - 1
+        straight = xs[k, size - 1] == xs[k, 0] + size - 1
+        left = np.uint64(xs[k, 0])  # unsigned: an index that may be negative is looked at twice
         for i in range(ys.shape[0]):
-            row, target = src[ys[i] - first_row], out[k, plane, i]
-            if straight and plain:
-                target[:] = row[x0 : x0 + size]
-            elif straight:
-                _scaled(row[x0 : x0 + size], gain, shift, target)
+            y = ys[i] - first_row
+            if straight:
+                for j in range(np.uint64(size)):
+                    value = np.float32(src[y, left + j])
+                    scaled = _model_dn(value, gain, shift)
+                    out[k, plane, i, j] = np.float32(0.0) if value == np.float32(0.0) else scaled
             else:
                 for j in range(size):
-                    value = row[xs[k, j]]
-                    target[j] = 0 if value == 0 else _model_dn(np.float32(value), gain, shift)
+                    value = np.float32(src[y, xs[k, j]])
+                    scaled = _model_dn(value, gain, shift)
+                    out[k, plane, i, j] = np.float32(0.0) if value == np.float32(0.0) else scaled
 
 
 @compiled
-def _scaled(row: Any, gain: float, shift: float, target: Any) -> None:
-    """`_model_dn` of each, 0 where there is no data; selections instead of branches."""
-    low, high, half = np.float32(1.0), np.float32(65534.0), np.float32(0.5)
-    for j in range(target.shape[0]):
-        value = np.float32(row[j])
-        scaled = np.floor(value * gain + shift + half)
-        scaled = low if scaled < low else scaled
-        scaled = high if scaled > high else scaled
-        scaled = np.float32(65535.0) if value >= np.float32(65534.5) else scaled
-        target[j] = np.float32(0.0) if value == np.float32(0.0) else scaled
-
-
-@compiled
-def _slow_pixel(src: Any, first_row: int, height: int, y0: int, x0: int, wy: Any, wx: Any) -> Any:
+def _slow_pixel(src: Any, first_row: int, height: int, y0: int, x0: int, weights: Any, py: int, px: int) -> Any:
     """Normalised sum over the taps that exist and have data."""
     total, weight = np.float32(0.0), np.float32(0.0)
     for a in range(4):
@@ -94,7 +88,7 @@ def _slow_pixel(src: Any, first_row: int, height: int, y0: int, x0: int, wy: Any
                 continue
             value = src[y - first_row, x]
             if value:
-                w = wy[a] * wx[b]
+                w = weights[py, a] * weights[px, b]
                 total += w * np.float32(value)
                 weight += w
     return total / weight
@@ -103,77 +97,78 @@ def _slow_pixel(src: Any, first_row: int, height: int, y0: int, x0: int, wy: Any
 @compiled
 def _slow_tile(
     src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: float, shift: float,
-    ys: Any, xs: Any, target: Any,
+    ys: Any, xs: Any, out: Any, k: int, plane: int,
 ) -> None:  # fmt: skip
     for i in range(ys.shape[0]):
         py = ys[i] % factor
-        for j in range(xs.shape[0]):
-            px = xs[j] % factor
-            if src[ys[i] // factor - first_row, xs[j] // factor] == 0:
-                target[i, j] = 0
+        for j in range(xs.shape[1]):
+            x = xs[k, j]
+            px = x % factor
+            if src[ys[i] // factor - first_row, x // factor] == 0:
+                out[k, plane, i, j] = 0
                 continue
             value = _slow_pixel(
-                src, first_row, height, ys[i] // factor + base[py], xs[j] // factor + base[px], weights[py], weights[px]
+                src, first_row, height, ys[i] // factor + base[py], x // factor + base[px], weights, py, px
             )
-            target[i, j] = _model_dn(value, gain, shift)
-
-
-@contracted
-def _horizontal(src: Any, row: int, x0: int, factor: int, base: Any, weights: Any, line: Any) -> None:
-    """One native row at the output's columns x0, x0 + 1, ...; all taps exist."""
-    for phase in range(factor):
-        first = (phase - x0) % factor
-        w0, w1, w2, w3 = weights[phase, 0], weights[phase, 1], weights[phase, 2], weights[phase, 3]
-        n = (x0 + first) // factor + base[phase]
-        count = (line.shape[0] - first + factor - 1) // factor
-        a, b, c, d = (src[row, n:], src[row, n + 1 :], src[row, n + 2 :], src[row, n + 3 :])
-        target = line[first:]
-        for m in range(count):
-            target[m * factor] = (
-                w0 * np.float32(a[m]) + w1 * np.float32(b[m]) + w2 * np.float32(c[m]) + w3 * np.float32(d[m])
-            )
-
-
-@contracted
-def _horizontal_2(src: Any, row: int, n: int, weights: Any, line: Any) -> None:
-    """The same for factor 2 and an even first column: both phases at once, so that stores are whole vectors."""
-    e0, e1, e2, e3 = weights[0, 0], weights[0, 1], weights[0, 2], weights[0, 3]
-    o0, o1, o2, o3 = weights[1, 0], weights[1, 1], weights[1, 2], weights[1, 3]
-    half = line.shape[0] // 2
-    s = src[row, n : n + half + 4]
-    for m in range(half):
-        a, b, c, d, e = (
-            np.float32(s[m]),
-            np.float32(s[m + 1]),
-            np.float32(s[m + 2]),
-            np.float32(s[m + 3]),
-            np.float32(s[m + 4]),
-        )
-        line[2 * m] = e0 * a + e1 * b + e2 * c + e3 * d
-        line[2 * m + 1] = o0 * b + o1 * c + o2 * d + o3 * e
-
-
-@contracted
-def _vertical(a: Any, b: Any, c: Any, d: Any, w: Any, gain: float, shift: float, target: Any) -> None:
-    """One output row from four lines; selections instead of branches, so that it is done in vectors."""
-    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
-    low, high, half = np.float32(1.0), np.float32(65534.0), np.float32(0.5)
-    for j in range(target.shape[0]):
-        value = w0 * a[j] + w1 * b[j] + w2 * c[j] + w3 * d[j]
-        scaled = np.floor(value * gain + shift + half)
-        scaled = low if scaled < low else scaled
-        scaled = high if scaled > high else scaled
-        target[j] = np.float32(65535.0) if value >= np.float32(65534.5) else scaled
+            out[k, plane, i, j] = _model_dn(value, gain, shift)
 
 
 @compiled
-def _whole(src: Any, top: int, bottom: int, left: int, right: int) -> bool:
-    """Whether the window has data, and none of it saturated, everywhere."""
-    low, high = np.uint16(65535), np.uint16(0)
-    for y in range(top, bottom):
-        for x in range(left, right):
-            low, high = min(low, src[y, x]), max(high, src[y, x])
-    return bool(low > 0 and high < 65535)
+def _window(src: Any, top: int, left: int, rows: int, columns: int, local: Any) -> Any:
+    """Copy a window as float32; whether it has data, and none of it saturated, everywhere."""
+    low, high = np.float32(65535.0), np.float32(0.0)
+    first = np.uint64(left)
+    for r in range(rows):
+        y = top + r
+        for x in range(np.uint64(columns)):
+            value = np.float32(src[y, first + x])
+            local[r, x] = value
+            low = value if value < low else low
+            high = value if value > high else high
+    return low > np.float32(0.0) and high < np.float32(65535.0)
+
+
+@contracted
+def _horizontal(local: Any, rows: int, x0: int, left: int, factor: int, base: Any, weights: Any, out: Any) -> None:
+    """Native rows at the output's columns x0, x0 + 1, ...; column 0 of `local` is native column `left`."""
+    size = out.shape[1]
+    for phase in range(factor):
+        first = (phase - x0) % factor
+        w0, w1, w2, w3 = weights[phase, 0], weights[phase, 1], weights[phase, 2], weights[phase, 3]
+        n = (x0 + first) // factor + base[phase] - left
+        count = (size - first + factor - 1) // factor
+        for r in range(rows):
+            for m in range(count):
+                out[r, first + m * factor] = (
+                    w0 * local[r, n + m]
+                    + w1 * local[r, n + m + 1]
+                    + w2 * local[r, n + m + 2]
+                    + w3 * local[r, n + m + 3]
+                )
+
+
+@contracted
+def _horizontal_2(local: Any, rows: int, weights: Any, out: Any) -> None:
+    """The same for factor 2 and an even first column: both phases at once, so that stores are whole vectors."""
+    e0, e1, e2, e3 = weights[0, 0], weights[0, 1], weights[0, 2], weights[0, 3]
+    o0, o1, o2, o3 = weights[1, 0], weights[1, 1], weights[1, 2], weights[1, 3]
+    for r in range(rows):
+        for m in range(out.shape[1] // 2):
+            a, b, c = local[r, m], local[r, m + 1], local[r, m + 2]
+            d, e = local[r, m + 3], local[r, m + 4]
+            out[r, 2 * m] = e0 * a + e1 * b + e2 * c + e3 * d
+            out[r, 2 * m + 1] = o0 * b + o1 * c + o2 * d + o3 * e
+
+
+@contracted
+def _vertical(
+    rows: Any, r: int, w: Any, phase: int, gain: Any, shift: Any, out: Any, k: int, plane: int, i: int
+) -> None:
+    """One output row from four lines."""
+    w0, w1, w2, w3 = w[phase, 0], w[phase, 1], w[phase, 2], w[phase, 3]
+    for j in range(rows.shape[1]):
+        value = w0 * rows[r, j] + w1 * rows[r + 1, j] + w2 * rows[r + 2, j] + w3 * rows[r + 3, j]
+        out[k, plane, i, j] = _model_dn(value, gain, shift)
 
 
 @compiled
@@ -194,6 +189,7 @@ def resample_band(
     """
     size = ys.shape[0]
     rows = np.empty((size // factor + 6, size), np.float32)
+    local = np.empty((size // factor + 6, size // factor + 8), np.float32)
     straight_y = ys[size - 1] == ys[0] + size - 1
     low = ys[0] // factor + base[ys[0] % factor]
     high = ys[size - 1] // factor + base[ys[size - 1] % factor] + 4
@@ -202,19 +198,15 @@ def resample_band(
         left = x0 // factor + base[x0 % factor]
         right = xs[k, size - 1] // factor + base[xs[k, size - 1] % factor] + 4
         inside = straight_y and xs[k, size - 1] == x0 + size - 1 and low >= 0 and high <= height
-        if not (
-            inside and left >= 0 and right <= src.shape[1]
-            and _whole(src, low - first_row, high - first_row, left, right)
-        ):  # fmt: skip
-            _slow_tile(src, first_row, height, factor, base, weights, gain, shift, ys, xs[k], out[k, plane])
+        inside = inside and left >= 0 and right <= src.shape[1]
+        if not (inside and _window(src, low - first_row, left, high - low, right - left, local)):
+            _slow_tile(src, first_row, height, factor, base, weights, gain, shift, ys, xs, out, k, plane)
             continue
-        paired = factor == 2 and x0 % 2 == 0 and size % 2 == 0
-        for r in range(high - low):
-            if paired:
-                _horizontal_2(src, low + r - first_row, x0 // 2 - 2, weights, rows[r])
-            else:
-                _horizontal(src, low + r - first_row, x0, factor, base, weights, rows[r])
+        if factor == 2 and x0 % 2 == 0 and size % 2 == 0:
+            _horizontal_2(local, high - low, weights, rows)
+        else:
+            _horizontal(local, high - low, x0, left, factor, base, weights, rows)
         for i in range(size):
             phase = ys[i] % factor
             r = ys[i] // factor + base[phase] - low
-            _vertical(rows[r], rows[r + 1], rows[r + 2], rows[r + 3], weights[phase], gain, shift, out[k, plane, i])
+            _vertical(rows, r, weights, phase, gain, shift, out, k, plane, i)
