@@ -55,8 +55,7 @@ def test_a_chain_of_pages_that_bites_its_tail_ends(make: SimpleNamespace) -> Non
     first = struct.unpack_from("<I", content, 4)[0]
     entries = struct.unpack_from("<H", content, first)[0]
     struct.pack_into("<I", content, first + 2 + 12 * entries, first)
-    with pytest.raises(BadTile):
-        decode(bytes(content), "a.tif")
+    assert decode(bytes(content), "a.tif").channels == ("grey",)  # the first page once, and no more
 
 
 @pytest.mark.parametrize("size", [(65_500, 65_500), (65_500, 400)])

@@ -82,7 +82,7 @@ def test_bands_by_name(make: SimpleNamespace, cache: Path, tmp_path: Path) -> No
     assert chosen.channels == ("B8A", "B02")
     assert chosen.x[0, 0, 0, 0] // 1000 == 12  # B8A is the thirteenth band of the file
     assert len({everything.content_hash, rgb.content_hash, chosen.content_hash}) == 3
-    for wrong in ("B13", "B02,B02", "", "red"):
+    for wrong in ("B13", "B02,B02", "", "purple"):
         with pytest.raises(InputError):
             load([path], bands=wrong)
 
@@ -144,7 +144,7 @@ def test_mixed_kinds(make: SimpleNamespace, cache: Path, tmp_path: Path) -> None
     tiff = make.write_folder(tmp_path / "tiff", make.small_set())
     rgb = make.write_zip(tmp_path / "rgb.zip", make.small_set(make=make.jpeg))
     for skip_bad in (False, True):
-        with pytest.raises(InputError, match=r"two kinds of tiles: 6 13-band TIFF .* 6 RGB JPEG"):
+        with pytest.raises(InputError, match=r"two kinds of tiles: 6 TIFF .* 6 picture"):
             load([str(tiff), str(rgb)], skip_bad=skip_bad)
 
 
@@ -165,7 +165,7 @@ def spoiled(make: SimpleNamespace) -> tuple[dict[str, bytes], dict[str, str]]:
         "River_1.tif": "truncated",
         "River_2.tif": "32x32 pixels where most tiles have 64x64",
         "River_3.tif": "1 NaN",
-        "River_4.tif": "4 bands, expected 13",
+        "River_4.tif": "4 bands without names",
         "River_5.tif": "not a TIFF",
         "Forest_7.tif": "a duplicate: the same pixels as a/Forest/Forest_6.tif",
         "River/Forest_3.tif": "its name says 'Forest', its folder 'River'",
@@ -216,7 +216,9 @@ def test_many_bad_tiles_are_counted(make: SimpleNamespace, cache: Path, tmp_path
 @pytest.mark.parametrize("skip_bad", [False, True])
 def test_nothing_but_bad_tiles(make: SimpleNamespace, cache: Path, tmp_path: Path, skip_bad: bool) -> None:
     members = {f"River/River_{n}.tif": b"no" for n in range(40)}
-    with pytest.raises(InputError, match="40 bad tiles"):
+    with pytest.raises(
+        InputError, match=r"40 bad tiles:\n    every tile for one reason, such as a/River/River_0.tif: not"
+    ):
         load([str(make.write_folder(tmp_path / "a", members))], skip_bad=skip_bad)
 
 
@@ -224,7 +226,6 @@ def test_other_files_are_ignored_and_counted(make: SimpleNamespace, cache: Path,
     other = {
         "README.md": b"x",
         "River/notes.txt": b"x",
-        "River/overview.tif": b"x",
         "River/River_1.tif.aux.xml": b"x",
         "__MACOSX/River/._River_1.tif": b"x",
         "label_map.json": b"{}",
@@ -316,7 +317,7 @@ def test_opening_again_reads_no_tile(
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("read again")
 
-    for name in ("pack.run_shards", "sources.sha256_file", "store.content_hash"):
+    for name in ("pack.run_shards", "hashes.sha256_file", "store.content_hash"):
         monkeypatch.setattr(f"skytrigger.eo.{name}", fail)
     assert load([path]).content_hash == first.content_hash
 

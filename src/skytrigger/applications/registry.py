@@ -95,7 +95,7 @@ def application_of(model: ModelCard | str) -> Application:
     network = model if isinstance(model, str) else model.name
     found = [one for one in applications().values() if network in one.networks]
     if isinstance(model, ModelCard):
-        found = [one for one in found if model.units in one.units]
+        found = [one for one in found if model.units.partition("/")[0] in one.units]
     if not found:
         units = "" if isinstance(model, str) else f" on data in {model.units}"
         raise InputError(f"no network called {network!r}{units}", expected=", ".join(names()))

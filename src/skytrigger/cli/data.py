@@ -11,19 +11,23 @@ from skytrigger.cli.outcome import Outcome
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the three sub-commands."""
+    from skytrigger.cli.data_options import add_reading_arguments
+
     commands = parser.add_subparsers(dest="data_command", metavar="pack|info|fetch", required=True)
-    tiles = "folders or zips of <Class>/<Class>_<n>.tif|.jpg at any depth, or packed stores"
+    tiles = "folders, zips or tars of tiles in class folders at any depth (x.zip/FOLDER too), or packed stores"
 
     pack = commands.add_parser("pack", help="pack tiles into a store that opens at once")
     pack.add_argument("paths", nargs="+", metavar="PATH", help=tiles)
     pack.add_argument("--out", required=True, metavar="STORE", help="folder to make")
     pack.add_argument("--skip-bad", action="store_true", help="leave bad tiles out and list them")
+    add_reading_arguments(pack)
     pack.add_argument("--workers", type=int, metavar="N", help="processes (default: the machine's cores)")
 
     info = commands.add_parser("info", help="classes, counts, channel statistics, contact sheet")
     info.add_argument("paths", nargs="+", metavar="PATH", help=f"{tiles}, or the word synthetic")
     info.add_argument("--bands", default="all", metavar="all|rgb|B02,...", help="channels, by name")
     info.add_argument("--skip-bad", action="store_true", help="leave bad tiles out and list them")
+    add_reading_arguments(info)
     info.add_argument("--out", default=".", metavar="DIR", help="folder for contact_sheet.png (default: here)")
 
     fetch = commands.add_parser("fetch", help="download the official EuroSAT archive")
@@ -41,22 +45,27 @@ def run(args: argparse.Namespace) -> Outcome:
 
 
 def _pack(args: argparse.Namespace) -> Outcome:
+    from skytrigger.cli.data_options import stated
     from skytrigger.core.errors import InputError
     from skytrigger.eo.pack import pack
+    from skytrigger.eo.reading import Reading, names_of
 
     if args.workers is not None and args.workers < 1:
         raise InputError(f"--workers {args.workers}", expected="at least 1")
-    dataset = pack(args.paths, args.out, skip_bad=args.skip_bad, workers=args.workers)
+    said = stated(args)
+    reading = Reading(**{**said, "band_names": names_of(said.get("band_names"))})
+    dataset = pack(args.paths, args.out, skip_bad=args.skip_bad, workers=args.workers, reading=reading)
     facts = _facts(dataset) | {"store": str(args.out)}
-    return Outcome(facts, f"{args.out}: {_one_line(facts)}")
+    return Outcome(facts, "\n".join([f"{args.out}: {_one_line(facts)}", *_doubts(facts)]))
 
 
 def _info(args: argparse.Namespace) -> Outcome:
+    from skytrigger.cli.data_options import stated
     from skytrigger.eo.contact_sheet import write_contact_sheet
     from skytrigger.eo.load import load
     from skytrigger.eo.statistics import channel_statistics
 
-    dataset = load(args.paths, bands=args.bands, skip_bad=args.skip_bad)
+    dataset = load(args.paths, bands=args.bands, skip_bad=args.skip_bad, **stated(args))
     facts = _facts(dataset)
     statistics = channel_statistics(dataset)
     facts["channel_statistics"] = [channel.to_dict() for channel in statistics]
@@ -66,8 +75,11 @@ def _info(args: argparse.Namespace) -> Outcome:
     lines += [f"  {name:{width}}  {count:7,}" for name, count in facts["classes"].items()]
     lines += ["", f"  channel {'mean':>9} {'std':>9} {'min':>6} {'1 %':>6} {'50 %':>6} {'99 %':>6} {'max':>6}"]
     for c in statistics:
-        lines.append(f"  {c.name:7} {c.mean:9.2f} {c.std:9.2f} {c.min:6} {c.p1:6} {c.p50:6} {c.p99:6} {c.max:6}")
+        cells = (c.min, c.p1, c.p50, c.p99, c.max)
+        figures = "{:9.2f} {:9.2f}" if dataset.x.dtype.kind != "f" else "{:9.5g} {:9.5g}"
+        lines.append(f"  {c.name:7} {figures.format(c.mean, c.std)} {' '.join(f'{v:6.5g}' for v in cells)}")
     lines += ["", f"  units {dataset.units}, hash {dataset.content_hash}"]
+    lines += _doubts(facts)
     if dataset.lonlat is not None:
         (west, south), (east, north) = facts["lonlat_deg"]["min"], facts["lonlat_deg"]["max"]
         lines.append(f"  longitude {west:.2f} to {east:.2f}, latitude {south:.2f} to {north:.2f} degrees")
@@ -93,11 +105,32 @@ def _facts(dataset: Any) -> dict[str, Any]:
         "skipped": dataset.source.get("skipped", []),
         "ignored_files": dataset.source.get("ignored_files", 0),
         "files": dataset.source.get("files", []),
+        "assumptions": dataset.source.get("assumptions", {}),
     }
+    facts |= {name: dataset.source[name] for name in ("band_names", "scale", "no_data") if name in dataset.source}
+    if dataset.parts:
+        facts["parts"] = {part: dataset.parts.count(part) for part in ("train", "val", "test")}
     if dataset.lonlat is not None:
         low, high = np.nanmin(dataset.lonlat, axis=0), np.nanmax(dataset.lonlat, axis=0)
         facts["lonlat_deg"] = {"min": low.tolist(), "max": high.tolist()}
     return facts
+
+
+def _doubts(facts: dict[str, Any]) -> list[str]:
+    """What was stated, assumed or left out of the statistics, a line each."""
+    lines = [f"  assumed: {text} ({count:,} tiles)" for text, count in facts["assumptions"].items()]
+    if "band_names" in facts:
+        lines.append(f"  stated: bands {','.join(facts['band_names'])}")
+    if "scale" in facts:
+        lines.append(f"  stated: reflectance is {facts['scale']:g} x the stored values")
+    if "no_data" in facts:
+        empty = facts["no_data"]
+        values = " and ".join(f"{value:g}" for value in empty["values"])
+        where = f"{empty['pixels']:,} pixels of {empty['tiles']:,} tiles"
+        lines.append(f"  no data: {where} (value {values}), left out of statistics")
+    if "parts" in facts:
+        lines.append(f"  by folders: {', '.join(f'{count:,} {part}' for part, count in facts['parts'].items())}")
+    return lines
 
 
 def _one_line(facts: dict[str, Any]) -> str:

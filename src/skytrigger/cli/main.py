@@ -17,6 +17,7 @@ COMMANDS = {
     "data": "pack, inspect or download a dataset",
     "train": "train a network",
     "evaluate": "accuracy of a run or a model file, with intervals",
+    "predict": "classes and probabilities of tiles without labels",
     "export": "a trained run as an ONNX model file, parity proven",
     "bench": "time (and energy) of model files on runtimes",
     "compare": "two runs, predictions or records: is the difference real?",

@@ -72,6 +72,8 @@ class Application:
         Whether flips, gains and mixed images are fit to learn from in `optimize`.
     packaged
         Name -> model file that ships with the package.
+    reading
+        Names of more options that `load` takes: what a user states about files.
     """
 
     name: str
@@ -94,6 +96,11 @@ class Application:
     figures: Mapping[str, Callable[[Dataset], Any]] = field(default_factory=dict)
     augment: bool = True
     packaged: Mapping[str, Path] = field(default_factory=dict)
+    reading: tuple[str, ...] = ()
+
+    def default_split(self, dataset: Dataset) -> str:
+        """The kind of split where none was asked for: as the data come divided, else the first."""
+        return "folders" if dataset.parts and "folders" in self.splits else self.splits[0]
 
     def build(self, name: str, channels: int, size: tuple[int, int], outputs: Any, **options: Any) -> Any:
         """The untrained network called `name`, by its builder in `networks`."""

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from skytrigger.core.errors import InputError
 from skytrigger.core.heads import CLASSES, ONLY, Head, heads_of
 
+PARTS = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -34,6 +36,8 @@ class Dataset:
         What `x` counts: ``DN``, ``rgb8``, ``ADC``.
     lonlat
         (n, 2) float64 degrees (NaN where unknown) or None.
+    parts
+        ``train``, ``val`` or ``test`` of every image where the data come divided; else empty.
     source
         Where it came from; ``{"kind": "synthetic", ...}`` is shown as synthetic in every report.
     heads, targets
@@ -53,9 +57,12 @@ class Dataset:
     source: dict[str, Any] = field(default_factory=dict)
     heads: tuple[Head, ...] = ()
     targets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.ids)
+        if len(self.parts) not in (0, n):
+            raise InputError(f"{len(self.parts)} parts for {n} images")
         heads, classes = heads_of(self.heads, self.classes)
         if [head.name for head in heads] == [ONLY] and heads[0].kind == CLASSES:
             targets, y = {ONLY: self.y}, self.y

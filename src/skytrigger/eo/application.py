@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from skytrigger.core.application import Application
 from skytrigger.core.dataset import Dataset
@@ -13,17 +14,24 @@ from skytrigger.optimize import students
 
 
 def load_tiles(
-    sources: Sequence[str], *, bands: str = "all", skip_bad: bool = False, channels: int = 0, seed: int = 0
+    sources: Sequence[str],
+    *,
+    bands: str = "all",
+    skip_bad: bool = False,
+    channels: int = 0,
+    seed: int = 0,
+    **stated: Any,
 ) -> Dataset:
     """`eo.load.load`; synthetic tiles have 13 bands whatever is asked for, and the seed that their own word names."""
-    return load(sources, bands=bands, skip_bad=skip_bad)
+    return load(sources, bands=bands, skip_bad=skip_bad, **stated)
 
 
 EUROSAT = Application(
     name="eurosat",
     title="land-cover tiles",
-    units=("DN", "rgb8"),
+    units=("DN", "rgb8", "reflectance", "float", "grey8", "rgb16", "grey16"),
     networks={**dict.fromkeys(networks.NAMES, networks.build), "student": students.build},
     load=load_tiles,
+    reading=("band_names", "scale", "max_no_data", "labels"),
     packaged={name: packaged(name) for name in PACKAGED},
 )

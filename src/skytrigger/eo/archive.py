@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import os
 import struct
@@ -31,10 +32,15 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except Exception as error:  # zipfile raises a dozen kinds on damaged directories
-        raise InputError(
-            f"{path} cannot be read as a zip archive: {error}",
-            remedy="download it again, or test it with: python -m zipfile -t FILE",
-        ) from error
+        raise InputError(f"{path} cannot be read as a zip archive: {error}", **_advice(path)) from error
+
+
+def _advice(path: Path) -> dict[str, str]:
+    """What to do, by what the file is: only a zip that is damaged is worth another download."""
+    with contextlib.suppress(OSError), open(path, "rb") as stream:
+        if stream.read(2) != b"PK":
+            return {"expected": "a zip, tar, tar.gz, tar.bz2 or tar.xz archive, or a folder"}
+    return {"remedy": "download it again, or test it with: python -m zipfile -t FILE"}
 
 
 def unsafe_name(name: str) -> str:

@@ -20,18 +20,24 @@ _INCHES = 0.8
 def natural_colour(tile: NDArray[Any], channels: tuple[str, ...], units: str) -> tuple[NDArray[np.uint8], str]:
     """(h, w, 3) picture of a (c, h, w) tile and what it shows.
 
-    DN are stretched as EuroSAT's own JPEGs are, ``clip(DN / 2750) x 255``. Without red, green and blue the first
-    channel is shown in grey, from the tile's 2nd to its 98th percentile.
+    DN and reflectance are stretched as EuroSAT's own JPEGs are, ``clip(DN / 2750) x 255``. In other units, and without
+    red, green and blue (the first channel in grey), each tile goes from its 2nd to its 98th percentile.
     """
+    picture = tile[:1].repeat(3, axis=0).transpose(1, 2, 0)
+    title = channels[0]
     if all(name in channels for name in RGB):
-        picture = np.stack([tile[channels.index(name)] for name in RGB], axis=-1)
+        picture, title = np.stack([tile[channels.index(name)] for name in RGB], axis=-1), "B04, B03, B02"
+        white = {"DN": RGB_WHITE_DN, "reflectance": RGB_WHITE_DN / 1e4}.get(units)
         if units == "rgb8":
-            return picture.astype(np.uint8), "B04, B03, B02"
-        scaled = np.clip(picture / RGB_WHITE_DN, 0, 1) * 255
-        return scaled.astype(np.uint8), f"B04, B03, B02, white at {RGB_WHITE_DN:.0f} DN"
-    low, high = np.percentile(tile[0], (2, 98))
-    grey = np.clip((tile[0] - low) / max(float(high - low), 1.0), 0, 1) * 255
-    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=-1), f"{channels[0]}, each tile stretched"
+            return picture.astype(np.uint8), title
+        if white is not None:
+            scaled = np.clip(picture / white, 0, 1) * 255
+            return scaled.astype(np.uint8), f"{title}, white at {white:g} {units}"
+    elif units == "grey8":
+        return picture.astype(np.uint8), title
+    low, high = np.percentile(picture, (2, 98))
+    stretched = np.clip((picture - low) / (float(high - low) or 1.0), 0, 1) * 255
+    return stretched.astype(np.uint8), f"{title}, each tile stretched"
 
 
 def write_contact_sheet(dataset: Dataset, path: Path, *, columns: int = COLUMNS, seed: int = 0) -> Path:

@@ -25,33 +25,47 @@ from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.files import read_json, sha256_json
 from skytrigger.core.progress import say
 from skytrigger.eo import store
-from skytrigger.eo.bands import EUROSAT_ORDER
+from skytrigger.eo.bad_tiles import find_duplicates, refuse_skipped
+from skytrigger.eo.bands import EUROSAT_ORDER, RGB
+from skytrigger.eo.hashes import source_hashes
 from skytrigger.eo.pool import run_shards
+from skytrigger.eo.reading import Reading
 from skytrigger.eo.shards import PLAN, RAW, SHARDS, Plan, Reader, record_path
-from skytrigger.eo.sources import Listing, list_sources, source_hashes
-from skytrigger.eo.tiles import BadTile
+from skytrigger.eo.sources import Listing, list_sources
+from skytrigger.eo.store_facts import store_facts
+from skytrigger.eo.tiles import BadTile, Tile
 
+RULES = 2  # of what is read how: another number packs again what lies in the cache
 SHARD_BYTES, SHARD_TILES = 1 << 22, 512
-NAMED_IN_ERROR = 20
 _PROBES = 16
 
 
-def pack_key(listing: Listing, hashes: Sequence[str]) -> str:
-    """Content address of a store: what goes in, what is refused, and the version of how it is packed."""
-    return sha256_json([store.FORMAT, store.VERSION, list(hashes), listing.bad, listing.ignored])
+def pack_key(listing: Listing, hashes: Sequence[str], reading: Reading) -> str:
+    """Content address of a store: what goes in, what is refused, how it is read, and the version of packing."""
+    parts = [store.FORMAT, store.VERSION, RULES, list(hashes), listing.bad, listing.ignored, reading.to_json()]
+    return sha256_json(parts)
 
 
-def pack(paths: Sequence[str], out: str | Path, *, skip_bad: bool = False, workers: int | None = None) -> Dataset:
+def pack(
+    paths: Sequence[str],
+    out: str | Path,
+    *,
+    skip_bad: bool = False,
+    workers: int | None = None,
+    reading: Reading | None = None,
+) -> Dataset:
     """Pack every tile under `paths` into a new store `out` and open it.
 
     Parameters
     ----------
     paths
-        Folders or zips of ``<Class>/<Class>_<n>.tif|.jpg`` at any depth, or packed stores.
+        Folders, zips or tars of tiles in class folders at any depth, or packed stores.
     skip_bad
         Leave bad tiles out and list them, instead of refusing.
     workers
         Processes; the machine's cores when None.
+    reading
+        What is stated about the files.
 
     Raises
     ------
@@ -61,18 +75,21 @@ def pack(paths: Sequence[str], out: str | Path, *, skip_bad: bool = False, worke
     out = Path(out)
     if out.exists():
         raise InputError(f"{out} exists", remedy="another --out, or delete it first")
-    listing = list_sources(paths)
-    return pack_listing(listing, source_hashes(listing), out, skip_bad=skip_bad, workers=workers)
+    reading = reading or Reading()
+    listing = list_sources(paths, labels=reading.labels)
+    return pack_listing(listing, source_hashes(listing), out, skip_bad=skip_bad, workers=workers, reading=reading)
 
 
-def pack_listing(listing: Listing, hashes: Sequence[str], out: Path, *, skip_bad: bool, workers: int | None) -> Dataset:
+def pack_listing(
+    listing: Listing, hashes: Sequence[str], out: Path, *, skip_bad: bool, workers: int | None, reading: Reading
+) -> Dataset:
     """Pack a listing whose sources have these content hashes."""
-    partial, key = out.with_name(f"{out.name}.partial"), pack_key(listing, hashes)
+    partial, key = out.with_name(f"{out.name}.partial"), pack_key(listing, hashes, reading)
     with _locked(partial):
         if not out.exists():  # another process may have packed it while this one waited
             finished = partial / "store"
             if not _is_ready(finished, key):
-                plan = _plan(listing, key)
+                plan = _plan(listing, key, reading)
                 _prepare(partial, plan)
                 run_shards(partial, plan, workers)
                 _finish(partial, plan, listing, hashes, skip_bad)
@@ -82,20 +99,6 @@ def pack_listing(listing: Listing, hashes: Sequence[str], out: Path, *, skip_bad
     data = store.open_store(out)
     refuse_skipped(data.source["skipped"], skip_bad)
     return data
-
-
-def refuse_skipped(bad: Sequence[Sequence[str]], skip_bad: bool) -> None:
-    """One error that names the bad tiles, or, with `skip_bad`, one line each on stderr."""
-    lines = [f"{place}: {reason}" for place, reason in bad[:NAMED_IN_ERROR]]
-    if len(bad) > NAMED_IN_ERROR:
-        lines.append(f"... and {len(bad) - NAMED_IN_ERROR} more")
-    if bad and not skip_bad:
-        raise InputError(
-            f"{len(bad)} bad tiles:\n    " + "\n    ".join(lines),
-            remedy="repair or remove them, or leave them out with --skip-bad",
-        )
-    if bad:
-        say(f"left out {len(bad)} bad tiles:\n    " + "\n    ".join(lines))
 
 
 @contextlib.contextmanager
@@ -129,10 +132,11 @@ def _is_at(handle: IO[str], path: Path) -> bool:
         return False
 
 
-def _plan(listing: Listing, key: str) -> Plan:
+def _plan(listing: Listing, key: str, reading: Reading) -> Plan:
     """Decide by a sample, spread evenly, what most tiles are; the others will be bad."""
     candidates = listing.candidates
-    reader = Reader(listing.sources)
+    reader = Reader(listing.sources, reading)
+    examples: dict[tuple[Any, ...], Tile] = {}
     kinds: Counter[tuple[Any, ...]] = Counter()
     spread = dict.fromkeys(np.linspace(0, len(candidates) - 1, min(_PROBES, len(candidates)), dtype=int).tolist())
     reasons = {}
@@ -141,17 +145,25 @@ def _plan(listing: Listing, key: str) -> Plan:
             break  # the rest only where no probe could be read
         try:
             tile = reader.read(candidates[index])
-            kinds[(tile.pixels.shape, tile.pixels.dtype.str, tuple(sorted(tile.channels)), tile.units)] += 1
+            kind = (tile.pixels.shape, tile.pixels.dtype.str, tuple(sorted(tile.channels)), tile.units)
+            kinds[kind] += 1
+            examples.setdefault(kind, tile)
         except BadTile as error:
             reasons[index] = str(error)
     reader.close()
     if not kinds:
-        refuse_skipped([*listing.bad, *((listing.place(candidates[k]), reasons[k]) for k in sorted(reasons))], False)
-    (shape, dtype, names, units), _ = kinds.most_common(1)[0]
-    known = EUROSAT_ORDER if units == "DN" else ("B04", "B03", "B02")
+        refuse_skipped(
+            [*listing.bad, *((listing.place(candidates[k]), reasons[k]) for k in sorted(reasons))],
+            False,
+            everything=True,
+        )
+    most = kinds.most_common(1)[0][0]
+    shape, dtype, names, units = most
+    known = RGB if units.startswith("rgb") else EUROSAT_ORDER
     channels = tuple(name for name in known if name in names)
+    channels += tuple(name for name in examples[most].channels if name not in known)
     rows = max(1, min(SHARD_TILES, SHARD_BYTES // (int(np.prod(shape)) * np.dtype(dtype).itemsize)))
-    return Plan(key, listing.sources, candidates, shape, dtype, channels, units, rows)
+    return Plan(key, listing.sources, candidates, shape, dtype, channels, units, rows, reading)
 
 
 def _prepare(partial: Path, plan: Plan) -> None:
@@ -230,11 +242,11 @@ def _finish(partial: Path, plan: Plan, listing: Listing, hashes: Sequence[str], 
     """Sort out bad tiles, then write ``<partial>/store``; ``meta.json`` comes last."""
     records = [read_json(record_path(partial, shard)) for shard in range(plan.shards)]
     bad = {index: reason for record in records for index, reason in record["bad"]}
-    _find_duplicates(plan, listing, [digest for record in records for digest in record["hashes"]], bad)
+    find_duplicates(plan, listing, [digest for record in records for digest in record["hashes"]], bad)
     skipped = sorted([*listing.bad, *((listing.place(plan.candidates[k]), reason) for k, reason in bad.items())])
     keep = [index for index in range(len(plan.candidates)) if index not in bad]
     if not skip_bad or not keep:
-        refuse_skipped(skipped, False)
+        refuse_skipped(skipped, False, everything=not keep)
     finished = partial / "store"
     shutil.rmtree(finished, ignore_errors=True)
     finished.mkdir()
@@ -243,8 +255,6 @@ def _finish(partial: Path, plan: Plan, listing: Listing, hashes: Sequence[str], 
         raise SkytriggerError(f"{partial / RAW} disappeared or changed while packing; run the same command again")
     classes = tuple(sorted({plan.candidates[index].label for index in keep}))
     places = [place for record in records for place in record["lonlat"]]
-    pairs = zip(listing.sources, hashes, strict=True)
-    files = [{"name": source.path.name, "kind": source.kind, "sha256": digest} for source, digest in pairs]
     try:
         if len(keep) < len(raw):
             raw = _compact(raw, keep, finished / store.X)
@@ -257,32 +267,14 @@ def _finish(partial: Path, plan: Plan, listing: Listing, hashes: Sequence[str], 
             content_hash="",
             units=plan.units,
             lonlat=np.array([places[index] for index in keep], np.float64),
-            source={
-                "kind": "tiles",
-                "files": files,
-                "skipped": [list(entry) for entry in skipped],
-                "ignored_files": listing.ignored,
-            },
+            source=store_facts(plan, listing, hashes, skipped, records),
+            parts=tuple(plan.candidates[index].part for index in keep) if plan.candidates[keep[0]].part else (),
         )
         store.write_around(finished, dataset, key=plan.key)
         if not (finished / store.X).exists():
             os.rename(partial / RAW, finished / store.X)
     except OSError as error:
         raise SkytriggerError(f"cannot write {finished}: {error.strerror}\n  remedy: free space") from error
-
-
-def _find_duplicates(plan: Plan, listing: Listing, hashes: Sequence[str], bad: dict[int, str]) -> None:
-    """The second and later of equal names, or of equal pixels, are bad."""
-    names: dict[str, int] = {}
-    contents: dict[str, int] = {}
-    for index, candidate in enumerate(plan.candidates):
-        if index in bad:
-            continue
-        for seen, value, what in ((names, candidate.stem, "name"), (contents, hashes[index], "pixels")):
-            first = seen.setdefault(value, index)
-            if first != index:
-                bad[index] = f"a duplicate: the same {what} as {listing.place(plan.candidates[first])}"
-                break
 
 
 def _compact(raw: NDArray[Any], keep: Sequence[int], path: Path) -> NDArray[Any]:

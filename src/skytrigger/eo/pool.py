@@ -31,7 +31,7 @@ def run_shards(folder: Path, plan: Plan, workers: int | None) -> None:
     with track(f"packing {len(plan.candidates)} tiles", len(plan.candidates)) as advance:
         advance(len(plan.candidates) - sum(len(plan.span(shard)) for shard in todo))
         if count <= 1:
-            reader = Reader(plan.sources)
+            reader = Reader(plan.sources, plan.reading)
             for shard in todo:
                 try:
                     pack_shard(folder, plan, reader, shard)

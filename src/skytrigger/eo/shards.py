@@ -11,8 +11,8 @@ import hashlib
 import os
 import sys
 import zipfile
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections import Counter, OrderedDict
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import SkytriggerError
 from skytrigger.core.files import read_json, write_json
-from skytrigger.eo import archive
+from skytrigger.eo import archive, tar
+from skytrigger.eo.geotags import NOWHERE
+from skytrigger.eo.reading import Reading
 from skytrigger.eo.sources import Candidate, Source
 from skytrigger.eo.store import open_store
-from skytrigger.eo.tiles import LIMIT_BYTES, NOWHERE, BadTile, Tile, decode
+from skytrigger.eo.tiles import LIMIT_BYTES, BadTile, Tile, decode
 
 PLAN, RAW, SHARDS = "plan.json", "raw.npy", "shards"
 _OPEN_ARCHIVES = 8
@@ -34,8 +36,8 @@ _OPEN_ARCHIVES = 8
 class Reader:
     """Tiles of the candidates of some sources; archives stay open between tiles."""
 
-    def __init__(self, sources: list[Source]) -> None:
-        self.sources = sources
+    def __init__(self, sources: list[Source], reading: Reading) -> None:
+        self.sources, self.reading = sources, reading
         self._zips: OrderedDict[int, zipfile.ZipFile] = OrderedDict()
         self._stores: dict[int, Dataset] = {}
 
@@ -52,11 +54,13 @@ class Reader:
             if source.kind == "zip":
                 opened = self._zip(candidate.source)
                 content = archive.read_member(opened, opened.infolist()[candidate.index], LIMIT_BYTES)
+            elif source.kind == "tar":
+                content = tar.read(source.path, candidate.index, LIMIT_BYTES)
             else:
                 content = (source.path / candidate.member).read_bytes()
         except (archive.MemberError, OSError) as error:
             raise BadTile(str(error)) from error
-        return decode(content, candidate.member)
+        return decode(content, candidate.member, self.reading)
 
     def _zip(self, number: int) -> zipfile.ZipFile:
         if number not in self._zips:
@@ -84,6 +88,7 @@ class Plan:
     channels: tuple[str, ...]
     units: str
     rows: int
+    reading: Reading
 
     @property
     def tile_bytes(self) -> int:
@@ -105,10 +110,9 @@ class Plan:
             folder / PLAN,
             {
                 **{name: getattr(self, name) for name in ("key", "shape", "dtype", "channels", "units", "rows")},
-                "sources": [[source.kind, str(source.path.resolve())] for source in self.sources],
-                "candidates": [
-                    [c.label, c.number, c.stem, c.source, c.member, c.index, c.family] for c in self.candidates
-                ],
+                "reading": self.reading.to_json(),
+                "sources": [[source.kind, str(source.path.resolve()), source.inner] for source in self.sources],
+                "candidates": [list(astuple(candidate)) for candidate in self.candidates],
             },
         )
 
@@ -118,13 +122,14 @@ class Plan:
         raw = read_json(folder / PLAN)
         return Plan(
             key=raw["key"],
-            sources=[Source(kind, Path(path)) for kind, path in raw["sources"]],
+            sources=[Source(kind, Path(path), inner) for kind, path, inner in raw["sources"]],
             candidates=[Candidate(*fields) for fields in raw["candidates"]],
             shape=tuple(raw["shape"]),
             dtype=raw["dtype"],
             channels=tuple(raw["channels"]),
             units=raw["units"],
             rows=raw["rows"],
+            reading=Reading.from_json(raw["reading"]),
         )
 
 
@@ -135,9 +140,22 @@ def fit(tile: Tile, plan: Plan) -> NDArray[Any]:
     height, width = tile.pixels.shape[1:]
     if (height, width) != plan.shape[1:]:
         raise BadTile(f"{width}x{height} pixels where most tiles have {plan.shape[2]}x{plan.shape[1]}")
+    if tile.pixels.dtype != np.dtype(plan.dtype):
+        raise BadTile(f"{tile.pixels.dtype} values where most tiles have {np.dtype(plan.dtype).name}")
     if tile.channels == plan.channels:
         return tile.pixels
     return tile.pixels[[tile.channels.index(name) for name in plan.channels]]
+
+
+def holes_of(tile: Tile, most: float) -> NDArray[np.bool_] | None:
+    """(c, h, w), where the tile holds no data; `BadTile` where more than the share `most` of it does."""
+    if tile.no_data is None:
+        return None
+    holes: NDArray[np.bool_] = tile.pixels == tile.pixels.dtype.type(tile.no_data)
+    share = float(holes.mean())
+    if share > most:
+        raise BadTile(f"{100 * share:.0f} % of it is no-data ({tile.no_data:g}), more than {100 * most:.0f} %")
+    return holes
 
 
 def record_path(folder: Path, shard: int) -> Path:
@@ -151,11 +169,20 @@ def pack_shard(folder: Path, plan: Plan, reader: Reader, shard: int) -> None:
     rows = np.zeros((len(span), *plan.shape), plan.dtype)
     bad: list[tuple[int, str]] = []
     hashes, places = [], []
+    notes: Counter[str] = Counter()
+    empty: dict[str, list[int]] = {}
     for row, index in enumerate(span):
         place: tuple[float | None, ...] = (None, None)
         try:
             tile = reader.read(plan.candidates[index])
-            rows[row] = fit(tile, plan)
+            pixels = fit(tile, plan)
+            holes = holes_of(tile, plan.reading.max_no_data)
+            rows[row] = pixels
+            notes.update(tile.notes)
+            if holes is not None and holes.any():
+                pixels_empty = int(holes.any(axis=0).sum())
+                seen = empty.setdefault(repr(tile.no_data), [0, 0])
+                empty[repr(tile.no_data)] = [seen[0] + 1, seen[1] + pixels_empty]
             place = tuple(None if np.isnan(degrees) else degrees for degrees in tile.lonlat)
         except BadTile as error:
             bad.append((index, str(error)))
@@ -167,14 +194,21 @@ def pack_shard(folder: Path, plan: Plan, reader: Reader, shard: int) -> None:
         stream.write(rows.data)
         stream.flush()
         os.fsync(stream.fileno())
-    record = {"sha256": hashlib.sha256(rows.data).hexdigest(), "bad": bad, "hashes": hashes, "lonlat": places}
+    record = {
+        "sha256": hashlib.sha256(rows.data).hexdigest(),
+        "bad": bad,
+        "hashes": hashes,
+        "lonlat": places,
+        "notes": notes,
+        "no_data": empty,
+    }
     write_json(record_path(folder, shard), record)
 
 
 def worker(folder: Path) -> int:
     """Answer shard numbers until stdin closes; exit status 3 where the disk refuses."""
     plan = Plan.load(folder)
-    reader = Reader(plan.sources)
+    reader = Reader(plan.sources, plan.reading)
     for line in sys.stdin:
         try:
             pack_shard(folder, plan, reader, int(line))

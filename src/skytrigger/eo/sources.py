@@ -1,34 +1,39 @@
-"""Where tiles lie: folders, zip archives and packed stores, listed without reading a pixel."""
+"""Where tiles lie: folders, archives and packed stores, listed without reading a pixel."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-import re
 import stat
+import tarfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from skytrigger.core.errors import InputError, SkytriggerError
-from skytrigger.core.files import cache_folder, read_json, sha256_file, sha256_json, write_json
-from skytrigger.core.progress import track
-from skytrigger.eo import archive
+from skytrigger.core.errors import InputError
+from skytrigger.eo import archive, tar
 from skytrigger.eo.store import is_store, open_store
-from skytrigger.eo.tiles import JPEG_SUFFIXES, LIMIT_BYTES, TIFF_SUFFIXES
+from skytrigger.eo.tiles import LIMIT_BYTES, SUFFIXES, TIFF_SUFFIXES
 
-_TILE_NAME = re.compile(r"(?P<class>[^/\\]{1,100})_(?P<number>\d{1,9})\.[a-z]{3,4}", re.IGNORECASE)
-LAYOUT = "<Class>/<Class>_<n>.tif or .jpg, at any depth (an archive inside a folder is given by its own path)"
+LAYOUT = (
+    "files that end in .tif, .tiff, .jpg, .jpeg or .png, each in the folder of its class, at any depth (an archive "
+    "inside a folder is given by its own path)"
+)
+WHAT = "a folder, zip or tar of tiles, or a packed store (generated tiles: the word synthetic, alone)"
 
 
 @dataclass(frozen=True)
 class Source:
-    """One path of the command line: ``zip``, ``folder`` or ``store``."""
+    """A path of the command line: ``zip``, ``tar``, ``folder`` or ``store``; `inner` is a folder inside an archive."""
 
     kind: str
     path: Path
+    inner: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name of the folder that stands for the source: of classes, or of one class."""
+        return PurePosixPath(self.inner).name or (self.path.resolve().name if self.kind == "folder" else "")
 
 
 @dataclass(frozen=True, order=True)
@@ -37,10 +42,16 @@ class Candidate:
 
     Attributes
     ----------
+    stem
+        The tile's id.
     index
         Position in the archive's directory, or row of the packed store; 0 in a folder.
     member
         Path inside the source, with ``/``.
+    family
+        Kinds of files that are not mixed: ``TIFF``, ``picture``.
+    part
+        ``train``, ``val`` or ``test``, where a folder of that name holds the class folders.
     """
 
     label: str
@@ -50,46 +61,80 @@ class Candidate:
     member: str
     index: int = 0
     family: str = ""
+    part: str = ""
 
 
 @dataclass
 class Listing:
-    """All candidates of some sources, what was refused (place, reason), and how many other files lie there."""
+    """All candidates of some sources, what was refused (place, reason), and the other files that lie there.
+
+    Attributes
+    ----------
+    others
+        Ending -> number of files that are no tiles by their name, and one such file each.
+    """
 
     sources: list[Source]
     candidates: list[Candidate] = field(default_factory=list)
     bad: list[tuple[str, str]] = field(default_factory=list)
-    ignored: int = 0
+    others: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    labels: bool = True
+
+    @property
+    def ignored(self) -> int:
+        """Number of files that are no tiles by their name."""
+        return self.others.total()
 
     def place(self, candidate: Candidate) -> str:
         """The candidate's name in messages."""
         return f"{self.sources[candidate.source].path.name}/{candidate.member}"
 
+    def refuse(self, candidate: Candidate, reason: str) -> None:
+        """Note that a candidate is a bad tile."""
+        self.bad.append((self.place(candidate), reason))
 
-def list_sources(paths: Sequence[str]) -> Listing:
-    """Every tile under `paths`, in a fixed order.
+
+def list_sources(paths: Sequence[str], *, labels: bool = True) -> Listing:
+    """Every tile under `paths`, in a fixed order; without `labels` folders are no classes.
 
     Raises
     ------
     InputError
-        A path does not exist or is no folder, zip or store; nothing there is a tile; 13-band and RGB are mixed.
+        A path does not exist or is no folder, archive or store; nothing there is a tile; TIFF and pictures are mixed;
+        folders that leave in doubt what the classes are.
     """
-    listing = Listing([_source(path) for path in paths])
-    resolved = [source.path.resolve() for source in listing.sources]
+    from skytrigger.eo import classes
+
+    listing = Listing([_source(path) for path in paths], labels=labels)
+    resolved = [(source.path.resolve(), source.inner) for source in listing.sources]
     if len(set(resolved)) != len(resolved):
         raise InputError(f"the same path is given twice: {' '.join(map(str, paths))}")
+    listers = {"zip": _list_zip, "tar": _list_tar, "folder": _list_folder, "store": _list_store}
     for number, source in enumerate(listing.sources):
-        {"zip": _list_zip, "folder": _list_folder, "store": _list_store}[source.kind](listing, number)
+        listers[source.kind](listing, number)
+    classes.settle(listing)
     listing.candidates.sort()
     if not listing.candidates and not listing.bad:
-        raise InputError(f"no tiles in {', '.join(map(str, paths))}", expected=LAYOUT)
+        raise InputError(f"no tiles in {', '.join(map(str, paths))}{_what_is_there(listing)}", expected=LAYOUT)
     families: dict[str, list[Candidate]] = {}
     for candidate in listing.candidates:
         families.setdefault(candidate.family, []).append(candidate)
     if len(families) > 1:
         found = ", ".join(f"{len(c)} {name} (such as {listing.place(c[0])})" for name, c in sorted(families.items()))
-        raise InputError(f"two kinds of tiles: {found}", remedy="give the 13-band or the RGB tiles, not both")
+        raise InputError(f"two kinds of tiles: {found}", remedy="give the TIFF or the pictures, not both")
     return listing
+
+
+def _what_is_there(listing: Listing) -> str:
+    """Of files that are no tiles: how many of each ending, with an example, and the rule that they miss."""
+    if not listing.others:
+        return ": no file at all"
+    counts = [
+        f"{n} {end or 'without ending'} (such as {listing.examples[end]})" for end, n in listing.others.most_common(4)
+    ]
+    rest = len(listing.others) - len(counts)
+    return f": {', '.join(counts)}{f' and {rest} endings more' if rest else ''}; none of these endings is a tile's"
 
 
 def _source(text: str) -> Source:
@@ -97,35 +142,68 @@ def _source(text: str) -> Source:
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot read {text!r}: {getattr(error, 'strerror', None) or error}",
-            expected="a folder or zip of tiles, or a packed store (generated tiles: the word synthetic, alone)",
-        ) from error
+        inside = _inside(path)
+        if inside is not None:
+            return inside
+        raise InputError(f"cannot read {text!r}: {getattr(error, 'strerror', None) or error}", expected=WHAT) from error
     if stat.S_ISDIR(mode):
         return Source("store" if is_store(path) else "folder", path)
     if stat.S_ISREG(mode):
-        return Source("zip", path)
+        return Source(_archive_kind(path), path)
     raise InputError(f"{text!r} is neither a folder nor a file")
+
+
+def _inside(path: Path) -> Source | None:
+    """``x.zip/EuroSAT``: a folder inside an archive."""
+    for parent in path.parents:
+        try:
+            if parent.is_file():
+                inner = path.relative_to(parent).as_posix()
+                return Source(_archive_kind(parent), parent, inner)
+        except (OSError, ValueError):
+            return None
+    return None
+
+
+def _archive_kind(path: Path) -> str:
+    """``tar`` or ``zip``, by its first bytes."""
+    if tar.is_tar(path):
+        return "tar"
+    if path.suffix.lower() in SUFFIXES:
+        raise InputError(f"{path} is one file", expected=WHAT, remedy=f"give the folder: {path.parent}")
+    return "zip"
 
 
 def _list_store(listing: Listing, number: int) -> None:
     data = open_store(listing.sources[number].path)
-    family = "RGB JPEG" if data.units == "rgb8" else "13-band TIFF"
+    family = "picture" if data.units.startswith(("rgb", "grey")) else "TIFF"
     for row, (stem, label) in enumerate(zip(data.ids, data.y, strict=True)):
-        name = data.classes[label]
-        position = int(stem.rsplit("_", 1)[-1]) if _TILE_NAME.fullmatch(f"{stem}.tif") else 0
-        listing.candidates.append(Candidate(name, position, stem, number, stem, row, family))
+        part = data.parts[row] if data.parts else ""
+        listing.candidates.append(Candidate(data.classes[label], 0, stem, number, stem, row, family, part))
 
 
 def _list_zip(listing: Listing, number: int) -> None:
     with archive.open_zip(listing.sources[number].path) as opened:
         for index, info in enumerate(opened.infolist()):
             name = info.orig_filename.replace("\\", "/")
-            if not name.endswith("/") and _add(listing, number, name, "", index):
+            if not name.endswith("/") and (candidate := _candidate(listing, number, name, index)):
                 try:
                     archive.check_member(info, LIMIT_BYTES)
                 except archive.MemberError as error:
-                    _refuse_last(listing, str(error))
+                    listing.refuse(candidate, str(error))
+                else:
+                    listing.candidates.append(candidate)
+
+
+def _list_tar(listing: Listing, number: int) -> None:
+    for index, info in enumerate(tar.members(listing.sources[number].path)):
+        name = info.name.removeprefix("./")
+        if info.type != tarfile.DIRTYPE and (candidate := _candidate(listing, number, name, index)):
+            reason = tar.problem(info, LIMIT_BYTES)
+            if reason:
+                listing.refuse(candidate, reason)
+            else:
+                listing.candidates.append(candidate)
 
 
 def _list_folder(listing: Listing, number: int) -> None:
@@ -134,8 +212,11 @@ def _list_folder(listing: Listing, number: int) -> None:
         member = path.relative_to(root).as_posix()
         if problem == "folder link":
             listing.bad.append((f"{root.name}/{member}", "a symbolic link to a folder; give that folder as a path"))
-        elif _add(listing, number, member, root.name, 0) and problem:
-            _refuse_last(listing, problem)
+        elif candidate := _candidate(listing, number, member, 0):
+            if problem:
+                listing.refuse(candidate, problem)
+            else:
+                listing.candidates.append(candidate)
 
 
 def _walk(folder: Path, root: Path) -> Iterator[tuple[Path, str]]:
@@ -166,78 +247,16 @@ def _file_problem(entry: os.DirEntry[str], root: Path) -> str:
     return f"{facts.st_size} bytes; a tile has at most {LIMIT_BYTES}" if facts.st_size > LIMIT_BYTES else ""
 
 
-def _add(listing: Listing, number: int, member: str, root_name: str, index: int) -> bool:
-    """Add `member` where its name is a tile's; False where it is some other file (counted) or refused."""
-    *folders, name = member.split("/")
-    match = _TILE_NAME.fullmatch(name)
+def _candidate(listing: Listing, number: int, member: str, index: int) -> Candidate | None:
+    """A candidate where `member` ends as a tile does, its class still unknown; None for other files (counted)."""
+    inner = listing.sources[number].inner
+    if inner and not member.startswith(f"{inner}/"):
+        return None
+    name = member.rsplit("/", 1)[-1]
     suffix = Path(name).suffix.lower()
-    if match is None or name.startswith(".") or suffix not in TIFF_SUFFIXES + JPEG_SUFFIXES:
-        listing.ignored += 1
-        return False
-    label, family = match["class"], "13-band TIFF" if suffix in TIFF_SUFFIXES else "RGB JPEG"
-    parent = folders[-1] if folders else root_name
-    candidate = Candidate(label, int(match["number"]), Path(name).stem, number, member, index, family)
-    listing.candidates.append(candidate)
-    if parent != label or not label.isprintable():
-        _refuse_last(listing, f"its name says {label!r}, its folder {parent!r}")
-        return False
-    return True
-
-
-def _refuse_last(listing: Listing, reason: str) -> None:
-    candidate = listing.candidates.pop()
-    listing.bad.append((listing.place(candidate), reason))
-
-
-def source_hashes(listing: Listing) -> list[str]:
-    """One SHA-256 per source, of its content: what the cache is keyed by.
-
-    A source that is unchanged by its files' sizes, times and inodes since it was last hashed is not read again.
-    """
-    hashes = []
-    for number, source in enumerate(listing.sources):
-        if source.kind == "store":
-            hashes.append(open_store(source.path).content_hash)
-            continue
-        root = source.path.resolve()
-        members = [root]
-        if source.kind == "folder":
-            members = sorted(root / c.member for c in listing.candidates if c.source == number)
-        memo = cache_folder() / "sources" / f"{_stat_hash(root, members)}.json"
-        if memo.exists():
-            hashes.append(str(read_json(memo)["sha256"]))
-            continue
-        digest = sha256_file(root) if source.kind == "zip" else _folder_hash(root, members)
-        with contextlib.suppress(SkytriggerError):  # only a shortcut
-            write_json(memo, {"sha256": digest, "source": root.name})
-        hashes.append(digest)
-    return hashes
-
-
-def _stat_hash(root: Path, members: Sequence[Path]) -> str:
-    facts: list[tuple[object, ...]] = []
-    for member in members:
-        try:
-            info = member.stat()
-        except OSError as error:
-            facts.append((str(member), error.errno))
-        else:
-            facts.append((str(member), info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino))
-    return sha256_json([str(root), facts])
-
-
-def _file_hash(path: Path) -> str:
-    """SHA-256, or why there is none: packing then names the file."""
-    try:
-        return sha256_file(path)
-    except OSError as error:
-        return f"unreadable: {error.errno}"
-
-
-def _folder_hash(root: Path, members: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    with ThreadPoolExecutor(4) as pool, track(f"reading {root.name}", len(members)) as advance:
-        for member, content in zip(members, pool.map(_file_hash, members), strict=True):
-            digest.update(f"{member.relative_to(root).as_posix()}\0{content}\n".encode())
-            advance()
-    return sha256_json(digest.hexdigest())
+    if name.startswith(".") or suffix not in SUFFIXES:
+        listing.others[suffix] += 1
+        listing.examples.setdefault(suffix, member)
+        return None
+    family = "TIFF" if suffix in TIFF_SUFFIXES else "picture"
+    return Candidate("", 0, "", number, member, index, family)

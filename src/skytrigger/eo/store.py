@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.core.dataset import Dataset, content_hash
+from skytrigger.core.dataset import PARTS, Dataset, content_hash
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.files import cache_folder, read_json, sha256_json, write_json
 
 FORMAT, VERSION = "skytrigger-tiles", 1
 META, X, Y, IDS, LONLAT = "meta.json", "x.npy", "y.npy", "ids.json", "lonlat.npy"
+DTYPES = ("uint8", "uint16", "int16", "float32")
 _STRINGS = ("dtype", "units", "content_hash", "labels_hash", "meta_hash")
 _LISTS = ("channels", "classes", "shape")
 
@@ -69,11 +71,21 @@ def write_around(folder: Path, dataset: Dataset, *, key: str = "") -> None:
         "labels_hash": labels_hash(y, dataset.ids, lonlat),
         "source": dataset.source,
     }
+    if dataset.parts:
+        meta["parts"] = "".join(str(PARTS.index(part)) for part in dataset.parts)
     write_json(folder / META, _seal(meta))
 
 
 def save_store(dataset: Dataset, out: Path) -> None:
-    """Write a dataset that is in memory as a new store; by one rename, so two writers do no harm."""
+    """Write a dataset that is in memory as a new store; by one rename, so two writers do no harm.
+
+    Raises
+    ------
+    InputError
+        Its type is none of a store's.
+    """
+    if dataset.x.dtype.name not in DTYPES:
+        raise InputError(f"a store of {dataset.x.dtype}", expected=", ".join(DTYPES))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
@@ -135,6 +147,7 @@ def open_store(path: Path, *, verify: bool | None = None) -> Dataset:
         units=meta["units"],
         lonlat=lonlat if np.isfinite(lonlat).any() else None,
         source=meta["source"],
+        parts=tuple(PARTS[int(digit)] for digit in meta.get("parts", "")),
     )
 
 
@@ -152,7 +165,8 @@ def _read_meta(path: Path) -> dict[str, Any]:
         and all(isinstance(name, str) for name in meta["channels"] + meta["classes"])
         and len(meta["shape"]) == 4
         and all(isinstance(size, int) and size > 0 for size in meta["shape"])
-        and meta["dtype"] in ("uint8", "uint16")
+        and meta["dtype"] in DTYPES
+        and re.fullmatch(f"[0-{len(PARTS) - 1}]{{{meta['shape'][0]}}}|", meta.get("parts", ""))
         and isinstance(meta.get("source"), dict)
     )
     if not good:

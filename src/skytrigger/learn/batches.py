@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +22,10 @@ def channel_statistics(
     """Mean and standard deviation of each channel over the images `index`, in the data's units.
 
     Streamed in float64 about a shift (the first block's mean), so large DN lose no digits.
-    A constant channel gets a standard deviation of 1.
+    A constant channel gets a standard deviation of 1. Pixels that hold no data, by the dataset's source, are left out.
     """
+    if values := dataset.source.get("no_data", {}).get("values", ()):
+        return _masked_statistics(dataset, index, block, values)
     shift = dataset.x[np.sort(index[:block])].astype(np.float64).mean(axis=(0, 2, 3))
     total, square = np.zeros_like(shift), np.zeros_like(shift)
     count = 0
@@ -35,6 +38,28 @@ def channel_statistics(
     std = np.sqrt(np.maximum(square / count - mean**2, 0))
     std[std < 1e-6] = 1.0
     return tuple(map(float, mean + shift)), tuple(map(float, std))
+
+
+def _masked_statistics(
+    dataset: Dataset, index: NDArray[np.int64], block: int, values: Sequence[float]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """`channel_statistics` without the pixels of these values; two passes, so that no shift has to be guessed."""
+    counts = np.zeros(len(dataset.channels))
+    sums = np.zeros((2, len(dataset.channels)))
+    empty = np.asarray(values, dataset.x.dtype)
+    mean = np.zeros_like(counts)
+    for power in (1, 2):
+        for start in range(0, len(index), block):
+            stored = dataset.x[np.sort(index[start : start + block])]
+            held = ~np.isin(stored, empty)
+            part = (stored - mean[:, None, None]) * held
+            sums[power - 1] += (part**power).sum(axis=(0, 2, 3))
+            counts += held.sum(axis=(0, 2, 3)) if power == 1 else 0
+        counts = np.maximum(counts, 1)
+        mean = sums[0] / counts
+    std = np.sqrt(sums[1] / counts)
+    std[std < 1e-6] = 1.0
+    return tuple(map(float, mean)), tuple(map(float, std))
 
 
 class Batches:
@@ -102,13 +127,14 @@ class Batches:
 
 
 def augment_d4(images: Tensor, symmetry: NDArray[np.int64]) -> Tensor:
-    """Apply to image i the element symmetry[i] in 0..7 of the dihedral group D4 (square images).
+    """Apply to image i the element symmetry[i] in 0..7 of the dihedral group D4.
 
-    Element = 4 * mirror + quarter turns.
+    Element = 4 * mirror + quarter turns. Images that are not square have no quarter turn: 1 and 3 are 0 and 2 there,
+    so that uniform elements are uniform in the group of four that is left.
     """
     torch = require("torch", why="augmentation")
     if images.shape[2] != images.shape[3]:
-        raise ValueError(f"quarter turns need square images, not {tuple(images.shape[2:])}")
+        symmetry = symmetry & ~1
     out: Tensor = torch.empty_like(images)
     for element in np.unique(symmetry):
         chosen = torch.from_numpy(np.flatnonzero(symmetry == element)).to(images.device)

@@ -16,7 +16,7 @@ from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.files import write_json
 from skytrigger.core.heads import CLASSES, ONLY, Head
-from skytrigger.core.split import split_lists
+from skytrigger.core.split import split_by
 from skytrigger.learn.batches import Batches
 from skytrigger.learn.device import resolve_device, resolve_precision, use_threads
 from skytrigger.learn.heads import rules_of
@@ -163,7 +163,7 @@ def part_for(
     files of names that divide the data instead of the card's split.
     """
     if lists:
-        split = split_lists(dataset, *lists)
+        split = split_by(dataset, lists)
         part = part or ("test" if len(split.test) else "val")
     else:
         part = part or ("test" if trained_on(dataset, card) else "all")

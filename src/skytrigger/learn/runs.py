@@ -7,6 +7,8 @@ from typing import Any
 
 from skytrigger.core.application import Application
 from skytrigger.core.dataset import Dataset, Split
+from skytrigger.core.errors import InputError
+from skytrigger.core.heads import CLASSES
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.learn.train import train
@@ -25,6 +27,12 @@ def train_run(
 
     `options` are those of `train`.
     """
+    for head in dataset.heads:
+        if head.kind == CLASSES and len(head.names) < 2:
+            raise InputError(
+                f"the data have one class only, {head.names[0]!r}: there is nothing to tell apart",
+                expected="a folder for each of two or more classes",
+            )
     prepared, its_split, its_recipe = application.prepare(dataset, split, recipe)
     run = train(application.build, prepared, its_split, its_recipe, out, **options)
     if application.finish:

@@ -16,7 +16,7 @@ from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError, SkytriggerError, UnavailableError
 from skytrigger.core.files import sha256_json, write_text
 from skytrigger.core.host import cores_in_mask, host_facts, host_id
-from skytrigger.core.split import split_lists
+from skytrigger.core.split import split_by
 from skytrigger.eo.networks import STACKS
 from skytrigger.learn.energy import watching
 from skytrigger.learn.evaluate import predictions_of_run, write_evaluation
@@ -59,8 +59,8 @@ def load_data(spec: Spec) -> tuple[Dataset, Split]:
     """
     record = spec.record
     dataset = record.load(spec.data, bands=spec.bands, skip_bad=spec.skip_bad, seed=spec.split_seed)
-    lists, kind = spec.split_lists, spec.split or record.splits[0]
-    split = split_lists(dataset, *lists) if lists else record.split(dataset, kind, spec.split_seed)
+    lists, kind = spec.split_lists, spec.split or record.default_split(dataset)
+    split = split_by(dataset, lists) if lists else record.split(dataset, kind, spec.split_seed)
     for part in ("train", "val", spec.part):
         if not len(split.part(part)):
             raise InputError(
