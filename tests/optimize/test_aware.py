@@ -42,6 +42,6 @@ def test_tuned_under_rounding(data: Dataset, split: Split, tmp_path: Path, monke
     again = EightBits(trainer, judge, whole, tmp_path, split.train[:32]).aware("minmax", {})
     assert again == aware
     assert (tmp_path / "aware.onnx").read_bytes() == tuned
-    (history,) = [h for h in (tmp_path / "search" / "work").glob("aware-*/history.jsonl")]
+    (history,) = (tmp_path / "search" / "work").glob("aware-*/history.jsonl")
     assert len(history.read_text().splitlines()) == trainer.recipe({}, 2, tuning=True).epochs
     assert np.isfinite(aware["value"])
