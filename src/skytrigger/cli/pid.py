@@ -127,7 +127,7 @@ def _train(args: argparse.Namespace) -> Outcome:
 
     said = {"epochs": args.epochs, "batch_size": args.batch_size, "learning_rate": args.learning_rate}
     recipe = default_recipe(args.model, args.seed, **said)
-    dataset = load_showers([args.data], seed=args.seed, layout=LAYOUT_OF[args.model])
+    dataset = load_showers([args.data], seed=args.seed, layout=LAYOUT_OF.get(args.model, "ticl"))
     return trained(args, PID, dataset, PID.split(dataset, "random", args.seed), recipe)
 
 

@@ -160,7 +160,8 @@ def judge(
         own = (label == kind) & np.isfinite(true)
         if kind == MUON:
             continue
-        answer = _response(true[own], energy[own], np.linspace(*trained, BINS + 1))
+        bins = int(np.clip(own.sum() // (2 * FEWEST), 2, BINS))
+        answer = _response(true[own], energy[own], np.linspace(*trained, bins + 1))
         if answer is not None:
             inside[name] = answer.to_json()
             resolution[name] = {

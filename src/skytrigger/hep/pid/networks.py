@@ -109,29 +109,7 @@ def pid_small(
             shape = (1, 3, 1, 1)
             self.register_buffer("mean", torch.tensor(mean or [0.0] * 3).view(shape), persistent=False)
             self.register_buffer("std", torch.tensor(std or [1.0] * 3).view(shape), persistent=False)
-            self.each = torch.nn.Sequential(
-                torch.nn.Conv2d(4, features, 1),
-                torch.nn.ReLU(),
-                torch.nn.Conv2d(features, features, 1),
-                torch.nn.ReLU(),
-            )
-            self.along = torch.nn.Sequential(
-                torch.nn.Conv1d(2 * features + 3, filters, 5, padding=2),
-                torch.nn.ReLU(),
-                torch.nn.Conv1d(filters, filters, 5, padding=2, stride=2),
-                torch.nn.ReLU(),
-                torch.nn.Conv1d(filters, filters, 3, padding=1),
-                torch.nn.ReLU(),
-                torch.nn.Flatten(),
-            )
-            layers = (size[0] + 1) // 2
-            self.dense = torch.nn.Sequential(
-                torch.nn.Linear(filters * layers + 3, hidden),
-                torch.nn.ReLU(),
-                torch.nn.Dropout(dropout),
-                torch.nn.Linear(hidden, hidden),
-                torch.nn.ReLU(),
-            )
+            self.each, self.along, self.dense = _small_parts(torch, size[0], features, filters, hidden, dropout)
             self.last = output_layer(hidden, outputs)
             with torch.no_grad():  # the first guess of the energy is the sum
                 energy_head: Any = self.last.get_submodule("heads.1")
@@ -140,13 +118,12 @@ def pid_small(
 
         def forward(self, images: Tensor) -> tuple[Tensor, ...]:
             raw = images * self.std + self.mean
-            energy, eta, phi = raw[:, 0].clamp(min=0), raw[:, 1], raw[:, 2]
-            clusters, layers, whole = self._features(energy, eta, phi)
+            energy = raw[:, 0].clamp(min=0)
+            clusters, layers, whole = _features(torch, self.z, energy, raw[:, 1], raw[:, 2])
             single = self.each(clusters) * (energy > 0).unsqueeze(1).to(clusters.dtype)
             share = clusters[:, 1:2] * 0.1
             summed = torch.cat([single.sum(3) * 0.2, (single * share).sum(3) * 10.0, layers], 1)
-            h = self.dense(torch.cat([self.along(summed), whole], 1))
-            identity, values = self.last(h)
+            identity, values = self.last(self.dense(torch.cat([self.along(summed), whole], 1)))
             total = energy.sum((1, 2)).clamp(min=0.05).unsqueeze(1)
             mean_energy = total * (1 + values[:, :1])
             if outputs[1] == 1:
@@ -154,33 +131,57 @@ def pid_small(
             spread = torch.log(0.0484 * total + 0.0004 * total * total) + values[:, 1:]
             return identity, torch.cat([mean_energy, spread], 1)
 
-        def _features(self, energy: Tensor, eta: Tensor, phi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            """(n, 4, layers, clusters) of each cluster, (n, 3, layers) of each layer, (n, 3) of the shower."""
-            total = energy.sum((1, 2), keepdim=True).clamp(min=SMALLEST)
-            axis_eta = (energy * eta).sum((1, 2), keepdim=True) / total
-            cosine, sine = torch.cos(phi), torch.sin(phi)
-            across = (energy * cosine).sum((1, 2), keepdim=True)
-            up = (energy * sine).sum((1, 2), keepdim=True)
-            turn = torch.rsqrt(across * across + up * up + SMALLEST)
-            radius = self.z / torch.sinh(eta.clamp(min=1.0))
-            side = radius * (sine * across - cosine * up) * turn
-            out = radius - self.z / torch.sinh(axis_eta.clamp(min=1.0))
-            there = (energy > 0).to(energy.dtype)
-            distance = torch.sqrt(side * side + out * out + SMALLEST)
-            share = energy / total
-            log_energy = torch.log(energy + 1e-3) + 6.9078
-            clusters = torch.stack([log_energy * 0.2, share * 10, torch.log1p(distance), distance * 0.1], 1)
-            clusters = clusters * there.unsqueeze(1)
-            in_layer = energy.sum(2)
-            layers = torch.stack(
-                [torch.log(in_layer + 1e-2) * 0.2 + 0.921, in_layer / total[:, :, 0] * 10, there.sum(2) * 0.1], 1
-            )
-            lost = (there.sum(2) >= size[1]).to(energy.dtype).sum(1, keepdim=True) * 0.05
-            whole = torch.cat([torch.log(total[:, :, 0]) * 0.2, axis_eta[:, :, 0] - 2.2, lost], 1)
-            return clusters, layers, whole
-
     network: nn.Module = Small()
     return network
+
+
+def _small_parts(
+    torch: Any, layers: int, features: int, filters: int, hidden: int, dropout: float
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """What sees each cluster, what goes along the layers, and what sees the whole shower."""
+    n = torch.nn
+    each = n.Sequential(n.Conv2d(4, features, 1), n.ReLU(), n.Conv2d(features, features, 1), n.ReLU())
+    along = n.Sequential(
+        n.Conv1d(2 * features + 3, filters, 5, padding=2),
+        n.ReLU(),
+        n.Conv1d(filters, filters, 5, padding=2, stride=2),
+        n.ReLU(),
+        n.Conv1d(filters, filters, 3, padding=1),
+        n.ReLU(),
+        n.Flatten(),
+    )
+    dense = n.Sequential(
+        n.Linear(filters * ((layers + 1) // 2) + 3, hidden),
+        n.ReLU(),
+        n.Dropout(dropout),
+        n.Linear(hidden, hidden),
+        n.ReLU(),
+    )
+    return each, along, dense
+
+
+def _features(torch: Any, z: Tensor, energy: Tensor, eta: Tensor, phi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(n, 4, layers, clusters) of each cluster, (n, 3, layers) of each layer, (n, 3) of the shower."""
+    total = energy.sum((1, 2), keepdim=True).clamp(min=SMALLEST)
+    axis_eta = (energy * eta).sum((1, 2), keepdim=True) / total
+    cosine, sine = torch.cos(phi), torch.sin(phi)
+    across = (energy * cosine).sum((1, 2), keepdim=True)
+    up = (energy * sine).sum((1, 2), keepdim=True)
+    turn = torch.rsqrt(across * across + up * up + SMALLEST)
+    radius = z / torch.sinh(eta.clamp(min=1.0))
+    side = radius * (sine * across - cosine * up) * turn
+    out = radius - z / torch.sinh(axis_eta.clamp(min=1.0))
+    there = (energy > 0).to(energy.dtype)
+    distance = torch.sqrt(side * side + out * out + SMALLEST)
+    log_energy = torch.log(energy + 1e-3) + 6.9078
+    clusters = torch.stack([log_energy * 0.2, energy / total * 10, torch.log1p(distance), distance * 0.1], 1)
+    clusters = clusters * there.unsqueeze(1)
+    in_layer = energy.sum(2)
+    count = there.sum(2)
+    layers = torch.stack([torch.log(in_layer + 1e-2) * 0.2 + 0.921, in_layer / total[:, :, 0] * 10, count * 0.1], 1)
+    full = (count >= energy.shape[2]).to(energy.dtype).sum(1, keepdim=True) * 0.05
+    whole = torch.cat([torch.log(total[:, :, 0]) * 0.2, axis_eta[:, :, 0] - 2.2, full], 1)
+    return clusters, layers, whole
 
 
 def layout_of(size: tuple[int, int]) -> str:
