@@ -221,7 +221,7 @@ def test_a_size_that_a_network_cannot_take_is_refused_before_a_study(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     each(lambda path, seed: picture(path, seed, shape=(36, 36)), "{n}", 12, "png")(tmp_path / "a")
-    (tmp_path / "s.toml").write_text(f'data = ["{tmp_path}/a"]\nmodels = ["basic", "1lessconv"]\n')
+    (tmp_path / "s.toml").write_text(f'title = "x"\ndata = ["{tmp_path}/a"]\nmodels = ["basic", "1lessconv"]\n')
     assert main(["study", str(tmp_path / "s.toml"), "--out", str(tmp_path / "out")]) == 2
     told = capsys.readouterr().err
     assert "tiles of 36x36 pixels do not fit basic (a multiple of 8)" in told
