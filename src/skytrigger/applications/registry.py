@@ -92,6 +92,8 @@ def application_of(model: ModelCard | str) -> Application:
     InputError
         None has.
     """
+    if isinstance(model, ModelCard) and "adopted" in model.notes and "application" in model.notes:
+        return application(str(model.notes["application"]))
     network = model if isinstance(model, str) else model.name
     found = [one for one in applications().values() if network in one.networks]
     if isinstance(model, ModelCard):

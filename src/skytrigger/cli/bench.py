@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("models", nargs="+", metavar="MODEL.onnx", help="several are measured in one run, side by side")
+    parser.add_argument(
+        "--input-shape", metavar="C,H,W", help="of a model file without our card whose graph does not say it"
+    )
     parser.add_argument("--runtime", default=DEFAULT, help=f"NAME[,NAME] of {', '.join(RUNTIMES)}")
     parser.add_argument("--precision", help="fp32,bf16,...; default: the file's own")
     parser.add_argument("--batch-size", default="1,32", help="default 1,32")
@@ -100,7 +103,7 @@ def _jobs(args: argparse.Namespace) -> list[EngineSpec]:
     sizes = _numbers(args.batch_size, "--batch-size")
     threads = _numbers(args.threads, "--threads") if args.threads else [cores_in_mask()]
     runtimes, jobs = runtime_names(args.runtime), []
-    for file in (str(model_path(given)) for given in args.models):
+    for file in (_with_card(model_path(given), args.input_shape) for given in args.models):
         own = read_model(file).card.precision
         precisions = args.precision.split(",") if args.precision else [own]
         for runtime, precision, size, count, kind in product(runtimes, precisions, sizes, threads, kinds):
@@ -112,6 +115,22 @@ def _jobs(args: argparse.Namespace) -> list[EngineSpec]:
     return jobs
 
 
+def _with_card(path: Path, shape: str | None) -> str:
+    """The file itself, or in the cache a copy with a made-up card of one that carries none."""
+    from skytrigger.core.files import cache_folder, sha256_file, sha256_json, write_bytes
+    from skytrigger.core.progress import say
+    from skytrigger.model.adopt import adopt, carries_card
+
+    if not path.is_file() or carries_card(path):
+        return str(path)
+    sizes = _numbers(shape, "--input-shape") if shape else []
+    copy = cache_folder() / "adopted" / sha256_json([sha256_file(path), sizes])[:16] / path.name
+    if not copy.exists():
+        write_bytes(copy, adopt(path, shape=sizes))
+    say(f"{path} carries no model card: timed on numbers drawn at random, channels and classes unnamed")
+    return str(copy)
+
+
 def _numbers(text: str, name: str) -> list[int]:
     from skytrigger.core.errors import InputError
 
@@ -121,7 +140,7 @@ def _numbers(text: str, name: str) -> list[int]:
         raise InputError(f"{name} {text!r}", expected="whole numbers with commas between them") from error
     if not all(v >= 1 for v in values):
         raise InputError(f"{name} {text!r}", expected="numbers of at least 1")
-    return list(dict.fromkeys(values))
+    return values if name == "--input-shape" else list(dict.fromkeys(values))
 
 
 def _data(results: Bench, out: Path) -> dict[str, Any]:

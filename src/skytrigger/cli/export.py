@@ -19,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("fp32", "tf32", "bf16", "fp16", "int8"),
         help="default fp32; for an engine the file's own, or tf32 or bf16 from an fp32 file",
     )
+    parser.add_argument("--card", metavar="CARD.toml", help="give this card to somebody else's ONNX file")
     add_data_arguments(parser, split=False, seed=False, default=())
     engine = parser.add_argument_group(
         "engines, ahead of time",
@@ -34,7 +35,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    return _engine(args) if args.engine else _model(args)
+    return _adopted(args) if args.card else _engine(args) if args.engine else _model(args)
+
+
+def _adopted(args: argparse.Namespace) -> Outcome:
+    from skytrigger.core.errors import InputError
+    from skytrigger.core.files import write_bytes
+    from skytrigger.model.adopt import NOTE, adopt
+    from skytrigger.model.card_file import read_card
+    from skytrigger.model.file import read_model
+
+    if args.engine or args.data:
+        raise InputError("--card goes without --engine and --data", remedy="export with the card first")
+    write_bytes(args.out, adopt(args.run, read_card(args.card)))
+    file = read_model(args.out)
+    card = file.card
+    facts = {"out": args.out, "bytes": len(file.content), "sha256": file.sha256, **card.notes[NOTE]}
+    size = f"{len(card.channels)} x {card.size[0]}x{card.size[1]} {card.units}"
+    return Outcome(facts, f"{args.out}: {facts['bytes']} bytes; takes {size}, tells {len(card.classes)} classes")
 
 
 def _model(args: argparse.Namespace) -> Outcome:

@@ -30,6 +30,8 @@ COMMANDS = {
     "doublets": "the pixel-doublet filter: train, evaluate, throughput",
     "pid": "particle identity and energy from calorimeter showers: simulate, train, evaluate, run",
 }
+# those that keep what is finished
+RESUMING = ("data", "train", "optimize", "study")
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:
@@ -70,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"skytrigger: error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("skytrigger: interrupted; the same command goes on where it was", file=sys.stderr)
+        rest = "; the same command goes on where it was" if args.command in RESUMING else ""
+        print(f"skytrigger: interrupted{rest}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.report.build import build_report
     from skytrigger.study.cells import load_data
+    from skytrigger.study.fit import refuse_unfit
     from skytrigger.study.runner import run_study
     from skytrigger.study.toml import load_spec
 
@@ -45,6 +46,8 @@ def run(args: argparse.Namespace) -> Outcome:
     out = Path(args.out or f"runs/{Path(args.study).stem}")
     spec = load_spec(args.study, skip_bad=args.skip_bad, **changes)
     dataset, split = load_data(spec)
+    if not args.only or "train" in args.only:
+        refuse_unfit(spec, dataset)
     cells = run_study(spec, dataset, split, out, only=tuple(args.only or ()), command=_command(args, changes, out))
     pages = build_report(out)
     states: dict[str, int] = {}

@@ -25,10 +25,9 @@ def refuse_skipped(bad: Sequence[Sequence[str]], skip_bad: bool, *, everything: 
     if everything and len(reasons) == 1 and len(bad) >= _ONE_LINE:
         lines = [f"every tile for one reason, such as {bad[0][0]}: {bad[0][1]}"]
     if bad and not skip_bad:
-        told = len(reasons) == 1 and any(word in bad[0][1] for word in ("--band-names", "pip install"))
         raise InputError(
             f"{len(bad)} bad tiles:\n    " + "\n    ".join(lines),
-            remedy="" if told else "repair or remove them, or leave them out with --skip-bad",
+            remedy="" if everything else "repair or remove them, or leave them out with --skip-bad",
         )
     if bad:
         say(f"left out {len(bad)} bad tiles:\n    " + "\n    ".join(lines))

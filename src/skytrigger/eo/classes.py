@@ -140,7 +140,7 @@ def _refuse_levels(settled: list[Candidate], folders: dict[Candidate, tuple[str,
             raise InputError(
                 f"folders called {label!r} lie in several folders ({places}): which level is the class is not clear",
                 expected="one folder for each class",
-                remedy="give the folders of one level as paths of --data, or rename them",
+                remedy="move the files up, so that each class is one folder",
             )
 
 

@@ -99,7 +99,9 @@ def _feed(process: subprocess.Popen[str], jobs: queue.SimpleQueue[int], answers:
 
 
 def _failed(folder: Path, reason: str) -> SkytriggerError:
+    died = reason.startswith("a worker died")
+    remedy = "its own message is above; then" if died else "free space, then"
     return SkytriggerError(
-        f"packing into {folder} failed: {reason.removeprefix('error ')}\n  remedy: free space, then run the same "
-        "command again: it goes on where it was"
+        f"packing into {folder} failed: {reason.removeprefix('error ')}\n  remedy: {remedy} run the same command "
+        "again: it goes on where it was"
     )

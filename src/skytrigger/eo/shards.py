@@ -154,7 +154,9 @@ def holes_of(tile: Tile, most: float) -> NDArray[np.bool_] | None:
     holes: NDArray[np.bool_] = tile.pixels == tile.pixels.dtype.type(tile.no_data)
     share = float(holes.mean())
     if share > most:
-        raise BadTile(f"{100 * share:.0f} % of it is no-data ({tile.no_data:g}), more than {100 * most:.0f} %")
+        raise BadTile(
+            f"{100 * share:.0f} % of it is no-data ({tile.no_data:g}), more than {100 * most:.0f} % (--max-no-data)"
+        )
     return holes
 
 

@@ -45,11 +45,13 @@ def read(content: bytes, reading: Reading) -> Tile:
         values = {code: tag.value for code in wanted if (tag := page.tags.get(code)) is not None}
         photometric = int(page.photometric)
     if pixels.dtype.name not in DTYPES:
-        raise BadTile(f"{pixels.dtype} values; {', '.join(DTYPES)} are read")
+        kind = "Float32" if pixels.dtype.kind == "f" else "UInt16"
+        raise BadTile(f"{pixels.dtype} values; {', '.join(DTYPES)} are read (gdal_translate -ot {kind})")
     lonlat = centre_lonlat(values, *pixels.shape[1:])
     pixels, no_data = _no_data(pixels, values.get(_GDAL_NODATA))
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise BadTile(f"{int(pixels.size - np.isfinite(pixels).sum())} NaN or infinite values, and no no-data tag")
+        bad = int(pixels.size - np.isfinite(pixels).sum())
+        raise BadTile(f"{bad} NaN or infinite values, and no no-data tag that says so (gdal_edit.py -a_nodata nan)")
     metadata = str(values.get(_GDAL_METADATA, ""))
     if photometric == _RGB and pixels.dtype == np.uint8 and not reading.band_names and "description" not in metadata:
         return _picture(pixels, lonlat, no_data)

@@ -40,7 +40,12 @@ def align(dataset: Dataset, card: ModelCard) -> Dataset:
         Other units, a missing channel, another tile size, other heads, or classes the model does not know.
     """
     if dataset.units != card.units:
-        raise InputError(f"the data are in {dataset.units}, the model {card.name!r} wants {card.units}")
+        raise InputError(
+            f"the data are in {dataset.units}, the model {card.name!r} wants {card.units}",
+            remedy=f"--scale says what a stored count is: 1e-4 for DN, 1 for reflectance (now {dataset.units})"
+            if {dataset.units, card.units} <= {"DN", "float", "reflectance"}
+            else "",
+        )
     size = tuple(dataset.x.shape[2:])
     if size != tuple(card.size):
         raise InputError(f"tiles of {size} pixels", expected=f"{tuple(card.size)} pixels for this model")

@@ -1,0 +1,289 @@
+"""Every layout and type of tiles that people have: made here, read by the product, and told in docs/formats.md.
+
+``python tests/eo_data/formats_page.py --write`` writes the page anew from what the commands say. Files are made by
+rasterio and Pillow, none by the product.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import sys
+import tarfile
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+BEGIN, END = "<!-- tiles: made by tests/eo_data/formats_page.py -->", "<!-- end of tiles -->"
+PRODUCT = ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12"]
+CLASSES = ("Forest", "River")
+Build = Callable[[Path], None]
+
+
+def planes(seed: int, bands: int, dtype: str = "uint16", shape: tuple[int, int] = (32, 32)) -> np.ndarray:
+    """(bands, h, w); band k lies about 200 k, 20 k for bytes, 0.02 k for floats."""
+    random = np.random.default_rng(seed)
+    values = np.arange(bands)[:, None, None] + random.random((bands, *shape))
+    scale = {"uint8": 20, "float32": 0.02}.get(dtype, 200)
+    return (scale * values).astype(dtype)
+
+
+def tif(path: Path, values: np.ndarray, names: list[str] | None = None, **options: Any) -> None:
+    """A TIFF by rasterio."""
+    import rasterio
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        count, height, width = values.shape
+        with rasterio.open(
+            path, "w", driver="GTiff", count=count, height=height, width=width, dtype=values.dtype, **options
+        ) as out:
+            out.write(values)
+            for k, name in enumerate(names or (), 1):
+                out.set_band_description(k, name)
+
+
+def picture(path: Path, seed: int, mode: str = "RGB", shape: tuple[int, int] = (32, 32), **options: Any) -> None:
+    """A PNG or JPEG by Pillow."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    if mode == "I;16":
+        Image.fromarray(random.integers(0, 65536, shape).astype(np.uint16)).save(path, **options)
+        return
+    image = Image.fromarray(random.integers(0, 256, (*shape, 3)).astype(np.uint8))
+    if mode == "P":
+        image = image.quantize(16)
+    elif mode != "RGB":
+        image = image.convert(mode)
+    image.save(path, **options)
+
+
+def each(write: Callable[[Path, int], None], name: str = "{label}_{n}", count: int = 3, ending: str = "tif") -> Build:
+    """Class folders of `count` tiles."""
+
+    def build(root: Path) -> None:
+        for k, label in enumerate(CLASSES):
+            for n in range(1, count + 1):
+                write(root / label / f"{name.format(label=label, low=label.lower(), n=n)}.{ending}", 100 * k + n)
+
+    return build
+
+
+def tifs(bands: int, names: list[str] | None = None, **options: Any) -> Build:
+    """Class folders of TIFF tiles."""
+    dtype, shape = options.pop("dtype", "uint16"), options.pop("shape", (32, 32))
+    return each(lambda path, seed: tif(path, planes(seed, bands, dtype, shape), names, **options))
+
+
+def pngs(mode: str = "RGB", **options: Any) -> Build:
+    """Class folders of PNG tiles with names that start anew in each."""
+    return each(lambda path, seed: picture(path, seed, mode, **options), "{n:03}", ending="png")
+
+
+def holes(share: float) -> Build:
+    """uint16 tiles with a no-data tag of 0, and zeros in the first rows."""
+
+    def write(path: Path, seed: int) -> None:
+        values = planes(seed, 3) + np.uint16(1)
+        values[:, : round(32 * share)] = 0
+        tif(path, values, ["B02", "B03", "B04"], nodata=0)
+
+    return each(write)
+
+
+def parted(root: Path) -> None:
+    """train, val and test, each with class folders."""
+    for part, shift in (("train", 0), ("val", 1000), ("test", 2000)):
+        each(lambda path, seed, shift=shift: picture(path, seed + shift), "{n}", ending="png")(root / part)
+
+
+def archived(kind: str) -> Build:
+    """PNG tiles below a folder EuroSAT of an archive."""
+
+    def build(root: Path) -> None:
+        pngs()(root / "made" / "EuroSAT")
+        files = sorted(path for path in (root / "made").rglob("*") if path.is_file())
+        if kind == "zip":
+            with zipfile.ZipFile(root / "x.zip", "w") as out:
+                for path in files:
+                    out.write(path, path.relative_to(root / "made").as_posix())
+        else:
+            with tarfile.open(root / f"x.{kind}", "w:gz" if kind.endswith("gz") else "w") as out:
+                for path in files:
+                    out.add(path, path.relative_to(root / "made").as_posix())
+
+    return build
+
+
+def alike(*labels: str) -> Build:
+    """Class folders of these names."""
+
+    def build(root: Path) -> None:
+        for k, label in enumerate(labels):
+            picture(root / label / "1.png", k)
+
+    return build
+
+
+def others(root: Path) -> None:
+    """A folder without tiles."""
+    root.mkdir(exist_ok=True)
+    for name in ("a.jp2", "b.jp2", "labels.csv"):
+        (root / name).write_bytes(b"x")
+
+
+def trailing(root: Path) -> None:
+    """JPEG tiles with bytes after their end, as phones write."""
+    each(lambda path, seed: picture(path, seed), ending="jpg")(root)
+    for path in root.rglob("*.jpg"):
+        path.write_bytes(path.read_bytes() + b"SEFHe\0\0\0 made by a phone")
+
+
+def rgb16(path: Path, seed: int) -> None:
+    """A PNG of three colours of 16 bits."""
+    import rasterio
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(path, "w", driver="PNG", count=3, height=32, width=32, dtype="uint16") as out:
+            out.write(planes(seed, 3) * np.uint16(50))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the page: what somebody has, how it is made, the options after ``skytrigger data info DATA``.
+
+    `expect` is in what comes of it: in the description, or in the error where `refused`.
+    """
+
+    what: str
+    build: Build
+    expect: str
+    options: str = ""
+    data: str = "DATA"
+    refused: bool = False
+
+
+FOUR = ["B2", "B3", "B4", "B8"]
+ROWS = (
+    Row("EuroSAT: 13 bands uint16, no descriptions", tifs(13), "assumed: 13 bands without names"),
+    Row("13 bands, described in a product's order", tifs(13, PRODUCT), "13 x 32x32 uint16 DN"),
+    Row("descriptions such as `B8A - reflectance`", tifs(13, [f"{n} - reflectance" for n in PRODUCT]), "B8A"),
+    Row("common names: `blue`, `green`, `red`, `nir`", tifs(4, ["blue", "green", "red", "nir"]), "B02,B03,B04,B08"),
+    Row("a description that names no band", tifs(4, ["B2", "B3", "B4", "NIR?x"]), "name no band: 4", refused=True),
+    Row("bands called `Band 1`, `Band 2` ...", tifs(4, [f"Band {k}" for k in range(1, 5)]), "numbers", refused=True),
+    Row("4, 10 or 12 bands without names", tifs(4), "4 bands without names", refused=True),
+    Row("the same, names stated", tifs(4), "stated: bands B02,B03,B04,B08", "--band-names B02,B03,B04,B08"),
+    Row("the same, one band left out", tifs(4), "3 x 32x32 uint16", "--band-names B02,B03,B04,-"),
+    Row("SCL beside the bands", tifs(5, [*FOUR, "SCL"]), "SCL beside the bands", refused=True),
+    Row("the same, told which", tifs(5, [*FOUR, "SCL"]), "B02,B03,B04,B08", "--bands B02,B03,B04,B08"),
+    Row("float32 of which nobody said the scale", tifs(4, FOUR, dtype="float32"), "float32 float"),
+    Row("float32 reflectance", tifs(4, FOUR, dtype="float32"), "float32 reflectance", "--scale 1"),
+    Row("uint16, a count is 1e-4 of reflectance", tifs(4, FOUR), "uint16 DN", "--scale 1e-4"),
+    Row("int16", tifs(4, FOUR, dtype="int16"), "int16 DN"),
+    Row("8-bit TIFF of red, green, blue (UC Merced)", tifs(3, dtype="uint8"), "uint8 rgb8"),
+    Row("float64", tifs(4, FOUR, dtype="float64"), "float64 values", refused=True),
+    Row("one band without a name", tifs(1), "grey"),
+    Row("tiles that are not square", tifs(4, FOUR, shape=(16, 48)), "4 x 16x48 uint16"),
+    Row("deflate", tifs(4, FOUR, compress="deflate"), "uint16 DN"),
+    Row("LZW (extra `geo`)", tifs(4, FOUR, compress="lzw"), "uint16 DN"),
+    Row("ZSTD (extra `geo`)", tifs(4, FOUR, compress="zstd"), "uint16 DN"),
+    Row("LERC (extra `geo`)", tifs(4, FOUR, compress="lerc", dtype="float32"), "float32 float"),
+    Row("a no-data tag, a quarter of it empty", holes(0.25), "no data: 1,536 pixels of 6 tiles (value 0)"),
+    Row("a no-data tag, three quarters empty", holes(0.75), "75 % of it is no-data", refused=True),
+    Row("the same, allowed", holes(0.75), "no data: 4,608 pixels", "--max-no-data 0.8"),
+    Row("PNG of 8 bits, names restarted in each folder", pngs(), "uint8 rgb8"),
+    Row("PNG of 16 bits, grey", pngs("I;16"), "uint16 grey16"),
+    Row("PNG of 16 bits a colour (extra `geo`)", each(rgb16, ending="png"), "uint16 rgb16"),
+    Row("PNG with a palette", pngs("P"), "palette's colours are taken"),
+    Row("PNG, grey throughout", pngs("L"), "uint8 grey8"),
+    Row("PNG with an opaque alpha channel", pngs("RGBA"), "alpha channel that is opaque"),
+    Row("JPEG, grey throughout", each(lambda p, s: picture(p, s, "L"), ending="jpg"), "uint8 grey8"),
+    Row("JPEG with bytes after its end", trailing, "bytes after the end of the JPEG"),
+    Row("lower-case names (`Forest/forest_1`)", each(picture, "{low}_{n}", ending="jpg"), "6 tiles of 2 classes"),
+    Row("folders train, val and test", parted, "by folders: 6 train, 6 val, 6 test"),
+    Row("a folder inside a zip", archived("zip"), "6 tiles of 2 classes", data="x.zip/EuroSAT"),
+    Row("a tar", archived("tar"), "6 tiles of 2 classes", data="x.tar"),
+    Row("a tar.gz", archived("tar.gz"), "6 tiles of 2 classes", data="x.tar.gz/EuroSAT"),
+    Row("class folders that differ in case only", alike("River", "river"), "differ in case only", refused=True),
+    Row(
+        "class folders that differ in Unicode form only",
+        alike("For\u00eat", "Fore\u0302t"),
+        "differ in Unicode form only",
+        refused=True,
+    ),
+    Row("class folders inside years", alike("Forest/2018", "River/2018"), "which level is the class", refused=True),
+    Row("no tiles", others, "2 .jp2 (such as", refused=True),
+)
+
+
+def command(row: Row) -> str:
+    """What a user types."""
+    return " ".join(filter(None, ("skytrigger data info", row.data, row.options)))
+
+
+def run(row: Row, root: Path) -> tuple[int, str]:
+    """Exit status, and in words what the command said."""
+    from skytrigger.cli.main import main
+
+    where = root / "DATA" if row.data == "DATA" else root
+    row.build(where)
+    data = where if row.data == "DATA" else root / row.data
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        argv = ["data", "info", str(data), "--out", str(root / "sheet"), *row.options.split()]
+        status = main([*argv, "--json"])
+    if status:
+        text = err.getvalue().split("skytrigger: error: ", 1)[-1].replace(f"{root}/", "")
+        return status, "refused: " + " ".join(text.split())
+    facts = json.loads(out.getvalue())
+    from skytrigger.cli.data import _doubts
+
+    c, h, w = facts["shape"]
+    told = f"{facts['tiles']} tiles of {len(facts['classes'])} classes, {c} x {h}x{w} {facts['dtype']} "
+    bands = f" ({','.join(facts['channels'])})" if c < 13 else f" ({facts['channels'][0]} to {facts['channels'][-1]})"
+    return status, "; ".join([told + facts["units"] + bands, *map(str.strip, _doubts(facts))])
+
+
+def table(results: list[tuple[Row, str]]) -> str:
+    """The part of the page between its marks."""
+    lines = [BEGIN, "", "| what there is | what happens | command |", "| --- | --- | --- |"]
+    for row, told in results:
+        cells = (row.what, re.sub(r"([|<>])", r"\\\1", told), f"`{command(row)}`")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", END])
+
+
+def shown(page: str) -> str:
+    """The page's own table."""
+    return page[page.index(BEGIN) : page.index(END) + len(END)]
+
+
+def write() -> None:
+    """Run every row and put the table into the page."""
+    results = []
+    for row in ROWS:
+        with tempfile.TemporaryDirectory() as name:
+            os.environ["SKYTRIGGER_CACHE"] = f"{name}/cache"
+            results.append((row, run(row, Path(name))[1]))
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(page.replace(shown(page), table(results)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        sys.exit("usage: python tests/eo_data/formats_page.py --write")
+    write()
