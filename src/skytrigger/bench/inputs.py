@@ -60,7 +60,7 @@ def batches(card: ModelCard, items: int, kind: str, file: str | None = None) -> 
     rng = np.random.default_rng(0)
     mean, std = (np.asarray(v, np.float32)[None, :, None, None] for v in (card.mean, card.std))
     top = np.iinfo(kind).max if np.dtype(kind).kind == "u" else np.inf
-    drawn = (mean + std * rng.standard_normal(shape, np.float32) for _ in range(count))
-    if not card.units.startswith(("float", "reflectance")):  # counts are whole numbers
-        drawn = map(np.rint, drawn)
+    whole = not card.units.startswith(("float", "reflectance"))  # counts are whole numbers
+    noise = (mean + std * rng.standard_normal(shape, np.float32) for _ in range(count))
+    drawn = (np.rint(tiles) if whole else tiles for tiles in noise)
     return [np.clip(tiles, 0, top).astype(kind) for tiles in drawn]
