@@ -296,6 +296,5 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["--write"]:
-        sys.exit("usage: python tests/eo_data/formats_page.py --write")
-    write()
+    usage = "usage: python tests/eo_data/formats_page.py --write"
+    sys.exit(usage if sys.argv[1:] != ["--write"] else write())
