@@ -127,6 +127,17 @@ def archived(kind: str) -> Build:
     return build
 
 
+def shard(root: Path) -> None:
+    """A WebDataset shard: pictures and classes side by side."""
+    with tarfile.open(root / "shard-000000.tar", "w") as out:
+        for n in range(6):
+            picture(root / "x.png", n)
+            for ending, content in (("png", (root / "x.png").read_bytes()), ("cls", str(n % 2).encode())):
+                info = tarfile.TarInfo(f"{n:06}.{ending}")
+                info.size = len(content)
+                out.addfile(info, io.BytesIO(content))
+
+
 def alike(*labels: str) -> Build:
     """Class folders of these names."""
 
@@ -218,6 +229,7 @@ ROWS = (
     Row("a folder inside a zip", archived("zip"), "6 tiles of 2 classes", data="x.zip/EuroSAT"),
     Row("a tar", archived("tar"), "6 tiles of 2 classes", data="x.tar"),
     Row("a tar.gz", archived("tar.gz"), "6 tiles of 2 classes", data="x.tar.gz/EuroSAT"),
+    Row("a WebDataset shard (`.png` and `.cls`)", shard, "6 tiles of 2 classes", data="shard-000000.tar"),
     Row("class folders that differ in case only", alike("River", "river"), "differ in case only", refused=True),
     Row(
         "class folders that differ in Unicode form only",
@@ -284,6 +296,5 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["--write"]:
-        sys.exit("usage: python tests/eo_data/formats_page.py --write")
-    write()
+    usage = "usage: python tests/eo_data/formats_page.py --write"
+    sys.exit(usage if sys.argv[1:] != ["--write"] else write())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
@@ -11,7 +14,7 @@ from rasterio.io import MemoryFile
 
 from skytrigger.core.errors import InputError
 from skytrigger.eo.bands import BANDS, EUROSAT_ORDER, described_bands, extra_name, select_bands, spelt
-from skytrigger.eo.reading import Reading
+from skytrigger.eo.reading import Reading, names_of
 from skytrigger.eo.tiff import ASSUMED_ORDER
 from skytrigger.eo.tiles import BadTile, decode
 
@@ -152,6 +155,30 @@ def test_stated_names() -> None:
 def test_extra_layers_are_named() -> None:
     found = decode(written(planes(5), ["B02", "B03", "B04", "B08", "SCL"]), "a.tif")
     assert found.channels[-1] == "SCL"
+
+
+def item(tmp_path: Path, **assets: object) -> str:
+    (tmp_path / "item.json").write_text(json.dumps({"type": "Feature", "properties": {}, "assets": assets}))
+    return str(tmp_path / "item.json")
+
+
+def test_names_of_a_stac_item(tmp_path: Path) -> None:
+    bands = [{"name": "B02", "common_name": "blue"}, {"name": "B8A", "common_name": "nir08"}, {"name": "SCL"}]
+    path = item(tmp_path, data={"eo:bands": bands}, preview={"eo:bands": bands[:1]})
+    assert Reading(names_of(path)).band_names == ("B02", "B8A", "SCL")
+    newer = [{"name": "first", "eo:common_name": "red"}, {"name": "LC09_B10"}]
+    assert names_of(item(tmp_path, data={"bands": newer})) == ("B04", "LC09_B10")
+    for wrong, reason in (
+        ({"a": {"eo:bands": bands}, "b": {"eo:bands": bands[:2]}}, "2 lists of bands that differ"),
+        ({"a": {"eo:bands": bands[:1]}}, "no list of several"),
+        ({"a": {"eo:bands": [{"name": "B02", "common_name": "red"}, {"name": "B03"}]}}, "'B02' and 'red'"),
+        ({"a": {"eo:bands": [{}, 3]}}, "called nothing"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            names_of(item(tmp_path, **wrong))
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(InputError, match="no STAC item"):
+        names_of(str(tmp_path / "list.json"))
 
 
 def test_the_oracle_is_another_reader() -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from eo_data.formats_page import archived, each, parted, picture, pngs
+from eo_data.formats_page import archived, each, parted, picture, pngs, shard
 from skytrigger.cli.main import main
 from skytrigger.core.dataset import Dataset, content_hash
 from skytrigger.core.errors import InputError
@@ -41,6 +42,18 @@ def test_archives_hold_the_same_tiles(cache: Path, tmp_path: Path) -> None:
             load([str(tmp_path / kind / f"x.{kind}/Nothing")])
     assert len(hashes) == 1
     assert data.source["files"][0]["name"] == "x.tar.gz/EuroSAT"
+
+
+def test_a_shard_says_its_classes(cache: Path, tmp_path: Path) -> None:
+    shard(tmp_path)
+    data = load([str(tmp_path / "shard-000000.tar")])
+    assert data.classes == ("0", "1")
+    assert data.ids == tuple(f"{k}/{n:06}" for k in (0, 1) for n in range(6) if n % 2 == k)
+    for n in (2, 5):
+        picture(tmp_path / "x.png", n)
+        row = data.ids.index(f"{n % 2}/{n:06}")
+        np.testing.assert_array_equal(data.x[row], np.asarray(Image.open(tmp_path / "x.png")).transpose(2, 0, 1))
+    assert load([str(tmp_path / "shard-000000.tar")], labels=False).ids == tuple(f"{n:06}" for n in range(6))
 
 
 def test_tars_that_are_damaged_or_lie(cache: Path, tmp_path: Path) -> None:

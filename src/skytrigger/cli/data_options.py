@@ -60,7 +60,11 @@ def add_data_arguments(
 
 def add_reading_arguments(group: Any) -> None:
     """Options that state what files do not say themselves."""
-    group.add_argument("--band-names", metavar="B01,B02,...", help="of a TIFF's bands, in order; - leaves one out")
+    group.add_argument(
+        "--band-names",
+        metavar="B01,B02,...",
+        help="of a TIFF's bands, in order; - leaves one out; or a STAC item: x.json",
+    )
     group.add_argument("--scale", type=float, help="reflectance of one stored count, e.g. 1e-4 (default: not said)")
     group.add_argument(
         "--max-no-data", type=float, metavar="SHARE", help="of a tile's values; more is a bad tile (default: 0.5)"

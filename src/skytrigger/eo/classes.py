@@ -22,11 +22,14 @@ def settle(listing: Listing) -> None:
     """Give every candidate of files its class, id and part; those that have none become bad tiles.
 
     A file ``<Class>_<n>`` in the folder ``<Class>`` has its stem for an id, as EuroSAT's have; any other is
-    ``<Class>/<stem>``, with ``train/``, ``val/`` or ``test/`` before it where its folders say so.
+    ``<Class>/<stem>`` (of a WebDataset shard the class that its ``.cls`` says), with ``train/``, ``val/`` or ``test/``
+    before it where its folders say so.
     """
-    files = [c for c in listing.candidates if listing.sources[c.source].kind != "store"]
+    files = [c for c in listing.candidates if listing.sources[c.source].kind != "store" and not c.label]
+    told = [c for c in listing.candidates if listing.sources[c.source].kind != "store" and c.label]
     rows = [c for c in listing.candidates if listing.sources[c.source].kind == "store"]
     if not listing.labels:
+        files += told
         listing.candidates = [replace(c, label=UNLABELLED, number=0, part="") for c in rows]
         listing.candidates += [
             replace(c, label=UNLABELLED, stem=str(PurePosixPath(_below(listing, c)).with_suffix(""))) for c in files
@@ -38,7 +41,10 @@ def settle(listing: Listing) -> None:
     prefixes = {(c.source, found["class"]) for c, path in folders.items()
                 if not path and (found := _NAME.fullmatch(PurePosixPath(c.member).stem))}  # fmt: skip
     several = {source for source, n in Counter(source for source, _ in prefixes).items() if n > 1}
-    settled = []
+    settled = [
+        replace(c, number=_number(PurePosixPath(c.member).stem), stem=f"{c.label}/{PurePosixPath(c.member).stem}")
+        for c in told
+    ]
     for c in files:
         path = folders[c]
         stem = PurePosixPath(c.member).stem

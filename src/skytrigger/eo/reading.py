@@ -93,7 +93,11 @@ def _stated(text: str) -> str:
 
 
 def names_of(text: str | Sequence[str] | None) -> tuple[str, ...]:
-    """``B01,B02,-`` as a tuple."""
+    """``B01,B02,-`` as a tuple; ``item.json`` is a STAC item whose bands are meant."""
     if not text:
         return ()
+    if isinstance(text, str) and text.lower().endswith(".json"):
+        from skytrigger.eo.stac import item_bands
+
+        return item_bands(text)
     return tuple(text.split(",")) if isinstance(text, str) else tuple(text)

@@ -7,7 +7,7 @@ import stat
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from skytrigger.core.errors import InputError
@@ -196,14 +196,17 @@ def _list_zip(listing: Listing, number: int) -> None:
 
 
 def _list_tar(listing: Listing, number: int) -> None:
-    for index, info in enumerate(tar.members(listing.sources[number].path)):
+    path = listing.sources[number].path
+    labels = tar.sidecars(path)
+    for index, info in enumerate(tar.members(path)):
         name = info.name.removeprefix("./")
         if info.type != tarfile.DIRTYPE and (candidate := _candidate(listing, number, name, index)):
             reason = tar.problem(info, LIMIT_BYTES)
             if reason:
                 listing.refuse(candidate, reason)
             else:
-                listing.candidates.append(candidate)
+                label = labels.get(str(PurePosixPath(info.name).with_suffix("")), "")
+                listing.candidates.append(replace(candidate, label=label))
 
 
 def _list_folder(listing: Listing, number: int) -> None:

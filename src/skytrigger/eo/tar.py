@@ -16,6 +16,7 @@ from skytrigger.eo.archive import MemberError, unsafe_name
 
 _COMPRESSED = {b"\x1f\x8b": "r:gz", b"BZh": "r:bz2", b"\xfd7zXZ\0": "r:xz"}
 _OPENERS = {"r:gz": "gzip", "r:bz2": "bz2", "r:xz": "lzma"}
+_LABEL_BYTES = 256
 _LIMIT_BYTES, _BLOCK = 1 << 38, 1 << 22  # of an archive unpacked: 275 GB
 
 
@@ -91,6 +92,17 @@ def members(path: Path) -> tuple[tarfile.TarInfo, ...]:
             f"{path} cannot be read as a tar archive: {error}",
             remedy="test it with: tar -tf FILE, and download or pack it again where that fails",
         ) from error
+
+
+def sidecars(path: Path) -> dict[str, str]:
+    """Path without ending -> class, where a member ``.cls`` beside a picture says it, as in WebDataset's shards."""
+    found = {}
+    for index, info in enumerate(members(path)):
+        if info.name.endswith(".cls") and not problem(info, _LABEL_BYTES):
+            text = read(path, index, _LABEL_BYTES).decode("utf-8", "replace").strip()
+            if text.isprintable() and text:
+                found[info.name.removesuffix(".cls")] = text
+    return found
 
 
 def problem(info: tarfile.TarInfo, limit_bytes: int) -> str:

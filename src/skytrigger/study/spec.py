@@ -228,8 +228,11 @@ class Spec:
         _require_known("part", (self.part,), PARTS)
         _require_known("topic", (self.topic,), TOPICS)
         _require_known("split", (self.split,) if self.split else (), record.splits)
-        if len(self.split_lists) not in (0, 1, 2, 3):
-            raise InputError(f"split_lists names {len(self.split_lists)} files", expected="TRAIN VAL [TEST]")
+        table = len(self.split_lists) == 1 and str(self.split_lists[0]).lower().endswith((".csv", ".tsv"))
+        if not table and len(self.split_lists) not in (0, 2, 3):
+            raise InputError(
+                f"split_lists names {len(self.split_lists)} files", expected="TRAIN VAL [TEST], or one CSV"
+            )
         if not DEVICE.fullmatch(self.device):
             raise InputError(f"no device called {self.device!r}", expected="cpu, cuda, cuda:N or auto")
         if len({sweep.axis for sweep in self.sweep}) < len(self.sweep):
