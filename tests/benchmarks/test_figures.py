@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from figures import FIGURES, engines, figure, gpu, pid, searches, tiles  # noqa: E402
-from figures.pages import outside, rendered  # noqa: E402
+from figures.pages import outside, pages_of, rendered  # noqa: E402
 from figures.scan import read_constants, unexplained  # noqa: E402
 from figures.text import digits, number, points, span  # noqa: E402
 from skytrigger.core.files import sha256_file  # noqa: E402
@@ -94,6 +94,11 @@ def test_lines_keep_their_numbers_when_tables_are_taken_out():
     assert (4, "b") in outside("a\n<!-- fig x -->\n| 1 |<!-- /fig -->\nb")
 
 
+@pytest.mark.parametrize("page", pages_of(ROOT), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_no_line_of_text_begins_with_a_mark_which_makes_it_raw_html(page):
+    assert re.findall(r"^ {0,3}<!-- fig [^>]*-->.+", page.read_text(), re.MULTILINE) == []
+
+
 def test_two_figures_of_one_name_are_refused():
     with pytest.raises(ValueError, match="two figures"):
         figure("tiles.table")(lambda: "")
@@ -162,7 +167,8 @@ def test_constants_that_stand_for_code_agree_with_it():
         sum(p.numel() for p in pid_networks.build(name, 3, size, outputs).parameters()) for name, size, outputs in PID
     ]
     page = (ROOT / "docs/pid.md").read_text()
-    assert f" {sizes[0]:,} parameters" in page and f"{sizes[1] / 1e6:.1f} million parameters" in page
+    assert f" {sizes[0]:,} parameters" in page
+    assert f"{sizes[1] / 1e6:.1f} million parameters" in page
     assert f"{ROWS:,} tracksters at a time" in page
     assert f"more than {FILE_LIMIT:,} names" in (ROOT / "docs/optimising.md").read_text()
     changes = [json.loads(line)["extra"]["auc_change"] for line in (ROOT / "results/doublets/gpu/records.jsonl").open()]
