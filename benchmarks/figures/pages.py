@@ -47,7 +47,10 @@ def rendered(text: str, page: str) -> tuple[str, list[str], int]:
 
 
 # tables that other generators write and check
-OTHERS = (re.compile(r"<!-- coverage: begin -->.*?<!-- coverage: end -->", re.DOTALL),)  # tests/coverage
+OTHERS = (
+    re.compile(r"<!-- coverage: begin -->.*?<!-- coverage: end -->", re.DOTALL),  # tests/coverage
+    re.compile(r"<!-- tiles: made by [^>]*? -->.*?<!-- end of tiles -->", re.DOTALL),  # tests/eo_data/formats_page.py
+)
 
 
 def outside(text: str) -> list[tuple[int, str]]:

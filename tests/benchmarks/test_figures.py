@@ -14,12 +14,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from figures import FIGURES, engines, figure, gpu, searches, tiles  # noqa: E402
-from figures.pages import outside, rendered  # noqa: E402
+from figures import FIGURES, engines, figure, gpu, pid, searches, tiles  # noqa: E402
+from figures.pages import outside, pages_of, rendered  # noqa: E402
 from figures.scan import read_constants, unexplained  # noqa: E402
 from figures.text import digits, number, points, span  # noqa: E402
 from skytrigger.core.files import sha256_file  # noqa: E402
 from skytrigger.eo.packaged import PACKAGED, packaged  # noqa: E402
+
+PID = (("pid_small", (50, 10), (4, 2)), ("pid_origin", (50, 30), (4, 1)))  # name, image, width of each head
 
 
 @pytest.fixture
@@ -92,6 +94,11 @@ def test_lines_keep_their_numbers_when_tables_are_taken_out():
     assert (4, "b") in outside("a\n<!-- fig x -->\n| 1 |<!-- /fig -->\nb")
 
 
+@pytest.mark.parametrize("page", pages_of(ROOT), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_no_line_of_text_begins_with_a_mark_which_makes_it_raw_html(page):
+    assert re.findall(r"^ {0,3}<!-- fig [^>]*-->.+", page.read_text(), re.MULTILINE) == []
+
+
 def test_two_figures_of_one_name_are_refused():
     with pytest.raises(ValueError, match="two figures"):
         figure("tiles.table")(lambda: "")
@@ -128,6 +135,16 @@ def test_accuracy_and_time_of_a_winner_are_of_one_file(folder):
     assert marker["sha256"] == best
 
 
+def test_identity_figures_are_of_the_file_that_is_shipped(monkeypatch, tmp_path):
+    other = tmp_path / "other.onnx"
+    other.write_bytes(b"other")
+    monkeypatch.setitem(pid.PACKAGED, pid.NAME, other)
+    pid._network.cache_clear()
+    with pytest.raises(ValueError, match="another file than the shipped"):
+        FIGURES["pid.identity"]()
+    pid._network.cache_clear()
+
+
 def test_a_file_that_is_not_the_shipped_one_has_no_row(monkeypatch, tmp_path):
     other = tmp_path / "other.onnx"
     other.write_bytes(b"other")
@@ -141,9 +158,18 @@ def test_a_file_that_is_not_the_shipped_one_has_no_row(monkeypatch, tmp_path):
 def test_constants_that_stand_for_code_agree_with_it():
     from skytrigger.core.seen import FILE_LIMIT
     from skytrigger.eo.networks import build
+    from skytrigger.hep.pid import networks as pid_networks
+    from skytrigger.hep.pid.answering import ROWS
     from skytrigger.optimize.students import multiply_adds
 
     assert 2 * multiply_adds(build("basic", 13, (64, 64), 10).eval(), 13, (64, 64)) == gpu.OPERATIONS
+    sizes = [
+        sum(p.numel() for p in pid_networks.build(name, 3, size, outputs).parameters()) for name, size, outputs in PID
+    ]
+    page = (ROOT / "docs/pid.md").read_text()
+    assert f" {sizes[0]:,} parameters" in page
+    assert f"{sizes[1] / 1e6:.1f} million parameters" in page
+    assert f"{ROWS:,} tracksters at a time" in page
     assert f"more than {FILE_LIMIT:,} names" in (ROOT / "docs/optimising.md").read_text()
     changes = [json.loads(line)["extra"]["auc_change"] for line in (ROOT / "results/doublets/gpu/records.jsonl").open()]
     assert max(abs(c) for c in changes if c is not None) < 0.0001
