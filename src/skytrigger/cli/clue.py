@@ -52,21 +52,20 @@ def _one(name: str, text: str) -> float | None:
 
 def _hits(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """The hits, and how they were read."""
+    from skytrigger.core.synthetic import WORD, synthetic
     from skytrigger.hep.clue.events import pu200_event
     from skytrigger.hep.clue.naming import parse_columns
     from skytrigger.hep.clue.tables import read_table
 
     points, columns = args.points, parse_columns(args.columns)
-    name, *numbers = points.split(":")
-    if name != "synthetic":
-        hits, facts = read_table(points, columns, args.tree, args.group)
-        if args.three_dimensional and hits.z is None:
-            raise InputError(f"{points} has no column z", expected="z, for --three-dimensional, or --columns z=NAME")
-        return hits, facts
-    if len(numbers) > 2 or not all(n.isdigit() for n in numbers):
-        raise InputError(f"{points}", expected="synthetic, synthetic:HITS or synthetic:HITS:SEED")
-    n_hits, seed = (*map(int, numbers), *(100_000, 0)[len(numbers) :])
-    return pu200_event(n_hits, seed=seed), {"assumed": ["synthetic"]}
+    made = synthetic(points)
+    if made is not None:
+        count = 100_000 if made.count is None else made.count
+        return pu200_event(count, seed=made.seed or 0), {"assumed": [WORD]}
+    hits, facts = read_table(points, columns, args.tree, args.group)
+    if args.three_dimensional and hits.z is None:
+        raise InputError(f"{points} has no column z", expected="z, for --three-dimensional, or --columns z=NAME")
+    return hits, facts
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
@@ -95,6 +94,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
 
 def _cluster(args: argparse.Namespace, options: dict[str, Any]) -> Outcome:
+    from skytrigger.core.synthetic import WORD
     from skytrigger.hep.clue.api import cluster_hits
     from skytrigger.hep.clue.pictures import layer_picture
     from skytrigger.hep.clue.tables import write_clusters, write_columns
@@ -121,7 +121,7 @@ def _cluster(args: argparse.Namespace, options: dict[str, Any]) -> Outcome:
     data = {
         "points": args.points,
         "read": facts,
-        "synthetic": args.points.split(":")[0] == "synthetic",
+        "synthetic": facts.get("assumed") == [WORD],
         "n_hits": len(found),
         "n_clusters": found.n_clusters,
         "n_unclustered": out,
