@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.append(str(ROOT / "benchmarks"))
 
 from figures import FIGURES, engines, figure, gpu, pid, searches, tiles  # noqa: E402
 from figures.pages import outside, pages_of, rendered  # noqa: E402

@@ -106,8 +106,9 @@ def fetch(
             f"cannot write {part}: {error.strerror or error}\n  remedy: free space or choose another --out; the same "
             "command goes on where it was"
         ) from error
+    problem = _problem(part, checksum, expected_bytes)  # killed meanwhile, the memo still says where to go on
     transfer.memo.unlink(missing_ok=True)
-    if problem := _problem(part, checksum, expected_bytes):
+    if problem:
         part.unlink()
         remedy = "try again, or check the address and the checksum"
         raise SkytriggerError(f"{url}: {problem}; what arrived was deleted\n  remedy: {remedy}")

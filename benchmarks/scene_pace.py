@@ -9,7 +9,7 @@ with the imports that it needs; CPU seconds are the process's own over the same 
 - ``ours``: `classify_scene`, all outputs;
 - ``decode``: every block of every band once, on the same threads, nothing else.
 
-    python benchmarks/scene.py GEOTIFF_FOLDER [--safe SAFE] [--zarr ZARR] [--model eurosat_ms] [--basic basic.onnx]
+    python benchmarks/scene_pace.py GEOTIFF_FOLDER [--safe SAFE] [--zarr ZARR] [--model eurosat_ms] [--basic basic.onnx]
         [--rounds 3] [--out results/scene/granule.json]
 
 Make the granules with ``benchmarks/scene_granule.py``.
