@@ -133,7 +133,7 @@ class DefaultTorch:
         self._tiles = torch.from_numpy(tiles).to(self.device)
         for _ in range(2):
             with torch.inference_mode():
-                logits = self.module(self._tiles)
+                (logits,) = self.module(self._tiles)
         return logits.cpu().numpy()
 
     def enqueue(self, count: int, stream: int = 0) -> None:
