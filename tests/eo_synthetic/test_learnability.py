@@ -76,7 +76,7 @@ def quick_accuracy(folder: Path, preset: dict, trained_on: Dataset, tested_on: D
 def test_texture_tells_the_rest(parts: tuple[Dataset, Split], preset: dict, tmp_path: Path) -> None:
     data, split = parts
     intact = quick_accuracy(tmp_path / "intact", preset, data, data, split)
-    assert intact > 0.80  # five epochs on 480 tiles; 0.85 when measured
+    assert intact > 0.80  # five epochs on few tiles; 0.85 when 480 were measured
     mixed = shuffled(data, 2)
     assert quick_accuracy(tmp_path / "intact", preset, data, mixed, split) < intact - 0.10
     # a network that never saw texture makes more of the histograms: it lost 7.5 and 8.7 points when measured
