@@ -59,8 +59,8 @@ def main() -> None:
     parser.add_argument("--rgb", nargs="*", type=Path, default=[], help="archives of tiles, the validating one last")
     parser.add_argument("--wheels", nargs="*", default=[], help="requirements, e.g. numpy==2.3.5")
     parser.add_argument("--out", type=Path, default=Path("build/bring"))
-    parser.add_argument("--parts", type=int, default=2)
-    parser.add_argument("--beside", type=int, default=16 << 20, help="bytes that travel along with each part")
+    parser.add_argument("--parts", type=int, default=3)
+    parser.add_argument("--beside", type=int, default=26 << 20, help="bytes that travel along with each part")
     args = parser.parse_args()
     parts = [args.out / f"part{i + 1}" for i in range(args.parts)]
     parts[0].mkdir(parents=True, exist_ok=True)

@@ -100,7 +100,7 @@ def brought(wheels: Path | None) -> list[str]:
     """Folder with the brought wheels installed, for the import path, where Numba does not load without them."""
     if (
         wheels is None
-        or subprocess.run([sys.executable, "-c", "import numba.cuda"], capture_output=True).returncode == 0
+        or subprocess.run([sys.executable, "-c", "import numba.cuda.np.arrayobj"], capture_output=True).returncode == 0
     ):
         return []
     target = tempfile.mkdtemp(prefix="wheels-")
