@@ -25,6 +25,9 @@ EXTRA_OF = {
     "awkward": "root",
     "dask": "dask",
     "distributed": "dask",
+    "skyfield": "onboard",
+    "sgp4": "onboard",
+    "spacepackets": "onboard",
     "rasterio": "geo",
     "zarr": "geo",
 }
