@@ -28,6 +28,7 @@ EXTRA_OF = {
     "skyfield": "onboard",
     "sgp4": "onboard",
     "spacepackets": "onboard",
+    "imagecodecs": "onboard",
     "rasterio": "geo",
     "zarr": "geo",
 }
