@@ -73,9 +73,7 @@ SENTINEL2A = (
     "2 40697  98.5684 261.2278 0001234  95.4779 264.6545 14.30817758471926",
 )
 # Rules of others that are followed on the same stream
-PHISAT1_CLOUDY = Fact(
-    0.30, "share kept on the ground's side", "Giuffrida et al. 2021, IEEE TGRS, PhiSat-1: drop above 70 %"
-)
+PHISAT1_SAVED = Fact(0.30, "share not sent", "PhiSat-1: images whose cloud covers 70 % or more are dropped")
 UNIBAP_SENT = Fact(0.223, "share sent", "the KTH/Unibap study of tile filtering: 22.3 % transmitted")
 EARTHPLUS_TIMES = Fact(3.3, "times less sent", "Du et al. 2024, Earth+: change against on-board references")
 KODAN_GAIN = Fact(0.97, "more value per bit", "Denby et al. 2023, Kodan (ASPLOS)")

@@ -104,7 +104,7 @@ def fly(
         here = api.wgs84.latlon(station.latitude_deg, station.longitude_deg)
         elevations[station.name] = np.asarray((craft - here).at(times).altaz()[0].degrees)
     days = abs(float(times.tt[0]) - float(craft.epoch.tt))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if days > OLD_DAYS:
         notes = (f"the element set is {days:.0f} days from the start: more than two weeks, passes may be seconds off",)
     return Ephemeris(

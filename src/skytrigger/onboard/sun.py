@@ -15,7 +15,7 @@ J2000_JD = 2_451_545.0
 
 
 def sun_direction(julian_day: ArrayLike) -> Floats:
-    """(..., 3) unit vectors from the Earth's centre to the sun; `julian_day` in UT or TT (the difference is nothing here).
+    """(..., 3) unit vectors from the Earth's centre to the sun; `julian_day` in UT or TT.
 
     >>> sun_direction(2451545.0).round(3).tolist()
     [0.181, -0.903, -0.391]
