@@ -67,7 +67,7 @@ def rows_of(seed: int = 0) -> list[dict]:
                 probability = np.full(len(CLASSES), (1 - confidence) / (len(CLASSES) - 1))
                 probability[CLASSES.index(name)] = confidence
                 rows.append({
-                    "tile": f"{frame.scene}/{r}/{c}", "scene": frame.scene, "row": r, "column": c,
+                    "tile": f"{frame.scene}/{r}/{c}", "scene": frame.scene, "row": r, "col": c,
                     "x_m": frame.left + 640 * (c + 0.5), "y_m": frame.top - 640 * (r + 0.5), "crs": frame.crs,
                     "t_sensed_s": t_sensed, "class_name": name, "confidence": confidence,
                     **{f"probability_{n}": float(p) for n, p in zip(CLASSES, probability, strict=True)},

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import atomic_path, write_json
+from skytrigger.core.progress import track
 from skytrigger.eo.scene.grid import Grid
 from skytrigger.eo.scene.legend import NO_DATA, Entry, legend
 from skytrigger.eo.scene.write_raster import percent, write_cog
@@ -62,7 +63,12 @@ def reassemble(folder: str | Path, *, until: int | None = None, pixels: bool = F
     ground = receive(folder, until=until, keep=tiles.append if pixels else None)
     write_received(ground, out / "received.parquet")
     entries = _legend(ground.classes)
-    scenes = {scene: _scene(ground, scene, entries, out / folder_of(scene)) for scene in ground.scenes()}
+    by_scene = ground.by_scene()
+    scenes = {}
+    with track("maps as received", float(max(1, len(by_scene)))) as advance:
+        for scene, here in by_scene.items():
+            scenes[scene] = _scene(ground, scene, here, entries, out / folder_of(scene))
+            advance()
     undecodable = _write_tiles(tiles, ground, out) if pixels else []
     placed = [s for s in scenes.values() if s["cells"]]
     cells, known = (sum(s[k] for s in placed) for k in ("cells", "cells_received"))
@@ -88,12 +94,13 @@ def cells_of(frame: Frame) -> Grid:
 
 
 def _legend(classes: list[str]) -> tuple[Entry, ...]:
-    return legend(tuple(c for c in classes if c not in _NAMED))
+    return legend(tuple(c for c in classes if c.lower() not in _NAMED))
 
 
-def _scene(ground: Ground, scene: str, entries: tuple[Entry, ...], out: Path) -> dict[str, Any]:
+def _scene(
+    ground: Ground, scene: str, here: dict[tuple[int, int], Known], entries: tuple[Entry, ...], out: Path
+) -> dict[str, Any]:
     """Write a scene's products; what its summary says."""
-    here = {(r, c): k for (s, r, c), k in ground.tiles.items() if s == scene}
     frame = ground.frames.get(scene)
     if frame is None:
         note = f"{len(here)} tiles arrived, the scene's place on the ground did not: no map"
@@ -136,6 +143,7 @@ def _arrays(frame: Frame, inside: dict[Any, Known], entries: tuple[Entry, ...]) 
     """(rows, columns) of each cell, no data where nothing arrived."""
     shape = (frame.rows, frame.columns)
     code_of = {e.key: e.value for e in entries}
+    code_of |= {k.class_name: code_of[k.class_name.lower()] for k in inside.values() if k.class_name.lower() in _NAMED}
     found: dict[str, NDArray[Any]] = {
         "codes": np.full(shape, NO_DATA, np.uint8), "confidence": np.zeros(shape, np.float32),
         "tier": np.full(shape, NO_DATA, np.uint8), "pass": np.zeros(shape, np.int32),

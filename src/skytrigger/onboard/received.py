@@ -61,9 +61,12 @@ class Ground:
     faults: list[tuple[int, Fault]] = field(default_factory=list)
     passes: list[dict[str, Any]] = field(default_factory=list)
 
-    def scenes(self) -> list[str]:
-        """Every scene of which there is anything, a frame alone included."""
-        return sorted({scene for scene, _, _ in self.tiles} | set(self.frames))
+    def by_scene(self) -> dict[str, dict[tuple[int, int], Known]]:
+        """Tiles by (row, column) of every scene of which there is anything, a frame alone included."""
+        found: dict[str, dict[tuple[int, int], Known]] = {scene: {} for scene in sorted(self.frames)}
+        for (scene, row, column), known in self.tiles.items():
+            found.setdefault(scene, {})[row, column] = known
+        return found
 
     def fault_counts(self) -> dict[str, int]:
         """Packets (items, where they are whole items) by kind."""
