@@ -44,7 +44,8 @@ _MAP = """<div class="views" role="group" aria-label="What the map shows">
 <div class="ground"><div class="stage" id="stage" tabindex="0" role="img"><canvas id="map"></canvas>
 <p id="stage-words"></p></div>
 <div><div class="why" id="why" role="status" aria-live="polite"></div>
-<div class="stage world"><canvas id="globe"></canvas><p>Scenes: filled as far as they are on the ground</p></div></div></div>
+<div class="stage world"><canvas id="globe"></canvas>
+<p>Scenes: filled as far as they are on the ground</p></div></div></div>
 <h3>Scenes</h3><div class="thumbs" id="thumbs"></div>"""
 _TRUTH = '<button type="button" data-view="truth" aria-pressed="false">In truth</button>'
 

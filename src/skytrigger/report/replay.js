@@ -91,7 +91,7 @@
     }
     const hours = (span[1] - span[0]) / 3600, every = [1, 2, 3, 6, 12, 24, 48].find((h) => hours / h <= width / 80) || 96;
     for (let h = Math.ceil(span[0] / 3600 / every) * every; h * 3600 <= span[1]; h += every)
-      add(svg, "text", { x: x(h * 3600), y: strip[2] + 8, class: "tick", "text-anchor": "middle" }, `${h} h`);
+      add(svg, "text", { x: x(h * 3600), y: strip[2] + 8, class: "tick", "text-anchor": x(h * 3600) > right - 14 ? "end" : "middle" }, `${h} h`);
     const cursor = add(svg, "line", { x1: 0, x2: 0, y1: bands[0], y2: strip[1], class: "cursor" });
     const place = (t, px, py) => {
       let low = 0, high = last;
@@ -133,10 +133,12 @@
 
   // ---- maps
   const here = (k) => cells.pass[k] >= 0 && cells.pass[k] <= now;
+  // the moment that the slider stands for; the last pass stands for the mission's end
+  const until = () => (now >= d.passes.length - 1 ? Infinity : now < 0 ? d.passes[0].t_start_s : d.passes[now].t_end_s);
   const fill = (k) => {
-    if (view === "status") return cells.status[k] === NONE ? null : d.statuses[statusNow(k)].colour;
     const code = cells.board[k];
-    if (code === NONE || (view === "received" && !here(k))) return null;
+    if (code === NONE || cells.sensed[k] > until() || (view === "received" && !here(k))) return null;
+    if (view === "status") return cells.status[k] === NONE ? null : d.statuses[statusNow(k)].colour;
     if (view === "truth") return cells.truth[k] === NONE ? null : d.classes[cells.truth[k]].colour;
     return d.classes[code].colour;
   };
@@ -155,7 +157,7 @@
       pen.fillStyle = paintWith || empty;
       pen.fillRect(x, y, side - gap, side - gap);
       if (!marks) continue;
-      if (!paintWith && cells.board[k] !== NONE) {
+      if (!paintWith && cells.board[k] !== NONE && cells.sensed[k] <= until()) {
         pen.strokeStyle = line;
         pen.lineWidth = 1;
         pen.beginPath();
@@ -193,7 +195,8 @@
       known += here(k);
     }
     const where = s.lon === null ? "" : ` · ${Math.abs(s.lat).toFixed(2)}° ${s.lat < 0 ? "S" : "N"}, ${Math.abs(s.lon).toFixed(2)}° ${s.lon < 0 ? "W" : "E"}`;
-    el("stage-words").textContent = `${s.name}${where} · sensed ${clock(s.t)} · ${known} of ${all} tiles on the ground (${((100 * known) / Math.max(1, all)).toFixed(0)} %)`;
+    const sensed = s.t > until() ? `not sensed before ${clock(s.t)}` : `sensed ${clock(s.t)}`;
+    el("stage-words").textContent = `${s.name}${where} · ${sensed} · ${known} of ${all} tiles on the ground (${((100 * known) / Math.max(1, all)).toFixed(0)} %)`;
     stage.setAttribute("aria-label", `Map of ${s.name}: arrow keys choose a tile, its story stands beside it`);
   };
   const globe = el("globe");
@@ -264,7 +267,7 @@
     if (!Number.isNaN(cells.ground[k])) fact("on the ground", `${clock(cells.ground[k])}, ${long(cells.ground[k] - cells.sensed[k])} later`);
     if (cells.pass[k] >= 0) fact("in its packets", `pass ${d.passes[cells.pass[k]] ? d.passes[cells.pass[k]].pass : cells.pass[k]}` + (here(k) ? "" : " (after the one chosen above)"));
     else if (status.key === "sent") fact("in its packets", "never arrived");
-    box.replaceChildren(line("b", `${s.name}/${Math.floor(i / s.columns)}/${i % s.columns}`), line("p", status.title, status.colour), list, line("p", d.reasons[cells.reason[k]]));
+    box.replaceChildren(line("b", `${s.name}/${Math.floor(i / s.columns)}/${i % s.columns}`), line("p", `${status.title}${now < d.passes.length - 1 ? " (in the end)" : ""}`, status.colour), list, line("p", d.reasons[cells.reason[k]]));
     box.lastChild.className = "reason";
   };
   const choose = (k) => {
@@ -336,7 +339,7 @@
   const stop = () => { clearInterval(timer); timer = 0; el("play").textContent = "Play"; };
   const legend = () => {
     const list = view === "status" ? d.statuses : d.classes;
-    el("legend").replaceChildren(...list.filter((c) => c.shown).map((c) => line("li", c.title, c.colour)), ...(view === "received" ? [line("li", "○ with its pixels (small: lossy)"), line("li", "╱ classified, not received")] : []));
+    el("legend").replaceChildren(...list.filter((c) => c.shown).map((c) => line("li", c.title, c.colour)), ...(view === "received" ? [line("li", "○ with its pixels (small: lossy)"), line("li", "╱ sensed, not received")] : []));
   };
   for (const button of document.querySelectorAll(".views button")) button.addEventListener("click", () => {
     view = button.dataset.view;
