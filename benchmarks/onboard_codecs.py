@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from skytrigger.core.dataset import Dataset
-from skytrigger.core.files import sha256_file, write_json
+from skytrigger.core.files import read_json, sha256_file, write_json
 from skytrigger.core.host import host_facts, package_versions
 from skytrigger.eo.bands import BY_NAME
 from skytrigger.eo.load import load
@@ -116,23 +116,27 @@ def picture(result: dict) -> Drawing:
         for row in (r for r in result["lossy"] if r["weights"] == weights):
             size = row["test"]["bits"]
             chosen = row["psnr_db"] == result[f"chosen_{weights}_db"]
-            name = f"{row['psnr_db']} dB, " + ("weighted by standard deviation" if weights == "std" else "all alike")
+            name = f"{row['psnr_db']} dB"
             spots.append(Spot(name, Interval(size["mean"] / 1000, size["low"] / 1000, size["high"] / 1000),
-                              interval_of(row["test"]["accuracy"]), tone, chosen))  # fmt: skip
+                              interval_of(row["test"]["accuracy"]), tone, chosen and weights == "std"))  # fmt: skip
     whole = Interval(lossless["mean"] / 1000, lossless["low"] / 1000, lossless["high"] / 1000)
     spots.append(Spot("lossless", whole, interval_of(result["accuracy"]), FIRST, True))
     n = result["test_tiles"]
-    return scatter(f"Accuracy after JPEG 2000 against its size, {n} real test tiles (filled: chosen on other tiles)",
-                   "kbit a tile", "accuracy", spots)  # fmt: skip
+    return scatter(f"Accuracy on {n} test tiles; blue: bands weighted by their spread, orange: alike", "kbit a tile",
+                   "accuracy", spots)  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", nargs="+", required=True)
-    parser.add_argument("--test", nargs="+", required=True)
+    parser.add_argument("--train", nargs="+", default=[])
+    parser.add_argument("--test", nargs="+", default=[])
     parser.add_argument("--model", default="eurosat_ms")
     parser.add_argument("--out", default="results/onboard")
+    parser.add_argument("--draw", action="store_true", help="only the picture, of the record that is there")
     args = parser.parse_args()
+    if args.draw:
+        write_png([("", picture(read_json(Path(args.out) / "codecs.json")))], Path(args.out) / "codecs.png")
+        return
     model = model_for(args.model)
     card = model.card
     train, test = (load(p).select(card.channels) for p in (args.train, args.test))

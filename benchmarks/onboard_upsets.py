@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skytrigger.core.files import write_json
+from skytrigger.core.files import read_json, write_json
 from skytrigger.core.host import host_facts, package_versions
 from skytrigger.core.seeds import derive, generator
 from skytrigger.eo.load import load
@@ -188,12 +188,16 @@ def picture(result: dict) -> list[tuple[str, Drawing]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--test", nargs="+", required=True)
+    parser.add_argument("--test", nargs="+", default=[])
     parser.add_argument("--model", default="eurosat_ms")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--single", type=int, default=60, help="single flips of each kind")
     parser.add_argument("--out", default="results/onboard")
+    parser.add_argument("--draw", action="store_true", help="only the picture, of the record that is there")
     args = parser.parse_args()
+    if args.draw:
+        write_png(picture(read_json(Path(args.out) / "upsets.json")), Path(args.out) / "upsets.png")
+        return
     model = model_for(args.model)
     data = load(args.test).select(model.card.channels)
     tiles = np.ascontiguousarray(data.x)

@@ -53,6 +53,7 @@ def rows_of(seed: int = 0) -> list[dict]:
                 tier = "alert" if value > 4.6 else "lossless" if value > 2.6 else "lossy" if value > 1.3 else "class"
                 tier = "backlog" if name == "Forest" and rng.random() < 0.05 else tier
                 late = SENT_IN[i] + (2 if tier in ("lossy", "backlog") else 0)
+                late += late == 3  # that one was missed
                 status, reason = "sent", f"value {value:.2f} above the queue's least when pass {late} began"
                 if name == "cloud":
                     status, reason = "dropped", "cloudy: more than half of the pixels"

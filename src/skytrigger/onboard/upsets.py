@@ -156,10 +156,10 @@ class Guard:
 
     def _pairs(self, graph: onnx.ModelProto) -> list[tuple[onnx.TensorProto, tuple[str, int, int]]]:
         tensors = _tensors(graph)
-        if [t.name for t in tensors] != [name for name, _, _ in self.checks]:
+        if [(t.name, len(t.raw_data)) for t in tensors] != [(name, size) for name, size, _ in self.checks]:
             raise InputError("the guard is of another model", remedy="take it anew with Guard.of")
         return list(zip(tensors, self.checks, strict=True))
 
 
 def _fits(tensor: onnx.TensorProto, check: tuple[str, int, int]) -> bool:
-    return len(tensor.raw_data) == check[1] and zlib.crc32(tensor.raw_data) == check[2]
+    return zlib.crc32(tensor.raw_data) == check[2]
