@@ -56,7 +56,8 @@ def report(summary: dict[str, Any], out: Path) -> str:
         f"{summary['preset']}: {facts['hours']:g} h, {facts['tiles_sensed']:,} tiles sensed "
         f"({facts['tiles_classified']:,} really classified, {'synthetic' if summary['synthetic'] else 'given'} tiles; "
         f"the others by statistics), {facts['passes']} passes carry {share:.1%} of their bits",
-        f"{'policy':14} {'value of oracle':>24} {'value/Gbit':>11} {'targets down':>13} {'bits sent':>10} {'p50 latency':>12}",
+        f"{'policy':14} {'value of oracle':>24} {'value/Gbit':>11} {'targets down':>13} {'bits sent':>10} "
+        f"{'p50 latency':>12}",
     ]
     for name, m in sorted(summary["policies"].items(), key=lambda kv: -(kv[1]["value"]["value"] or 0)):
         of, latency = m["value_of_oracle"], m["target_latency_p50_s"]["value"]
@@ -67,7 +68,7 @@ def report(summary: dict[str, Any], out: Path) -> str:
             f"{'none' if latency is None else f'{latency / 3600:.1f} h':>12}"
         )
     kind = {"exact": "the optimum", "bound": "an upper bound by a linear programme"}[summary["oracle"]["kind"]]
-    lines.append(f"oracle: {kind}, whole tiles; latency: sensing to ground, targets; intervals: {summary['seeds']} orders")
+    lines.append(f"oracle: {kind}, whole tiles; latency: of targets; intervals: {summary['seeds']} orders")
     lines += [f"note: {n}" for n in facts["notes"]]
     lines.append(str(out / ("replay.html" if (out / "replay.html").exists() else "summary.json")))
     return "\n".join(lines)

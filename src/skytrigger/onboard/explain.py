@@ -31,7 +31,8 @@ def explain(folder: str, tile: str) -> dict[str, Any]:
     lines = [
         f"{tile}: {row['status']}, by the policy {summary['policy']!r}",
         f"  {row['reason']}",
-        f"  sensed {row['t_sensed_s'] / 3600:.2f} h after the start at {row['x_m']:.0f}, {row['y_m']:.0f} m ({row['crs']})",
+        f"  sensed {row['t_sensed_s'] / 3600:.2f} h after the start at "
+        f"{row['x_m']:.0f}, {row['y_m']:.0f} m ({row['crs']})",
         "  probabilities: " + ", ".join(f"{name} {p:.1%}" for p, name in likely),
         f"  truth: {row['true_class']}; tier {row['tier']}, {row['bits']:,.0f} bit",
     ]

@@ -98,7 +98,9 @@ def offers_of(stream: DayStream) -> Offers:
     return Offers(*columns)
 
 
-def _part(stream: DayStream, block: int, n: Floats, value: Floats, kind: NDArray[np.int64], early: float) -> tuple[Floats, ...]:
+def _part(
+    stream: DayStream, block: int, n: Floats, value: Floats, kind: NDArray[np.int64], early: float
+) -> tuple[Floats, ...]:
     blocks, w, one = stream.plan.blocks, stream.worth, np.ones(len(n))
     return (
         one * blocks.ready_s[block],

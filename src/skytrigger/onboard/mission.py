@@ -1,4 +1,4 @@
-"""A whole mission: plan, classify, replay every policy, judge, write. What is finished is kept; a killed run goes on."""
+"""A whole mission: plan, classify, replay every policy, judge, write. A killed run goes on where it was."""
 
 from __future__ import annotations
 
@@ -81,15 +81,9 @@ def replay_mission(spec: Spec, out: str | Path, threads: int | None = None) -> d
         policy_named(name, spec.folder)
     work = fresh_work(spec, out)
     day = prepare(spec, work, threads)
-    runs = {name: [_run(day, name, seed, work) for seed in range(spec.seeds)] for name in names}
-    bests = [_best(day, seed, work) for seed in range(spec.seeds)]
-    streams = [day.stream(seed) for seed in range(spec.seeds)]
-    found = {
-        name: metrics.over_seeds([metrics.metrics_of(r, s, b["value"]) for r, s, b in zip(of, streams, bests, strict=True)])
-        for name, of in runs.items()
-    }
-    summary = _summary(day, found, bests, _regrets(day, work, runs, bests))
-    write_all(day, streams[0], runs[spec.policy.chosen][0], out, summary)
+    orders = [replay_order(day, names, seed, work) for seed in range(spec.seeds)]
+    summary = _summary(day, orders)
+    write_all(day, day.stream(0), orders[0].chosen, out, summary)
     write_json(out / "timing.json", {"seconds": round(time.perf_counter() - begun, 2), "classify_s": day.classify_s})
     shutil.rmtree(work)
     return {**summary, "seconds": round(time.perf_counter() - begun, 2)}
@@ -144,47 +138,58 @@ def _classified(
     return joined(parts), round(seconds, 2)
 
 
-def _run(day: Day, name: str, seed: int, work: Path, known: str = "found") -> Tally:
-    """One policy's replay of one seed, or what was kept of it."""
+@dataclass(frozen=True)
+class Order:
+    """All replays of one seed's order: metrics by policy, the oracle, the chosen policy's tally and its regrets."""
+
+    metrics: dict[str, metrics.Metrics]
+    best: dict[str, Any]
+    chosen: Tally
+    regret: dict[str, float | None]
+
+
+def replay_order(day: Day, names: tuple[str, ...], seed: int, work: Path) -> Order:
+    """Every policy on one order of the scenes."""
+    stream = day.stream(seed)
+    best = _best(day, stream, work)
+    runs = {name: _run(day, name, stream, work) for name in names}
+    chosen = runs[day.spec.policy.chosen]
+    regret: dict[str, float | None] = {}
+    for cause, known in REGRET.items():
+        other = _run(day, day.spec.policy.chosen, day.stream(seed, known), work)
+        lost = tally.total(other, "value") - tally.total(chosen, "value")
+        regret[cause] = lost / best["value"] if best["value"] else None
+    return Order({n: metrics.metrics_of(r, stream, best["value"]) for n, r in runs.items()}, best, chosen, regret)
+
+
+def _run(day: Day, name: str, stream: DayStream, work: Path) -> Tally:
+    """One policy's replay of one order, or what was kept of it."""
+    seed, known = stream.order_seed, stream.known
     label = f"{''.join(c if c.isalnum() else '_' for c in name)}-{known}-{seed}"
     done = work / f"{label}.tally"
     if state := checkpoint.load(done):
         return tally.restored(state)
     begun = time.perf_counter()
-    run = Replay(day.stream(seed, known), day.policy(name)).run(work / f"{label}.replay")
+    run = Replay(stream, day.policy(name)).run(work / f"{label}.replay")
     say(f"{name}, order {seed}{'' if known == 'found' else ', ' + known}: {time.perf_counter() - begun:.1f} s")
     checkpoint.save(done, run.state())
     (work / f"{label}.replay").unlink(missing_ok=True)
     return run
 
 
-def _best(day: Day, seed: int, work: Path) -> dict[str, Any]:
-    path = work / f"oracle-{seed}.json"
+def _best(day: Day, stream: DayStream, work: Path) -> dict[str, Any]:
+    path = work / f"oracle-{stream.order_seed}.json"
     if not path.exists():
         plan = day.plan
         passes = [p for i, p in enumerate(plan.passes) if i not in plan.missed]
         mission = day.spec.mission
-        best = oracle.best(metrics.offers_of(day.stream(seed)), passes, mission.downlink_bit_s, mission.memory_bit)
+        best = oracle.best(metrics.offers_of(stream), passes, mission.downlink_bit_s, mission.memory_bit)
         write_json(path, {"kind": best.kind, "value": best.value, "bits": best.bits})
     result: dict[str, Any] = read_json(path)
     return result
 
 
-def _regrets(day: Day, work: Path, runs: dict[str, list[Tally]], bests: list[dict[str, Any]]) -> dict[str, Any]:
-    """Value that the chosen policy would have had with true classes, and with calibrated values, as shares of the best."""
-    name = day.spec.policy.chosen
-    result = {}
-    for cause, known in REGRET.items():
-        other = [_run(day, name, seed, work, known) for seed in range(day.spec.seeds)]
-        lost = [
-            (tally.total(o, "value") - tally.total(r, "value")) / b["value"] if b["value"] else None
-            for o, r, b in zip(other, runs[name], bests, strict=True)
-        ]
-        result[cause] = metrics.interval(lost)
-    return result
-
-
-def _summary(day: Day, found: dict[str, Any], bests: list[dict[str, Any]], regrets: dict[str, Any]) -> dict[str, Any]:
+def _summary(day: Day, orders: list[Order]) -> dict[str, Any]:
     spec, plan, f = day.spec, day.plan, day.found
     clear = ~f.cloudy
     right = f.probabilities.argmax(axis=1)[clear] == f.true[clear]
@@ -193,9 +198,13 @@ def _summary(day: Day, found: dict[str, Any], bests: list[dict[str, Any]], regre
         "preset": spec.name,
         "synthetic": day.pool.synthetic,
         "policy": spec.policy.chosen,
-        "policies": found,
-        "oracle": {"kind": bests[0]["kind"], **metrics.interval([b["value"] for b in bests]), "tiers": "whole tiles"},
-        "regret": regrets,
+        "policies": {name: metrics.over_seeds([o.metrics[name] for o in orders]) for name in orders[0].metrics},
+        "oracle": {
+            "kind": orders[0].best["kind"],
+            **metrics.interval([o.best["value"] for o in orders]),
+            "tiers": "whole tiles",
+        },
+        "regret": {cause: metrics.interval([o.regret[cause] for o in orders]) for cause in REGRET},
         "seeds": spec.seeds,
         "facts": {
             "hours": spec.mission.hours,

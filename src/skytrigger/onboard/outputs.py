@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from skytrigger.core.files import atomic_path, write_json
 from skytrigger.core.progress import track
+from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.onboard import tally
 from skytrigger.onboard.facts import TILE_M
 from skytrigger.onboard.mission import Day, write_spec
@@ -169,6 +170,7 @@ def write_packets(day: Day, stream: DayStream, run: Tally, table: dict[str, Any]
 
     frames = _frames(day, stream)
     state: dict[str, int] | None = None
+    noise = [day.model.card.std[day.model.card.channels.index(b)] for b in EUROSAT_ORDER]
     draws = day.found.draws()
     sent = np.flatnonzero(run.status == tally.SENT)
     sent = sent[np.lexsort((sent, run.t_ground_s[sent], run.in_pass[sent]))]
@@ -182,7 +184,9 @@ def write_packets(day: Day, stream: DayStream, run: Tally, table: dict[str, Any]
             ) as writer:
                 for i in of:
                     tier = table["tier"][i]
-                    payload = b"" if tier == "class" else encode(pixels_of(day.pool, draws, int(i)), tier)
+                    payload = (
+                        b"" if tier == "class" else encode(pixels_of(day.pool, draws, int(i)), tier, noise_dn=noise)
+                    )
                     writer.add(
                         Item(
                             table["tile"][i], tier, str(table["class_name"][i]), float(table["confidence"][i]),

@@ -10,7 +10,6 @@ from typing import Any
 from skytrigger.onboard.codecs import TIERS as TIERS
 from skytrigger.onboard.facts import CLASSIFIER_S, SENTINEL2, SENTINEL2A, TILE_BIT
 
-
 FAULTS = ("missed_pass", "reset", "clock_jump")
 
 
