@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def inside(polygons: list[Polygon], longitude: Floats, latitude: Floats) -> NDAr
         px, py = x[near], y[near]
         odd = np.zeros(px.shape, bool)
         for ring in rings:
-            for (x1, y1), (x2, y2) in zip(ring[:-1], ring[1:], strict=True):
+            for (x1, y1), (x2, y2) in pairwise(ring):
                 if y1 == y2:
                     continue
                 across = (y1 > py) != (y2 > py)

@@ -18,7 +18,8 @@ _MARK = b"skytrigger onboard 1\n"
 def pack(state: dict[str, Any]) -> bytes:
     """Arrays and numbers by name as bytes, a SHA-256 before them."""
     stream = io.BytesIO()
-    np.savez(stream, **{k: np.asarray(v) for k, v in state.items()})
+    arrays: dict[str, Any] = {k: np.asarray(v) for k, v in state.items()}
+    np.savez(stream, **arrays)
     content = stream.getvalue()
     return _MARK + hashlib.sha256(content).digest() + content
 

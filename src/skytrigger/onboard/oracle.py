@@ -1,10 +1,10 @@
 """What a clairvoyant could have sent: true values, all passes and all that is yet to come known.
 
-The day is cut at the passes: tiles of one true kind that were sensed between two passes are one variable for each later
-pass. A linear programme over these (solved by HiGHS through SciPy) keeps to the passes' bits and to the memory before each
-pass. Tiles may be split and a value fades from the latest moment that the group allows, so that its optimum is never below
-what any policy can reach: a bound. Where there are few tiles the same programme in whole numbers, one tile a variable, is
-the optimum itself.
+The day is cut at the passes and every hour: tiles of one true kind that were sensed within a cut are one variable for
+each later pass. A linear programme over these (solved by HiGHS through SciPy) keeps to the passes' bits and to the
+memory before each pass. Tiles may be split and a value fades from the latest moment that the group allows, so that its
+optimum is never below what any policy can reach: a bound. Where there are few tiles the same programme in whole
+numbers, one tile a variable, is the optimum itself.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from skytrigger.onboard.rows import fading
 
 Floats = NDArray[np.float64]
 EXACT_TILES = 60
+CUT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,14 @@ def _split(offers: Offers) -> Offers:
 def _grouped(offers: Offers, passes: list[Pass]) -> Offers:
     """Alike in all but time, between the same passes: one group, as fresh as its latest and as early as its first."""
     cuts = np.array([x for p in passes for x in (p.start_s, p.end_s)])
-    interval = np.searchsorted(cuts, offers.ready_s)
+    hours = np.arange(0.0, float(offers.ready_s.max(initial=0.0)), CUT_S)
+    cuts = np.sort(np.concatenate([cuts, hours]))
+    interval = np.searchsorted(cuts, offers.ready_s).astype(np.float64)
     keys = np.stack([interval, offers.bits, offers.value, offers.half_life_s, offers.deadline_s], axis=1)
     some = (offers.count > 0) & (offers.value > 0)
     unique, of = np.unique(keys[some], axis=0, return_inverse=True)
     of = of.ravel()
-    count = np.bincount(of, offers.count[some], len(unique))
+    count = np.bincount(of, offers.count[some], len(unique)).astype(np.float64)
     ready, latest = np.full(len(unique), np.inf), np.full(len(unique), -np.inf)
     np.minimum.at(ready, of, offers.ready_s[some])
     np.maximum.at(latest, of, offers.t_s[some])

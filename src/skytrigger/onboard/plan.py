@@ -1,4 +1,4 @@
-"""What a day looks like before any tile is seen: passes, blocks of scenes with their places, the battery, the device."""
+"""A day before any tile is seen: passes, blocks of scenes with their places, the battery, the device."""
 
 from __future__ import annotations
 
@@ -152,7 +152,9 @@ def _blocks(
     return blocks, unsensed
 
 
-def _lattice(latitude: float, longitude: float, heading: float, along_m: float, across_m: float) -> tuple[Floats, Floats]:
+def _lattice(
+    latitude: float, longitude: float, heading: float, along_m: float, across_m: float
+) -> tuple[Floats, Floats]:
     """Points over a block's rectangle, which lies along the track: latitude, longitude in degrees."""
     a, c = ((np.arange(n) + 0.5) / n - 0.5 for n in LATTICE)
     along, across = np.meshgrid(a * along_m, c * across_m, indexing="ij")

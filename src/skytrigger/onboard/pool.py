@@ -100,7 +100,7 @@ def tile(pool: Pool, draws: Draws, index: int) -> Tiles:
     white = np.full(len(EUROSAT_ORDER), CLOUD_DN, np.float32)
     white[EUROSAT_ORDER.index("B10")] = CIRRUS_DN
     mixed = x * (1 - cover) + white[:, None, None] * cover
-    return np.rint(mixed).astype(np.uint16)
+    return np.asarray(np.rint(mixed), np.uint16)
 
 
 def _cloud(seed: int) -> Floats:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,31 @@ from skytrigger.onboard import checkpoint, tally
 from skytrigger.onboard.policies.base import Outlook, Policy
 from skytrigger.onboard.queue import Queue, Taken
 from skytrigger.onboard.rows import BULK, Rows
-from skytrigger.onboard.spec import TIERS, Spec
-from skytrigger.onboard.stream import DayStream
+from skytrigger.onboard.spec import TIERS
 from skytrigger.onboard.tally import Tally
+from skytrigger.onboard.value import Worth
 
 Floats = NDArray[np.float64]
 JUMP, RESET, ARRIVE, SLICE = range(4)  # of one moment, in this order
 ALERT_KEY = 1e6  # above every value of a bit
 CHECKPOINT_S = 5.0
+
+
+class Stream(Protocol):
+    """What a replay takes: a day of scenes, or a run of a collider's events."""
+
+    spec: Spec
+    plan: Any
+    worth: Worth
+    classes: tuple[str, ...]
+    dtype: np.dtype[np.void]
+    found: Any
+
+    def rows(self, block: int) -> Rows:
+        """Rows of a block, the caller's to change."""
+        ...
+
+
 Watch = Callable[[str, Taken, Queue, Floats], None]
 
 
@@ -36,7 +54,7 @@ class Event:
     end_s: float = 0.0
 
 
-def events(stream: DayStream) -> list[Event]:
+def events(stream: Stream) -> list[Event]:
     """All of a day, in order."""
     spec, plan = stream.spec, stream.plan
     found = [Event(float(t), ARRIVE, b) for b, t in enumerate(plan.blocks.ready_s)]
@@ -52,7 +70,7 @@ def events(stream: DayStream) -> list[Event]:
             continue
         for a, b in _outside(one.start_s, one.end_s, dead):
             cuts = np.append(np.arange(a, b, spec.slice_s), b)
-            found += [Event(float(u), SLICE, number, float(v)) for u, v in zip(cuts[:-1], cuts[1:], strict=True) if v > u]
+            found += [Event(float(u), SLICE, number, float(v)) for u, v in pairwise(cuts) if v > u]
     return sorted(found)
 
 
@@ -73,15 +91,15 @@ class Replay:
         Called with ``sent`` or ``evicted``, what left, the queue after it and the rows' keys: for tests.
     """
 
-    def __init__(self, stream: DayStream, policy: Policy, watch: Watch | None = None) -> None:
+    def __init__(self, stream: Stream, policy: Policy, watch: Watch | None = None) -> None:
         self.stream, self.policy, self.spec, self.watch = stream, policy, stream.spec, watch
-        self.outlook = Outlook(self.spec, stream.worth, stream.classes)
+        sensed = max(1.0, float(stream.plan.blocks.live.sum()) * self.spec.mission.tile_bit)
+        share = min(1.0, stream.plan.capacity_bit(self.spec.mission.downlink_bit_s) / sensed)
+        self.outlook = Outlook(self.spec, stream.worth, stream.classes, link_share=share)
         self.queue = Queue(stream.dtype, self.spec.mission.memory_bit)
         self.events = events(stream)
         plan = stream.plan
-        self.tally: Tally = tally.empty_tally(
-            len(stream.classes), len(plan.passes), len(stream.found), len(self.events)
-        )
+        self.tally = tally.empty_tally(len(stream.classes), len(plan.passes), len(stream.found), len(self.events))
         self.next = 0
         self.credit_bit = self.offset_s = 0.0
         self.credit_pass, self.jumped_from = -1, len(plan.blocks.t_s)
@@ -261,10 +279,9 @@ class Replay:
             now = getattr(self, k)
             setattr(self, k, state[k].copy() if isinstance(now, np.ndarray) else type(now)(state[k]))
         for k in list(vars(self.policy)):
-            setattr(self.policy, k, state[f"policy_{k}"].item())
+            kept = state[f"policy_{k}"]
+            setattr(self.policy, k, kept.item() if kept.ndim == 0 else kept.copy())
         self.tally = tally.restored(state)
 
 
 _OWN = ("next", "credit_bit", "offset_s", "credit_pass", "jumped_from", "last_block", "pass_kind")
-
-

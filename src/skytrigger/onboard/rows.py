@@ -1,4 +1,4 @@
-"""Rows of the queue: tiles that are alike on board are one row with a count; a really classified tile is a row of one."""
+"""Rows of the queue: tiles that are alike on board are one row; a really classified tile is a row of its own."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from skytrigger.onboard.codecs import TIERS as TIERS
 from skytrigger.onboard.facts import CLASSIFIER_S, SENTINEL2, SENTINEL2A, TILE_BIT
 
-TIERS = ("alert", "class", "lossless", "lossy", "backlog")
 FAULTS = ("missed_pass", "reset", "clock_jump")
 
 

@@ -53,7 +53,7 @@ def parse(text: str, name: str = "spec", folder: str = ".") -> Spec:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{name} is not valid TOML: {error}") from error
     try:
-        spec = fill(Spec, {k: v for k, v in raw.items() if k not in ("text", "folder")}, ())
+        spec: Spec = fill(Spec, {k: v for k, v in raw.items() if k not in ("text", "folder")}, ())
         check(spec)
     except Wrong as wrong:
         where = f"{name}, line {line_of(text, wrong.path)}"

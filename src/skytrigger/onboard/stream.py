@@ -22,6 +22,7 @@ from skytrigger.onboard.value import Worth
 from skytrigger.onboard.windows import Classified, ground
 
 Floats = NDArray[np.float64]
+KEPT_BYTES = 64 << 20
 SURE = (0.5, 0.7, 0.85, 0.95)  # confidence between which tiles of one class found are alike
 
 
@@ -77,7 +78,7 @@ def outcomes(found: Classified, classes: int, *, perfect: bool = False) -> Outco
 
 
 def _chances(counts: Floats) -> Floats:
-    """Rows of shares. A state that no window held borrows: first its class's with the other change, then all classes'."""
+    """Rows of shares. A state that no window held borrows: its class's with the other change, then all classes'."""
     chance = counts.copy()
     by = counts.reshape(-1, 2, 2, counts.shape[1])  # class, cloudy, changed
     for s in np.flatnonzero(counts.sum(axis=1) == 0):
@@ -116,9 +117,20 @@ class DayStream:
         self.first = {int(c): int(i) for i, c in reversed(list(enumerate(found.composition)))}
         self.window = spec.stream.window[0] * spec.stream.window[1]
         self.bin_worth = self._bin_worth()
+        self._kept: dict[int, Rows] = {}
+        self._kept_bytes = 0
 
     def rows(self, block: int) -> Rows:
-        """All rows of a block: its window's tiles first."""
+        """All rows of a block: its window's tiles first. The caller may change them."""
+        if (kept := self._kept.get(block)) is not None:
+            return kept.copy()
+        rows = self._made(block)
+        if self._kept_bytes + rows.nbytes <= KEPT_BYTES:  # policies of one order share them
+            self._kept[block] = rows.copy()
+            self._kept_bytes += rows.nbytes
+        return rows
+
+    def _made(self, block: int) -> Rows:
         composition = int(self.order[block])
         counts = self.ground_counts(block)
         parts = []

@@ -15,7 +15,7 @@ from skytrigger.onboard.value import Worth
 Floats = NDArray[np.float64]
 WAITING, SENT, EVICTED, DROPPED, LOST = range(5)
 STATUS = ("waiting", "sent", "evicted", "dropped", "lost")
-_EDGES = np.concatenate([[0.0], np.geomspace(1.0, 30 * 86_400.0, 600)])  # seconds; latency is known to 2.5 %
+_EDGES = np.concatenate([[0.0], np.geomspace(1e-8, 30 * 86_400.0, 1500)])  # seconds; known to 2.3 %
 
 
 @dataclass
@@ -81,7 +81,8 @@ def empty_tally(classes: int, passes: int, tiles: int, events: int) -> Tally:
 
 def restored(state: Any) -> Tally:
     """A tally from a checkpoint."""
-    return Tally(**{f.name: int(state[f.name]) if f.name == "marks" else state[f.name].copy() for f in fields(Tally)})
+    parts: dict[str, Any] = {f.name: state[f.name].copy() for f in fields(Tally)}
+    return Tally(**{**parts, "marks": int(parts["marks"])})
 
 
 def add(tally: Tally, name: str, amount: float) -> None:

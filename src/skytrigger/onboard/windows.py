@@ -33,7 +33,7 @@ class Ground:
 
 
 def ground(spec: Spec, classes: tuple[str, ...], composition: int) -> Ground:
-    """Composition `composition` of the mission's seed: shares scatter about the spec's (Dirichlet), clouds come in fields."""
+    """A composition of the mission's seed: shares scatter about the spec's (Dirichlet), clouds come in fields."""
     rng = generator(spec.seed, "ground", composition)
     wanted = np.array([spec.stream.classes.get(c, 0.0) for c in classes])
     wanted = wanted / wanted.sum() if wanted.sum() else np.full(len(classes), 1 / len(classes))
@@ -62,9 +62,8 @@ def draw_window(spec: Spec, pool: Pool, composition: int) -> Draws:
         of = pool.of_class(int(index))
         source[true == index] = of[rng.integers(len(of), size=int((true == index).sum()))]
     first = derive(spec.seed, "tile", composition) % (1 << 40)
-    return Draws(
-        source, rng.integers(8, size=n), true, cloudy, rng.random(n) < here.changed, first + np.arange(n, dtype=np.int64)
-    )
+    changed = rng.random(n) < here.changed
+    return Draws(source, rng.integers(8, size=n), true, cloudy, changed, first + np.arange(n, dtype=np.int64))
 
 
 def _even(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
@@ -78,15 +77,15 @@ def _even(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
     margin = 12
     noise = rng.standard_normal((shape[0] + 2 * margin, shape[1] + 2 * margin))
     smooth = gaussian_filter(noise, SMOOTH)[margin:-margin, margin:-margin] / spread
-    return np.clip(ndtr(smooth), 1e-9, 1 - 1e-9)
+    return np.asarray(np.clip(ndtr(smooth), 1e-9, 1 - 1e-9))
 
 
 @dataclass(frozen=True)
 class Classified:
     """Really classified tiles; arrays (n,), `probabilities` (n, classes).
 
-    `composition`, `place` (number within the window, by rows) say which; `cloudy`, `changed` are the truth, `cloud_seen`,
-    `change_seen` what was found on board.
+    `composition`, `place` (number within the window, by rows) say which; `cloudy`, `changed` are the truth,
+    `cloud_seen`, `change_seen` what was found on board.
     """
 
     composition: NDArray[np.int64]

@@ -25,6 +25,8 @@ class Outlook:
         When the next pass begins, on the on-board clock; NaN where passes are not known on board.
     next_bits
         What it can carry; NaN where it is not known.
+    link_share
+        Share of the sensed bits that the mission's link carries in all.
     """
 
     spec: Spec
@@ -32,6 +34,7 @@ class Outlook:
     classes: tuple[str, ...]
     next_pass_s: float = float("nan")
     next_bits: float = float("nan")
+    link_share: float = 1.0
 
 
 class Policy:

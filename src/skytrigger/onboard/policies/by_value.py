@@ -10,6 +10,9 @@ from skytrigger.onboard.policies.base import Outlook, Policy
 from skytrigger.onboard.rows import LOSSLESS, Rows, fading
 from skytrigger.onboard.spec import TIERS
 
+_VALUES = np.concatenate([[0.0], np.geomspace(1e-6, 1e4, 400)])
+_CHOICES = np.array([TIERS.index("class"), TIERS.index("lossy"), LOSSLESS])
+
 
 class ValuePerBit(Policy):
     """The expected value of a bit, highest first: the greedy rule of the fractional knapsack (Dantzig 1957)."""
@@ -43,26 +46,49 @@ class EarliestDeadline(Policy):
     def order(self, rows: Rows, now_s: float, outlook: Outlook) -> Any:
         due = rows["t_s"] + rows["deadline_s"]
         density = rows["value"] / rows["bits"]
-        bounded = np.where(np.isfinite(due), due, 1e12)
+        rank = density / (density + 1e-5)  # 0 to 1, so that it never outweighs a second
+        late = np.where(np.isfinite(due), due, 1e8)  # after any deadline, before what is of no use
         useful = (rows["value"] > 0) & (due >= now_s)
-        return np.where(useful, -bounded + density / (1 + density), -1e15 + density)
+        return np.where(useful, -late, -1e9) + rank
 
 
 class Tiered(Policy):
-    """Value per bit over tiers: the whole tile where it is worth most, a lossy one below, class and confidence else.
+    """Each tile in the tier that is worth most after a price on bits: whole, lossy, or its class and confidence alone.
 
-    `lossy_below` and `class_below` are shares of the largest class weight.
+    The price is the Lagrangian one of the multiple-choice knapsack (Sinha & Zoltners 1979): that at which the choices
+    of the tiles seen so far just fill the link's share. It is found by halving over a histogram of their values.
     """
 
     name = "tiers"
     alerts_first = True
-    lossy_below, class_below = 0.3, 0.02
+    why_dropped = "the policy keeps everything"
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(len(_VALUES))
 
     def tier(self, rows: Rows, outlook: Outlook) -> Any:
-        best = float(outlook.worth.weights.max()) or 1.0
-        share = rows["value"] / best
-        tiers = np.where(share < self.class_below, TIERS.index("class"), TIERS.index("lossy"))
-        return np.where(share >= self.lossy_below, LOSSLESS, tiers)
+        place = np.clip(np.searchsorted(_VALUES, rows["value"]), 0, len(_VALUES) - 1)
+        self.counts += np.bincount(place, rows["n"], len(_VALUES))
+        price = self._price(outlook)
+        return _CHOICES[self._choice(rows["value"], price, outlook)]
+
+    @staticmethod
+    def _choice(value: Any, price: float, outlook: Outlook) -> Any:
+        t, bits = outlook.spec.tiers, outlook.spec.mission.tile_bit
+        size = np.array([t.class_bit, t.lossy_bit_share * bits, bits])
+        worth = np.array([t.class_worth, t.lossy_worth, 1.0])
+        return (np.asarray(value)[:, None] * worth - price * size).argmax(axis=1)
+
+    def _price(self, outlook: Outlook) -> float:
+        t, bits = outlook.spec.tiers, outlook.spec.mission.tile_bit
+        size = np.array([t.class_bit, t.lossy_bit_share * bits, bits])
+        room = outlook.link_share * bits * self.counts.sum()
+        low, high = 0.0, float(_VALUES[-1]) / bits
+        for _ in range(50):
+            price = (low + high) / 2
+            used = float((self.counts * size[self._choice(_VALUES, price, outlook)]).sum())
+            low, high = (price, high) if used > room else (low, price)
+        return high
 
     def order(self, rows: Rows, now_s: float, outlook: Outlook) -> Any:
         return rows["value"] / rows["bits"]

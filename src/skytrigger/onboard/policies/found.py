@@ -44,5 +44,7 @@ def policy_named(name: str, folder: str | Path = ".") -> Policy:
         raise InputError(f"{path} does not run: {type(error).__name__}: {error}") from error
     found = getattr(module, cls, None)
     if not (isinstance(found, type) and issubclass(found, Policy)):
-        raise InputError(f"{path} has no policy {cls!r}", expected="a class that derives from skytrigger.onboard.Policy")
+        raise InputError(
+            f"{path} has no policy {cls!r}", expected="a class that derives from skytrigger.onboard.Policy"
+        )
     return found()
