@@ -74,9 +74,10 @@ def lossy() -> str:
     for psnr_db in SHOWN_DB:
         row = _lossy("std", psnr_db)
         test, mark = row["test"], " (default)" if psnr_db == LOSSY_PSNR_DB else ""
-        rows.append([f"{psnr_db} dB{mark}", _interval(test["bits"], 1e-3), percent(test["accuracy"]), points(test["change"]),
-                     f"{100 * row['choosing']['same_answers']['estimate']:.1f} %"])  # fmt: skip
-    head = ("| quality | mean, kbit | accuracy | change | same answers, choosing tiles |\n|---|---:|---:|---:|---:|")  # fmt: skip
+        same = f"{100 * row['choosing']['same_answers']['estimate']:.1f} %"
+        size, change = _interval(test["bits"], 1e-3), points(test["change"])
+        rows.append([f"{psnr_db} dB{mark}", size, percent(test["accuracy"]), change, same])
+    head = "| quality | mean, kbit | accuracy | change | same answers, choosing tiles |\n|---|---:|---:|---:|---:|"
     return table(head, rows)
 
 
@@ -146,15 +147,7 @@ def stored() -> str:
     rows = []
     for r in _record("upsets")["tiles"]:
         for name in WAYS:
-            way = r["ways"][name]
-            rows.append(
-                [
-                    f"{r['upsets_per_mbit']:g}",
-                    name,
-                    *(percent(_within(way[k])) for k in ("intact", "altered_unnoticed", "accuracy")),
-                ]
-            )
-    return table(
-        "| upsets a million bits | stored as | intact | altered, unnoticed | accuracy of all |\n|---:|---|---:|---:|---:|",
-        rows,
-    )
+            shares = (percent(_within(r["ways"][name][k])) for k in ("intact", "altered_unnoticed", "accuracy"))
+            rows.append([f"{r['upsets_per_mbit']:g}", name, *shares])
+    head = "| upsets a million bits | stored as | intact | altered, unnoticed | accuracy of all |"
+    return table(f"{head}\n|---:|---|---:|---:|---:|", rows)
