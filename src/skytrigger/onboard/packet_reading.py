@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import mmap
-import struct
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from skytrigger.core.errors import InputError
 from skytrigger.onboard.packet_format import (
     CLASSES_HEAD,
     CONTINUED,
@@ -31,22 +28,10 @@ from skytrigger.onboard.packet_format import (
     Fault,
     Frame,
     Item,
-    crc16,
     frame_of,
     time_of,
 )
-
-_SHORTEST = PRIMARY + TIME + CRC + 1
-
-
-class _Packet(NamedTuple):
-    """A packet whose CRC holds; `number` is its count, unwrapped: it goes on beyond 16,383."""
-
-    number: int
-    flags: int
-    time: bytes
-    at: int
-    stop: int
+from skytrigger.onboard.packet_stream import Content, Packet, content_of, sorted_packets
 
 
 @dataclass
@@ -88,8 +73,9 @@ def read(path: str | Path) -> tuple[list[Item], list[Fault]]:
 def read_pass(path: str | Path, *, payloads: bool = True) -> Received:
     """Everything that a file of packets says; without `payloads` they are checked and not kept."""
     found = Received()
-    content = _content(Path(path))
-    packets = _sorted(content, found)
+    content = content_of(Path(path))
+    packets = sorted_packets(content, found.faults)
+    found.packets = sum(map(len, packets.values())) + sum(f.kind == "doubled" for f in found.faults)
     names = _Names(found)
     for count, body, _ in _bodies(content, packets.get(TABLES, []), TABLES, found):
         names.read(body, count)
@@ -109,96 +95,15 @@ def read_pass(path: str | Path, *, payloads: bool = True) -> Received:
     return found
 
 
-def _content(path: Path) -> mmap.mmap | bytes:
-    try:
-        with open(path, "rb") as stream:
-            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
-    except OSError as error:
-        raise InputError(
-            f"cannot read {path}: {error.strerror or error}", expected="a file of space packets"
-        ) from error
-
-
-def _sorted(content: mmap.mmap | bytes, found: Received) -> dict[str, list[_Packet]]:
-    """Packets by stream in the order of their counts, each once."""
-    by_stream: dict[str, dict[int, _Packet]] = defaultdict(dict)
-    last: dict[str, int] = {}
-    highest: dict[str, int] = {}
-    for stream, raw, made in _walk(content, found):
-        found.packets += 1
-        near = last.get(stream, raw)
-        count = near + ((raw - near + COUNTS // 2) % COUNTS - COUNTS // 2)
-        last[stream] = count
-        known = by_stream[stream].get(count)
-        if known is not None:
-            same = content[known.at : known.stop] == content[made.at : made.stop]
-            detail = f"at byte {made.at}, " + ("the same as before" if same else "other content than before: left out")
-            found.faults.append(Fault("doubled", stream, raw, 1, detail))
-            continue
-        if count < highest.get(stream, count):
-            found.faults.append(Fault("reordered", stream, raw, 1, f"at byte {made.at}, after {highest[stream]}: used"))
-        highest[stream] = max(count, highest.get(stream, count))
-        by_stream[stream][count] = made._replace(number=count)
-    return {s: [p for _, p in sorted(d.items())] for s, d in by_stream.items()}
-
-
-def _walk(content: mmap.mmap | bytes, found: Received) -> Iterator[tuple[str, int, _Packet]]:
-    """Packets whose CRC holds, one after the other; what is damaged or no packet is passed over and named."""
-    at = 0
-    while at < len(content):
-        length = _length(content, at)
-        if length and crc16(content[at : at + length]) == 0:
-            yield _header(content, at, length)
-            at += length
-            continue
-        after = at + length
-        if length and (after == len(content) or _whole(content, after)):  # its length was right, so its header may be
-            stream, raw, _ = _header(content, at, length)
-            detail = f"at byte {at}, {length} bytes: the CRC does not fit; stream and count as it states them"
-            found.faults.append(Fault("damaged", stream, raw, 1, detail))
-            at = after
-            continue
-        start = at
-        at += 1
-        while at < len(content) and not _whole(content, at):
-            at += 1
-        detail = f"{at - start} bytes from byte {start} on are no whole packet"
-        found.faults.append(Fault("unreadable", "", -1, 1, detail))
-
-
-def _length(content: mmap.mmap | bytes, at: int) -> int:
-    """Bytes of the packet that begins there by its header; 0 where none can."""
-    if at + _SHORTEST > len(content):
-        return 0
-    word, _, data = struct.unpack(">HHH", content[at : at + PRIMARY])
-    length = PRIMARY + data + 1
-    # version 0, telemetry, with a secondary header, one of our streams
-    if word >> 11 != 1 or (word & 0x7FF) not in STREAM or length < _SHORTEST or at + length > len(content):
-        return 0
-    return int(length)
-
-
-def _whole(content: mmap.mmap | bytes, at: int) -> bool:
-    length = _length(content, at)
-    return bool(length) and crc16(content[at : at + length]) == 0
-
-
-def _header(content: mmap.mmap | bytes, at: int, length: int) -> tuple[str, int, _Packet]:
-    word, control, _ = struct.unpack(">HHH", content[at : at + PRIMARY])
-    time = bytes(content[at + PRIMARY : at + PRIMARY + TIME])
-    raw = control % COUNTS
-    return STREAM[word & 0x7FF], raw, _Packet(raw, control >> 14, time, at, at + length)
-
-
 def _bodies(
-    content: mmap.mmap | bytes, packets: list[_Packet], stream: str, found: Received
-) -> Iterator[tuple[int, bytes, _Packet]]:
+    content: Content, packets: list[Packet], stream: str, found: Received
+) -> Iterator[tuple[int, bytes, Packet]]:
     """Data of whole items: (count of the first packet, data, first packet)."""
 
-    def data(packet: _Packet) -> bytes:
+    def data(packet: Packet) -> bytes:
         return bytes(content[packet.at + PRIMARY + TIME : packet.stop - CRC])
 
-    open_: list[_Packet] = []
+    open_: list[Packet] = []
     orphans = 0
 
     def incomplete() -> None:
@@ -270,7 +175,7 @@ class _Names:
         return self.scenes[scene], self._found.classes[code]
 
 
-def _losses(packets: dict[str, list[_Packet]], names: _Names, found: Received) -> None:
+def _losses(packets: dict[str, list[Packet]], names: _Names, found: Received) -> None:
     """Counts that are missing between the pass's first and last; those of damaged packets are named already."""
     damaged = defaultdict(set)
     for fault in found.faults:
@@ -293,7 +198,7 @@ def _losses(packets: dict[str, list[_Packet]], names: _Names, found: Received) -
                 found.faults.append(Fault("lost", stream, missing[0], len(missing), detail))
 
 
-def _item(body: bytes, first: _Packet, stream: str, names: _Names) -> list[tuple[int, Item]] | str:
+def _item(body: bytes, first: Packet, stream: str, names: _Names) -> list[tuple[int, Item]] | str:
     """The one item of a body, or what is wrong with it."""
     if len(body) < ITEM.size:
         return f"{len(body)} bytes are no item"
@@ -308,7 +213,7 @@ def _item(body: bytes, first: _Packet, stream: str, names: _Names) -> list[tuple
     return [(number, Item(tile, stream, named[1], confidence / 255, time_of(first.time), payload))]
 
 
-def _classes(body: bytes, first: _Packet, count: int, names: _Names) -> list[tuple[int, Item]] | str:
+def _classes(body: bytes, first: Packet, count: int, names: _Names) -> list[tuple[int, Item]] | str:
     """Tiles of a packet of classes."""
     found: list[tuple[int, Item]] = []
     if len(body) < CLASSES_HEAD.size:
