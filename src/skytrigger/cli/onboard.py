@@ -45,6 +45,11 @@ def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.onboard.spec_file import load_spec
 
     summary = replay_mission(load_spec(args.mission), args.out, args.threads)
+    from skytrigger.onboard.ground import reassemble
+    from skytrigger.report.onboard_page import page
+
+    reassemble(args.out)
+    page(args.out)
     return Outcome(summary, report(summary, Path(args.out)))
 
 

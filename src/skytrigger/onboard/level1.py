@@ -1,8 +1,8 @@
 """The replay's machinery on a collider's events: crossings at a rate, a pipeline, an accept rate, dead time.
 
 An event is a tile, the pipeline is the memory, the accepted rate is the link, the time in which a decision has to be
-there is the deadline. The score of an event is the transverse energy of its largest CLUE cluster; its value is the share
-of signal among events of that score, counted on half of the really clustered ones; the other half is what is replayed.
+there is the deadline. The score of an event is the transverse energy of its largest CLUE cluster; its value is the
+share of signal among events of that score, counted on half of the really clustered ones; the other half is replayed.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ CLASSES = ("background", "signal")
 STEP_EVENTS = 100  # crossings that arrive together: 2.5 microseconds at 40 MHz
 BINS = 40
 SEEDS = 5
+LOAD = 0.9  # of the accept rate that fixed rules fill: at all of it their waiting would outgrow the latency
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ class EventStream:
         steps = e.crossings // STEP_EVENTS
         at = np.asarray((np.arange(steps) + 1) * (STEP_EVENTS / e.rate_hz), np.float64)
         live = np.full(steps, STEP_EVENTS)
-        self.classes, self.dtype, self.found = CLASSES, row_type(2), np.empty(0)
+        self.classes: tuple[str, ...] = CLASSES
+        self.dtype, self.found = row_type(2), np.empty(0)
         self.plan = _Plan(_Steps(at, at, live), (Pass("accept", 0.0, float(at[-1]) + t.latency_s),))
         forever = np.full(2, np.inf)
         self.worth = Worth(
@@ -193,33 +195,40 @@ class Prescale(Policy):
     def __init__(self) -> None:
         self.owed = 0.0
 
-    def admit(self, rows: Rows, outlook: Outlook) -> Any:
-        n = rows["n"] * outlook.link_share
-        before = self.owed + np.concatenate([[0.0], np.cumsum(n)])
+    def keep(self, rows: Rows, share: Any) -> Any:
+        """Of each row a share, over time exactly; which rows are left."""
+        before = self.owed + np.concatenate([[0.0], np.cumsum(rows["n"] * share)])
         self.owed = float(before[-1] % 1.0)
-        kept = np.floor(before[1:]) - np.floor(before[:-1])
+        kept = np.floor(before[1:] + 1e-9) - np.floor(before[:-1] + 1e-9)
         rows["n"] = np.minimum(rows["n"], kept).astype(np.int64)
-        return kept > 0
+        return rows["n"] > 0
+
+    def admit(self, rows: Rows, outlook: Outlook) -> Any:
+        return self.keep(rows, LOAD * outlook.link_share)
 
 
-class Menu(Policy):
-    """A fixed cut on the score, set so that the accepted rate is just not exceeded; then first in, first out."""
+class Menu(Prescale):
+    """A fixed cut on the score: all above it, of the score at the cut as many as the accept rate has room for."""
 
     name = "menu"
 
-    def __init__(self, cut: float = 0.0) -> None:
-        self.cut = cut
+    def __init__(self, cut: float = 0.0, share: float = 1.0) -> None:
+        super().__init__()
+        self.cut, self.share = cut, share
 
     def admit(self, rows: Rows, outlook: Outlook) -> Any:
-        return rows["value"] >= self.cut
+        return self.keep(
+            rows, np.where(rows["value"] > self.cut, 1.0, np.where(rows["value"] == self.cut, self.share, 0))
+        )
 
 
-def menu_cut(scores: Scores, signal: float, share: float) -> float:
-    """The value from which on no more than a share of the crossings passes."""
-    by_bin = np.array([1 - signal, signal]) @ scores.chance
-    passing = np.cumsum(by_bin[::-1])[::-1]
-    fits = np.flatnonzero(passing <= share)
-    return float(scores.value[fits[0]]) if len(fits) else float("inf")
+def menu_of(scores: Scores, signal: float, share: float) -> Menu:
+    """The menu that lets a share of the crossings pass."""
+    levels, of = np.unique(scores.value, return_inverse=True)
+    by_level = np.bincount(of.ravel(), np.array([1 - signal, signal]) @ scores.chance)
+    above = np.append(np.cumsum(by_level[::-1])[::-1][1:], 0.0)
+    at = int(np.flatnonzero(above <= share)[0])
+    return Menu(float(levels[at]), float(min(1.0, (share - above[at]) / max(by_level[at], 1e-300))))
 
 
 def replay_level1(out: str | Path, preset: str = "l1") -> dict[str, Any]:
@@ -231,7 +240,7 @@ def replay_level1(out: str | Path, preset: str = "l1") -> dict[str, Any]:
     curve = []
     for rate in sorted({*t.rates_hz, t.accept_hz}):
         share = rate / e.rate_hz
-        kinds = (Prescale, partial(Menu, menu_cut(scores, e.signal, share)), AgeWeighted)
+        kinds = (Prescale, partial(menu_of, scores, e.signal, LOAD * share), AgeWeighted)
         curve += [_point(spec, scores, rate, make) for make in kinds]
     dead = dead_time_curve(t.decision_s, t.places, np.array([0.25, 0.5, 0.75, 0.9, e.rate_hz * t.decision_s, 1.1, 1.5]))
     points = [{"offered_tiles_per_s": d["rate_hz"], "kept_share": 1 - d["lost"]} for d in dead]

@@ -16,7 +16,7 @@ from skytrigger.onboard import checkpoint, tally
 from skytrigger.onboard.policies.base import Outlook, Policy
 from skytrigger.onboard.queue import Queue, Taken
 from skytrigger.onboard.rows import BULK, Rows
-from skytrigger.onboard.spec import TIERS
+from skytrigger.onboard.spec import TIERS, Spec
 from skytrigger.onboard.tally import Tally
 from skytrigger.onboard.value import Worth
 

@@ -32,7 +32,7 @@ class AgeWeighted(Policy):
     alerts_first = True
 
     def order(self, rows: Rows, now_s: float, outlook: Outlook) -> Any:
-        at = np.fmax(now_s, outlook.next_pass_s)
+        at = np.fmax(now_s, outlook.next_pass_s) + outlook.spec.slice_s  # when it will be down at the latest
         left = fading(rows["half_life_s"], rows["deadline_s"], at - rows["t_s"])
         return rows["value"] * left / rows["bits"]
 
@@ -48,7 +48,7 @@ class EarliestDeadline(Policy):
         density = rows["value"] / rows["bits"]
         rank = density / (density + 1e-5)  # 0 to 1, so that it never outweighs a second
         late = np.where(np.isfinite(due), due, 1e8)  # after any deadline, before what is of no use
-        useful = (rows["value"] > 0) & (due >= now_s)
+        useful = (rows["value"] > 0) & (due >= now_s + outlook.spec.slice_s)
         return np.where(useful, -late, -1e9) + rank
 
 
