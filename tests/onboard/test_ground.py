@@ -139,6 +139,16 @@ def test_gaps_are_said(folder):
     assert "1 damaged" in note
 
 
+def test_maps_of_a_replay_before_do_not_stay(folder):
+    first = replay_folder.frames()[0].scene
+    reassemble(folder)
+    assert (folder / "ground" / first).exists()
+    for number in (1, 4):
+        (folder / "packets" / f"pass_{number:03d}.bin").unlink()
+    assert first not in reassemble(folder)["scenes"]
+    assert not (folder / "ground" / first).exists()
+
+
 def test_a_pass_that_comes_again_changes_nothing(folder):
     once = receive(folder)
     shutil.copy(folder / "packets" / "pass_001.bin", folder / "packets" / "pass_007.bin")

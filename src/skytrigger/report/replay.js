@@ -120,6 +120,13 @@
     };
     svg.addEventListener("pointermove", (e) => place(follow(e), e.clientX, e.clientY));
     svg.addEventListener("pointerleave", () => { cursor.style.visibility = "hidden"; hide(); });
+    svg.addEventListener("keydown", (e) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
+      if (!step) return;
+      e.preventDefault();
+      go(now + step);
+      holder.firstChild.focus();
+    });
     svg.addEventListener("click", (e) => {
       const t = follow(e);
       const near = d.passes.map((p) => Math.max(p.t_start_s - t, t - p.t_end_s, 0));
