@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from onboard import replay_folder
 from skytrigger.core.errors import InputError
 from skytrigger.onboard.codecs import TIERS, decode
 from skytrigger.onboard.ground import folder_of, reassemble
 from skytrigger.onboard.packets import Item, PacketWriter, read
 from skytrigger.onboard.received import receive
 
-for package in ("rasterio", "imagecodecs", "spacepackets"):
-    pytest.importorskip(package)
-sys.path.insert(0, str(Path(__file__).parent))
-import replay_folder  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    return replay_folder.make(tmp_path_factory.mktemp("replay") / "out")
-
-
-@pytest.fixture
-def folder(made, tmp_path) -> Path:
-    shutil.copytree(made, tmp_path / "out")
-    return tmp_path / "out"
+pytest.importorskip("rasterio")
 
 
 def rows(folder: Path) -> list[dict]:

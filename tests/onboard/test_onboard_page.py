@@ -7,9 +7,7 @@ import hashlib
 import json
 import re
 import shutil
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,21 +19,7 @@ from skytrigger.onboard.received import receive
 from skytrigger.report.onboard_charts import METRICS, dead_time_curve, figure_of, metric_of, policy_bars, si
 from skytrigger.report.onboard_page import page
 
-for package in ("rasterio", "imagecodecs", "spacepackets"):
-    pytest.importorskip(package)
-sys.path.insert(0, str(Path(__file__).parent))
-import replay_folder  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    return replay_folder.make(tmp_path_factory.mktemp("replay") / "out")
-
-
-@pytest.fixture
-def folder(made, tmp_path) -> Path:
-    shutil.copytree(made, tmp_path / "out")
-    return tmp_path / "out"
+pytest.importorskip("rasterio")
 
 
 def data_of(text: str) -> dict:
