@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_four_stations_give_about_14400_seconds_and_563_gbit_an_orbit(flight):
 
 def test_one_transmitter_serves_one_station_at_a_time(flight):
     passes = contacts(flight, 5.0)
-    assert all(a.end_s <= b.start_s for a, b in zip(passes, passes[1:], strict=False))
+    assert all(a.end_s <= b.start_s for a, b in pairwise(passes))
     assert all(p.end_s > p.start_s for p in passes)
 
 
