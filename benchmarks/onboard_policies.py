@@ -72,14 +72,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as work:
             found[name] = {**judged(spec, Path(work)), "wall_s": round(time.perf_counter() - begun, 1)}
         print(name, found[name]["value_over_fifo"], found[name]["policies"]["value"]["value_of_oracle"], flush=True)
-    record = {
-        "what": "onboard policies",
-        "tiles": [Path(t).name for t in tiles],
-        "preset": "sentinel2",
-        "where": host_facts(),
-        "missions": found,
-    }
-    write_json(Path(args.out) / "policies.json", record)
+        record = {
+            "what": "onboard policies",
+            "tiles": [Path(t).name for t in tiles],
+            "preset": "sentinel2",
+            "where": host_facts(),
+            "missions": found,
+        }
+        write_json(Path(args.out) / "policies.json", record)
 
 
 if __name__ == "__main__":
