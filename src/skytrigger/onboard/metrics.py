@@ -14,6 +14,7 @@ from skytrigger.onboard.facts import TILE_M
 from skytrigger.onboard.oracle import Offers
 from skytrigger.onboard.stream import DayStream
 from skytrigger.onboard.tally import Tally
+from skytrigger.onboard.windows import class_shares
 
 Floats = NDArray[np.float64]
 Metrics = dict[str, float | None]
@@ -121,7 +122,7 @@ def recall_at(stream: DayStream, share: float = 0.1, resamples: int = 500) -> di
     interval is a bootstrap over the pool's tiles, since a tile may lie in several windows.
     """
     spec, found, worth, k = stream.spec.stream, stream.found, stream.worth, len(stream.classes)
-    by_class = np.array([spec.classes.get(c, 0.0) for c in stream.classes])
+    by_class = class_shares(stream.spec, stream.classes)
     cover, change = (np.array([1 - p, p]) for p in (spec.cloud, spec.changed))
     prior = (by_class[:, None, None] * cover[:, None] * change).ravel()
     state = (found.true * 2 + found.cloudy) * 2 + found.changed
@@ -140,8 +141,13 @@ def recall_at(stream: DayStream, share: float = 0.1, resamples: int = 500) -> di
     rng = np.random.default_rng(0)
     even = np.full(len(sources), 1 / len(sources))
     drawn = [recall(rng.multinomial(len(sources), even)[of.ravel()].astype(np.float64)) for _ in range(resamples)]
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    known = [d for d in drawn if np.isfinite(d)]
+    low, high = np.quantile(known, [0.025, 0.975]) if known else (np.nan, np.nan)
+    result = {"value": recall(np.ones(len(found))), "low": float(low), "high": float(high)}
+    of_targets = prior.reshape(k, 2, 2)[worth.targets][:, 0].sum()
     return {
-        "value": recall(np.ones(len(found))), "low": float(low), "high": float(high), "share_of_bits": share,
-        "target_share": float(sum(prior.reshape(k, 2, 2)[worth.targets][:, 0].sum(axis=1))), "tiles": len(sources),
-    }  # fmt: skip
+        **{name: x if np.isfinite(x) else None for name, x in result.items()},
+        "share_of_bits": share,
+        "target_share": float(of_targets),
+        "tiles": len(sources),
+    }

@@ -32,11 +32,16 @@ class Ground:
     changed: float
 
 
+def class_shares(spec: Spec, classes: tuple[str, ...]) -> Floats:
+    """(classes,) shares of the ground; even where the spec states none."""
+    wanted = np.array([spec.stream.classes.get(c, 0.0) for c in classes])
+    return wanted / wanted.sum() if wanted.sum() else np.full(len(classes), 1 / len(classes))
+
+
 def ground(spec: Spec, classes: tuple[str, ...], composition: int) -> Ground:
     """A composition of the mission's seed: shares scatter about the spec's (Dirichlet), clouds come in fields."""
     rng = generator(spec.seed, "ground", composition)
-    wanted = np.array([spec.stream.classes.get(c, 0.0) for c in classes])
-    wanted = wanted / wanted.sum() if wanted.sum() else np.full(len(classes), 1 / len(classes))
+    wanted = class_shares(spec, classes)
     shares = np.zeros(len(classes))
     some = wanted > 0
     shares[some] = rng.dirichlet(spec.stream.concentration * wanted[some] * some.sum())
