@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from onboard import replay_folder
 from skytrigger.core.errors import InputError
 from skytrigger.onboard.codecs import TIERS, decode
 from skytrigger.onboard.ground import folder_of, reassemble
 from skytrigger.onboard.packets import Item, PacketWriter, read
 from skytrigger.onboard.received import receive
 
-for package in ("rasterio", "imagecodecs", "spacepackets"):
-    pytest.importorskip(package)
-sys.path.insert(0, str(Path(__file__).parent))
-import replay_folder  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    return replay_folder.make(tmp_path_factory.mktemp("replay") / "out")
-
-
-@pytest.fixture
-def folder(made, tmp_path) -> Path:
-    shutil.copytree(made, tmp_path / "out")
-    return tmp_path / "out"
+pytest.importorskip("rasterio")
 
 
 def rows(folder: Path) -> list[dict]:
@@ -137,6 +123,16 @@ def test_gaps_are_said(folder):
     note = " ".join(summary["scenes"][replay_folder.frames()[0].scene]["notes"])
     assert "have no data" in note
     assert "1 damaged" in note
+
+
+def test_maps_of_a_replay_before_do_not_stay(folder):
+    first = replay_folder.frames()[0].scene
+    reassemble(folder)
+    assert (folder / "ground" / first).exists()
+    for number in (1, 4):
+        (folder / "packets" / f"pass_{number:03d}.bin").unlink()
+    assert first not in reassemble(folder)["scenes"]
+    assert not (folder / "ground" / first).exists()
 
 
 def test_a_pass_that_comes_again_changes_nothing(folder):

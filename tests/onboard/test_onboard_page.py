@@ -7,9 +7,7 @@ import hashlib
 import json
 import re
 import shutil
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,21 +19,7 @@ from skytrigger.onboard.received import receive
 from skytrigger.report.onboard_charts import METRICS, dead_time_curve, figure_of, metric_of, policy_bars, si
 from skytrigger.report.onboard_page import page
 
-for package in ("rasterio", "imagecodecs", "spacepackets"):
-    pytest.importorskip(package)
-sys.path.insert(0, str(Path(__file__).parent))
-import replay_folder  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    return replay_folder.make(tmp_path_factory.mktemp("replay") / "out")
-
-
-@pytest.fixture
-def folder(made, tmp_path) -> Path:
-    shutil.copytree(made, tmp_path / "out")
-    return tmp_path / "out"
+pytest.importorskip("rasterio")
 
 
 def data_of(text: str) -> dict:
@@ -157,3 +141,19 @@ def test_charts_tell_every_policy():
     assert dead_time_curve(
         {"points": [{"offered_tiles_per_s": 100, "kept_share": 1.0}, {"offered_tiles_per_s": 1000, "kept_share": 0.4}]}
     )
+
+
+def test_the_colliders_preset_has_a_page_too(tmp_path):
+    def share(value):
+        return {"value": value, "low": value - 0.02, "high": value + 0.02}
+
+    curve = [{"policy": p, "accept_hz": r, "accepted_hz": share(r), "efficiency": share(e)}
+             for p, e in (("prescale", 0.01), ("age", 0.2)) for r in (1e5, 1e6)]  # fmt: skip
+    points = [{"offered_tiles_per_s": 1e7, "kept_share": 1.0}, {"offered_tiles_per_s": 4e7, "kept_share": 0.9}]
+    summary = {"preset": "l1", "synthetic": True, "auc": 0.7, "seeds": 5, "curve": curve, "facts": {"rate_hz": 4e7},
+               "dead_time": {"device": "made up", "points": points}}  # fmt: skip
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    text = page(tmp_path).read_text()
+    assert "0 to 3" in text  # an efficiency's interval ends at nothing
+    assert "events offered a second" in text
+    assert "explain" not in text

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
-from skytrigger.core.files import atomic_path, write_json
+from skytrigger.core.files import atomic_path, read_json, write_json
 from skytrigger.core.progress import track
 from skytrigger.eo.scene.grid import Grid
 from skytrigger.eo.scene.legend import NO_DATA, Entry, legend
@@ -59,11 +60,14 @@ def reassemble(folder: str | Path, *, until: int | None = None, pixels: bool = F
     """
     folder = Path(folder)
     out = folder / "ground" if until is None else folder / "ground" / f"after_{until:03d}"
+    before = _scenes_of(out)
     tiles: list[Item] = []
     ground = receive(folder, until=until, keep=tiles.append if pixels else None)
     write_received(ground, out / "received.parquet")
     entries = _legend(ground.classes)
     by_scene = ground.by_scene()
+    for scene in set(before) - set(by_scene):  # of another replay into this folder
+        shutil.rmtree(out / folder_of(scene), ignore_errors=True)
     scenes = {}
     with track("maps as received", float(max(1, len(by_scene)))) as advance:
         for scene, here in by_scene.items():
@@ -80,6 +84,17 @@ def reassemble(folder: str | Path, *, until: int | None = None, pixels: bool = F
     }  # fmt: skip
     write_json(out / "summary.json", summary)
     return summary
+
+
+def _scenes_of(out: Path) -> list[str]:
+    """Scenes of the products that lie there; their summary is taken away, since it says that they are whole."""
+    path = out / "summary.json"
+    try:
+        found = read_json(path)["scenes"] if path.exists() else {}
+    except (InputError, KeyError, TypeError):
+        found = {}
+    path.unlink(missing_ok=True)
+    return [str(scene) for scene in found]
 
 
 def folder_of(scene: str) -> str:

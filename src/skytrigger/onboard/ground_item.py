@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-from skytrigger import __version__
 from skytrigger.eo.scene.grid import Grid
 from skytrigger.eo.scene.legend import NO_DATA, Entry
-from skytrigger.eo.scene.write_item import COG, EXTENSIONS, class_objects, footprint
+from skytrigger.eo.scene.write_item import COG, EXTENSIONS, class_objects, footprint, map_properties
 from skytrigger.onboard.codecs import TIERS
 from skytrigger.onboard.packet_format import Frame
 
@@ -32,24 +30,11 @@ def ground_item(frame: Frame, cells: Grid, entries: tuple[Entry, ...], facts: di
 
 
 def _properties(frame: Frame, cells: Grid, facts: dict[str, Any]) -> dict[str, Any]:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    share = facts["share_received"]
     about = f"Land cover as far as it was received: {facts['cells_received']} of {facts['cells']} cells."
-    if not frame.time:
-        about += " The sensing time is not known: datetime is when the map was made."
-    code = {"proj:code": cells.crs} if cells.crs.startswith("EPSG:") else {"proj:wkt2": cells.crs}
+    lineage = f"classified on board, sent as CCSDS space packets; {frame.scene}"
     return {
-        "datetime": frame.time or now,
-        "created": now,
-        "description": about,
-        "gsd": cells.pixel_m,
-        **code,
-        "proj:shape": [cells.height, cells.width],
-        "proj:transform": list(cells.transform),
-        "processing:lineage": f"classified on board, sent as CCSDS space packets; {frame.scene}",
-        "processing:software": {"skytrigger": __version__},
-        "processing:datetime": now,
-        "skytrigger:share_received": round(share, 6),
+        **map_properties(cells, frame.time, about, lineage),
+        "skytrigger:share_received": round(facts["share_received"], 6),
         "skytrigger:cells": facts["cells"],
         "skytrigger:cells_received": facts["cells_received"],
         "skytrigger:cells_by_tier": facts["by_tier"],

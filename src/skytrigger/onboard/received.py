@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from skytrigger.onboard.packet_reading import read_pass
 _NAME = re.compile(r"pass_(\d{1,6})\.bin")
 
 
-@dataclass
+@dataclass(slots=True)
 class Known:
     """What the ground knows of a tile.
 
@@ -130,7 +131,8 @@ def receive(folder: str | Path, *, until: int | None = None, keep: Any = None) -
 
 def _take(ground: Ground, item: Item, number: int) -> int:
     """Whether the tile is new."""
-    place = item.place()
+    scene, row, column = item.place()
+    place = (sys.intern(scene), row, column)
     known = ground.tiles.get(place)
     if known is None:
         ground.tiles[place] = Known(item.class_name, item.confidence, item.t_sensed_s, number, {item.tier: number})

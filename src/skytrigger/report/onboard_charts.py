@@ -8,7 +8,7 @@ from typing import Any
 
 from skytrigger.measure.stats import Interval
 from skytrigger.report.drawing import Axis, Dot, Drawing, Line, Part, Text, line
-from skytrigger.report.palette import FIRST, OTHER, SECOND
+from skytrigger.report.palette import FIRST, OTHER
 
 
 @dataclass(frozen=True)
@@ -110,34 +110,26 @@ def policy_title(name: str) -> str:
     return plain.replace("fifo", "FIFO")
 
 
-def dead_time_curve(raw: Any) -> Drawing | None:
-    """Share of tiles that a device takes over the rate offered; None where the summary has none."""
+def dead_time_curve(raw: Any, things: str = "tiles") -> Drawing | None:
+    """Share of things that a device takes over the rate offered; None where the summary has none."""
     points = raw.get("points") if isinstance(raw, dict) else None
     if not points:
         return None
     found = sorted((float(p["offered_tiles_per_s"]), float(p["kept_share"])) for p in points)
-    width, height, left, right, top, bottom = 560, 300, 52, 548, 34, 250
+    width, height, left, right, top, bottom = 560, 280, 52, 548, 12, 230
     x = Axis(found[0][0] / 1.15, found[-1][0] * 1.15, left, right, log=True)
     y = Axis(0, 1.02, bottom, top)
-    parts: list[Part] = [Text(0, 14, "Share of tiles classified against the rate offered", "title")]
+    parts: list[Part] = []
     for tick in (0, 0.25, 0.5, 0.75, 1.0):
-        parts += [
-            line(left, y(tick), right, y(tick), "grid"),
-            Text(left - 5, y(tick) + 4, f"{100 * tick:g} %", "tick", "end"),
-        ]
+        parts += [line(left, y(tick), right, y(tick), "grid"),
+                  Text(left - 5, y(tick) + 4, f"{100 * tick:g} %", "tick", "end")]  # fmt: skip
     for tick in x.ticks():
         parts += [line(x(tick), bottom, x(tick), bottom + 4, "axis"),
-                  Text(x(tick), bottom + 16, f"{tick:,g}", "tick", "middle")]  # fmt: skip
-    parts += [
-        line(left, bottom, right, bottom, "axis"),
-        Text(right, height - 14, "tiles offered a second", "tick", "end"),
-    ]
+                  Text(x(tick), bottom + 16, si(tick, "").strip(), "tick", "middle")]  # fmt: skip
+    parts += [line(left, bottom, right, bottom, "axis"),
+              Text(right, height - 14, f"{things} offered a second", "tick", "end")]  # fmt: skip
     parts.append(Line(tuple((x(r), y(k)) for r, k in found), f"curve {FIRST}"))
-    parts += [
-        Dot(x(r), y(k), FIRST, f"{r:,.0f} tiles/s offered: {100 * k:.1f} % classified, {r * k:,.0f} tiles/s")
-        for r, k in found
-    ]
-    if at := raw.get("instrument_tiles_per_s"):
-        parts += [line(x(float(at)), top, x(float(at)), bottom, f"one {SECOND}"),
-                  Text(x(float(at)) - 5, top + 10, "instrument", "note", "end")]  # fmt: skip
-    return Drawing(width, height, "Share of tiles classified over the rate at which they come", parts)
+    for rate, kept in found:
+        told = f"{si(rate, things)}/s offered: {100 * kept:.1f} % taken, {si(rate * kept, things)}/s"
+        parts.append(Dot(x(rate), y(kept), FIRST, told))
+    return Drawing(width, height, f"Share of {things} taken over the rate at which they come", parts)

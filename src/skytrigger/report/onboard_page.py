@@ -7,7 +7,7 @@ from typing import Any
 
 from skytrigger import __version__
 from skytrigger.core.errors import InputError
-from skytrigger.core.files import write_text
+from skytrigger.core.files import read_json, write_text
 from skytrigger.report.content import (
     Block,
     Markup,
@@ -19,6 +19,7 @@ from skytrigger.report.content import (
 from skytrigger.report.html import document
 from skytrigger.report.onboard_charts import FIRST_SHOWN, figure_of, metric_of, policy_title, shown, si
 from skytrigger.report.onboard_data import MOST_CELLS, Replay, page_data, read_replay
+from skytrigger.report.onboard_level1 import level1_page
 from skytrigger.report.onboard_sections import (
     about_section,
     classes_section,
@@ -51,7 +52,7 @@ _TRUTH = '<button type="button" data-view="truth" aria-pressed="false">In truth<
 
 
 def page(folder: str | Path) -> Path:
-    """Write ``replay.html`` into a replay's folder.
+    """Write ``replay.html`` into a replay's folder: of a mission, or of the collider's preset.
 
     Returns
     -------
@@ -63,14 +64,17 @@ def page(folder: str | Path) -> Path:
     InputError
         Not a replay's folder.
     """
-    replay = read_replay(folder)
+    folder = Path(folder)
+    summary = read_json(folder / "summary.json")
+    collider = isinstance(summary, dict) and "curve" in summary
+    replay = None if collider else read_replay(folder)
     try:
-        text = document(_page(replay))
+        text = document(_page(replay) if replay else level1_page(summary))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(
             f"{folder} is not a replay's folder: {error!r}", remedy="skytrigger onboard PRESET|SPEC.toml --out DIR"
         ) from error
-    out = replay.folder / "replay.html"
+    out = folder / "replay.html"
     write_text(out, text)
     return out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skytrigger.measure.stats import Interval
 from skytrigger.report.content import (
     NOTHING,
     Block,
@@ -63,23 +64,27 @@ def _heading(name: str) -> str:
 
 
 def _cell(raw: Any, name: str) -> Value:
-    value, metric = figure_of(raw), metric_of(name)
+    return told(figure_of(raw), metric_of(name).scale)
+
+
+def told(value: Interval | None, scale: float = 1.0) -> Value:
+    """An estimate with its interval as the second line."""
     if value is None:
         return NOTHING
-    scaled = value.scaled(metric.scale)
+    scaled = value.scaled(scale)
     ends = (shown(scaled.low), shown(scaled.high))
     small = "" if not scaled.known else "no spread" if ends[0] == ends[1] else " to ".join(ends)
     return Value(shown(scaled.estimate), scaled.estimate, small)
 
 
-def dead_time_section(summary: dict[str, Any]) -> Section | None:
+def dead_time_section(summary: dict[str, Any], things: str = "tiles") -> Section | None:
     """The curve of dead time, where the summary has one."""
     raw = summary.get("dead_time")
-    drawn = dead_time_curve(raw)
+    drawn = dead_time_curve(raw, things)
     if drawn is None or not isinstance(raw, dict):
         return None
     device = f" Device: {raw['device']}." if raw.get("device") else ""
-    caption = f"Beyond the rate that the device sustains it is busy when tiles come: dead time.{device}"
+    caption = f"Beyond the rate that the device sustains it is busy when {things} come: dead time.{device}"
     return Section("rate", "What rate the device sustains", [Figure([("", drawn)], caption, wide=True)])
 
 
@@ -181,16 +186,15 @@ def about_section(summary: dict[str, Any]) -> Section:
         blocks.append(
             Table(("value lost to", "points of the oracle's value"), told, "Against a replay that knows better.")
         )
-    blocks.append(
-        Code(f"skytrigger onboard {summary.get('preset', 'SPEC.toml')} --out DIR\nskytrigger onboard explain DIR TILE")
-    )
+    explain = "" if "curve" in summary else "\nskytrigger onboard explain DIR TILE"
+    blocks.append(Code(f"skytrigger onboard {summary.get('preset', 'SPEC.toml')} --out DIR{explain}"))
     return Section("about", "What this rests on", blocks)
 
 
 def _unit(name: str) -> str:
     """Of a fact: the last word of its name, where that is a unit."""
     last = name.rpartition("_")[2]
-    return last if last in ("s", "bit", "J", "W", "km2", "m") else ""
+    return last if last in ("s", "bit", "J", "W", "km2", "m", "hz") else ""
 
 
 def _plain(value: Any, unit: str = "") -> str:
@@ -200,8 +204,8 @@ def _plain(value: Any, unit: str = "") -> str:
         return ", ".join(map(_plain, value)) or "none"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
-    if unit in ("bit", "J"):
-        return si(value, unit)
+    if unit in ("bit", "J", "hz"):
+        return si(value, unit.replace("hz", "Hz"))
     if unit == "s":
         return compact_seconds(value)
     return f"{value:,}" if isinstance(value, int) else f"{shown(value)} {unit}".strip()

@@ -63,21 +63,26 @@
       }
     };
     runs(m.eclipse, (a, b) => add(svg, "rect", { x: x(a), y: bands[0], width: Math.max(0.5, x(b) - x(a)), height: powers[1] - bands[0], class: "night" }));
+    const near = (most, limit) => limit && most > 0.3 * limit; // else the curve would lie flat below its limit
+    const told = (name, values, limit, unit) => {
+      const most = values.reduce((a, b) => Math.max(a, b), 0);
+      return limit ? `${name} (${near(most, limit) ? "dashed: " : ""}all of it ${si(limit, unit)})` : name;
+    };
     const plot = (values, [top, bottom], unit, limit, title, css) => {
-      const high = Math.max(1e-9, limit || 0, ...values) * 1.04;
+      const most = values.reduce((a, b) => Math.max(a, b), 1e-9), high = Math.max(most, near(most, limit) ? limit : 0) * 1.04;
       const y = (v) => bottom - (v / high) * (bottom - top);
       for (const t of ticks(high, 3)) {
         add(svg, "line", { x1: left, x2: right, y1: y(t), y2: y(t), class: "grid" });
         add(svg, "text", { x: left - 5, y: y(t) + 4, class: "tick", "text-anchor": "end" }, t ? si(t, unit) : "0");
       }
-      if (limit) add(svg, "line", { x1: left, x2: right, y1: y(limit), y2: y(limit), class: "limit" });
+      if (near(most, limit)) add(svg, "line", { x1: left, x2: right, y1: y(limit), y2: y(limit), class: "limit" });
       const points = Array.from(values, (v, i) => `${x(m.t[i]).toFixed(1)},${y(v).toFixed(1)}`).join(" ");
       if (css === "area") add(svg, "polygon", { points: `${x(span[0])},${bottom} ${points} ${x(span[1])},${bottom}`, class: css });
       else add(svg, "polyline", { points, class: css });
       add(svg, "text", { x: left, y: top - 8, class: "title" }, title);
     };
-    plot(m.bit, bands, "bit", d.memory_bit, d.memory_bit ? `Memory (dashed: all of it, ${si(d.memory_bit, "bit")})` : "Memory", "area");
-    plot(m.joule, powers, "J", d.battery_J, d.battery_J ? `Battery (dashed: full, ${si(d.battery_J, "J")})` : "Battery", "level");
+    plot(m.bit, bands, "bit", d.memory_bit, told("Memory", m.bit, d.memory_bit, "bit"), "area");
+    plot(m.joule, powers, "J", d.battery_J, told("Battery", m.joule, d.battery_J, "J"), "level");
     runs(m.imaging, (a, b) => add(svg, "rect", { x: x(a), y: strip[0] - 8, width: Math.max(1, x(b) - x(a)), height: 9, class: "imaging" }));
     for (const [name, y] of [["imaging", strip[0]], ["passes", strip[1]]])
       add(svg, "text", { x: left - 5, y, class: "tick", "text-anchor": "end" }, name);
@@ -115,6 +120,13 @@
     };
     svg.addEventListener("pointermove", (e) => place(follow(e), e.clientX, e.clientY));
     svg.addEventListener("pointerleave", () => { cursor.style.visibility = "hidden"; hide(); });
+    svg.addEventListener("keydown", (e) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
+      if (!step) return;
+      e.preventDefault();
+      go(now + step);
+      holder.firstChild.focus();
+    });
     svg.addEventListener("click", (e) => {
       const t = follow(e);
       const near = d.passes.map((p) => Math.max(p.t_start_s - t, t - p.t_end_s, 0));
