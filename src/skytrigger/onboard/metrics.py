@@ -14,6 +14,7 @@ from skytrigger.onboard.facts import TILE_M
 from skytrigger.onboard.oracle import Offers
 from skytrigger.onboard.stream import DayStream
 from skytrigger.onboard.tally import Tally
+from skytrigger.onboard.windows import class_shares
 
 Floats = NDArray[np.float64]
 Metrics = dict[str, float | None]
@@ -43,6 +44,7 @@ def metrics_of(run: Tally, stream: DayStream, best_value: float) -> Metrics:
         "memory_peak_bit": tally.total(run, "peak_bit"),
         "evicted_tiles": tally.total(run, "evicted"),
         "dropped_tiles": tally.total(run, "dropped"),
+        "kept_share": _over(live - tally.total(run, "dropped"), live),
         "joules_per_tile": _over(joules, live),
         "joules_per_value": _over(joules, value),
     }
@@ -111,3 +113,41 @@ def _part(
         w.half_life_s[kind],
         w.deadline_s[kind],
     )
+
+
+def recall_at(stream: DayStream, share: float = 0.1, resamples: int = 500) -> dict[str, Any]:
+    """Recall of clear target tiles where a share of all bits sensed is sent, highest expected value first.
+
+    Each really classified tile weighs what its true ground has in the stream over how often it was classified. The
+    interval is a bootstrap over the pool's tiles, since a tile may lie in several windows.
+    """
+    spec, found, worth, k = stream.spec.stream, stream.found, stream.worth, len(stream.classes)
+    by_class = class_shares(stream.spec, stream.classes)
+    cover, change = (np.array([1 - p, p]) for p in (spec.cloud, spec.changed))
+    prior = (by_class[:, None, None] * cover[:, None] * change).ravel()
+    state = (found.true * 2 + found.cloudy) * 2 + found.changed
+    value = worth.expected(found.probabilities, found.cloud_seen, found.change_seen & ~found.cloud_seen, 1.0)
+    order = np.argsort(-value, kind="stable")
+    target = worth.targets[found.true] & ~found.cloudy
+    sources, of = np.unique(found.source, return_inverse=True)
+
+    def recall(times: Floats) -> float:
+        held = np.bincount(state, times, 4 * k)
+        weight = times * prior[state] / np.maximum(held[state], 1e-300)
+        sent = np.cumsum(weight[order]) <= share * weight.sum() * (1 + 1e-9)
+        wanted = (weight * target)[order]
+        return float(wanted[sent].sum() / wanted.sum()) if wanted.sum() else float("nan")
+
+    rng = np.random.default_rng(0)
+    even = np.full(len(sources), 1 / len(sources))
+    drawn = [recall(rng.multinomial(len(sources), even)[of.ravel()].astype(np.float64)) for _ in range(resamples)]
+    known = [d for d in drawn if np.isfinite(d)]
+    low, high = np.quantile(known, [0.025, 0.975]) if known else (np.nan, np.nan)
+    result = {"value": recall(np.ones(len(found))), "low": float(low), "high": float(high)}
+    of_targets = prior.reshape(k, 2, 2)[worth.targets][:, 0].sum()
+    return {
+        **{name: x if np.isfinite(x) else None for name, x in result.items()},
+        "share_of_bits": share,
+        "target_share": float(of_targets),
+        "tiles": len(sources),
+    }

@@ -17,6 +17,8 @@ from skytrigger.core.files import read_json, sha256_json, write_json, write_text
 from skytrigger.core.progress import say
 from skytrigger.eo.scene.engine import ModelFile, model_for
 from skytrigger.onboard import checkpoint, metrics, oracle, tally
+from skytrigger.onboard.device import work_off
+from skytrigger.onboard.facts import tiles_of_scene
 from skytrigger.onboard.plan import Plan, make_plan
 from skytrigger.onboard.policies.base import Policy
 from skytrigger.onboard.policies.found import policy_named
@@ -82,7 +84,7 @@ def replay_mission(spec: Spec, out: str | Path, threads: int | None = None) -> d
     work = fresh_work(spec, out)
     day = prepare(spec, work, threads)
     orders = [replay_order(day, names, seed, work) for seed in range(spec.seeds)]
-    summary = _summary(day, orders)
+    summary = summary_of(day, orders)
     write_all(day, day.stream(0), orders[0].chosen, out, summary)
     write_json(out / "timing.json", {"seconds": round(time.perf_counter() - begun, 2), "classify_s": day.classify_s})
     shutil.rmtree(work)
@@ -189,7 +191,8 @@ def _best(day: Day, stream: DayStream, work: Path) -> dict[str, Any]:
     return result
 
 
-def _summary(day: Day, orders: list[Order]) -> dict[str, Any]:
+def summary_of(day: Day, orders: list[Order]) -> dict[str, Any]:
+    """What summary.json says of all orders."""
     spec, plan, f = day.spec, day.plan, day.found
     clear = ~f.cloudy
     right = f.probabilities.argmax(axis=1)[clear] == f.true[clear]
@@ -205,6 +208,8 @@ def _summary(day: Day, orders: list[Order]) -> dict[str, Any]:
             "tiers": "whole tiles",
         },
         "regret": {cause: metrics.interval([o.regret[cause] for o in orders]) for cause in REGRET},
+        "recall_at_tenth": metrics.recall_at(day.stream(0)),
+        "dead_time": _dead_time(spec),
         "seeds": spec.seeds,
         "facts": {
             "hours": spec.mission.hours,
@@ -223,6 +228,7 @@ def _summary(day: Day, orders: list[Order]) -> dict[str, Any]:
             "sensed_bit": sensed * spec.mission.tile_bit,
             "capacity_bit": plan.capacity_bit(spec.mission.downlink_bit_s),
             "memory_bit": spec.mission.memory_bit,
+            "battery_J": spec.power.battery_J,
             "battery_least_J": float(plan.battery.energy_J.min()),
             "model": spec.classifier.model,
             "model_hash": day.model.sha256,
@@ -231,6 +237,23 @@ def _summary(day: Day, orders: list[Order]) -> dict[str, Any]:
             "notes": list(plan.notes),
         },
     }
+
+
+def _dead_time(spec: Spec) -> dict[str, Any]:
+    """What the classifier's device keeps up with; tiles come as a scene at a time, so in a row."""
+    d = spec.classifier
+    name = f"{d.model}, {d.seconds_per_tile * 1e6:g} us a tile"
+    if not d.seconds_per_tile:
+        return {"device": name, "points": []}
+    full = 1 / d.seconds_per_tile
+    each = tiles_of_scene(spec.mission.along_m, spec.mission.swath_m)
+    points = []
+    for load in (0.25, 0.5, 0.75, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0):
+        scenes = max(10, round(spec.mission.imaging_s * load * full / each))
+        at = (np.arange(scenes) + 1) * each / (load * full)
+        kept = work_off(at, np.full(scenes, each), d.seconds_per_tile, d.buffer_tiles)
+        points.append({"offered_tiles_per_s": load * full, "kept_share": float(kept.live.sum() / (scenes * each))})
+    return {"device": name, "points": points}
 
 
 def _mean(flags: Any) -> float | None:

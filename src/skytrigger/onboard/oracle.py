@@ -65,6 +65,8 @@ def best(offers: Offers, passes: list[Pass], rate_bit_s: float, memory_bit: floa
     gain = offers.value[group] * left
     useful = gain > 0
     group, number, gain = group[useful], number[useful], gain[useful]
+    if not len(gain):
+        return Best("exact" if exact else "bound", 0.0, 0.0)
     return _solve(offers, passes, rate_bit_s, memory_bit, group, number, gain, exact)
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
-from skytrigger.core.seeds import generator
 from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.eo.load import load
 
@@ -79,55 +78,66 @@ def reduced(x: NDArray[np.uint16]) -> Floats:
 
 @dataclass(frozen=True)
 class Draws:
-    """How each tile of a window is made from the pool; arrays (n,)."""
+    """How each tile of a window is made from the pool; arrays (n,), `veil` (n, 5): see `clouds`."""
 
     source: NDArray[np.int64]
     turn: NDArray[np.int64]
     true: NDArray[np.int64]
     cloudy: NDArray[np.bool_]
     changed: NDArray[np.bool_]
-    seed: NDArray[np.int64]
+    veil: Floats
 
 
-def tile(pool: Pool, draws: Draws, index: int) -> Tiles:
-    """(13, 64, 64) DN of one drawn tile, the cloud over it included."""
-    turn = int(draws.turn[index])
-    x = np.rot90(pool.x[draws.source[index]], turn % 4, axes=(1, 2))
-    x = x[:, :, ::-1] if turn >= 4 else x
-    if not draws.cloudy[index]:
-        return np.ascontiguousarray(x)
-    cover = _cloud(int(draws.seed[index]))
-    white = np.full(len(EUROSAT_ORDER), CLOUD_DN, np.float32)
-    white[EUROSAT_ORDER.index("B10")] = CIRRUS_DN
-    mixed = x * (1 - cover) + white[:, None, None] * cover
-    return np.asarray(np.rint(mixed), np.uint16)
+def draw_veils(rng: np.random.Generator, n: int) -> Floats:
+    """(n, 5) depth, two wave numbers, two phases of a cloud over each tile."""
+    lows, highs = (0.12, 0.04, 0.04, 0.0, 0.0), (1.0, 0.12, 0.12, 2 * np.pi, 2 * np.pi)
+    return rng.uniform(lows, highs, (n, 5)).astype(np.float32)
 
 
-def _cloud(seed: int) -> Floats:
-    """(64, 64) opacity, 0.1 to 1: an even sheet with soft waves."""
-    rng = generator(seed, "cloud")
-    depth, phase = rng.uniform(0.12, 1.0), rng.uniform(0, 2 * np.pi, 2)
-    wave = rng.uniform(0.04, 0.12, 2)
-    ramp = np.arange(64)
-    texture = np.sin(wave[0] * ramp[:, None] + phase[0]) * np.sin(wave[1] * ramp[None, :] + phase[1])
-    cover: Floats = np.clip(depth * (1 + 0.15 * texture), 0.1, 1.0).astype(np.float32)
+def clouds(veil: Floats) -> Floats:
+    """(n, 64, 64) opacity, 0.1 to 1: even sheets with soft waves."""
+    ramp = np.arange(64, dtype=np.float32)
+    down = np.sin(veil[:, 1:2] * ramp + veil[:, 3:4])
+    across = np.sin(veil[:, 2:3] * ramp + veil[:, 4:5])
+    waves = 1 + 0.15 * down[:, :, None] * across[:, None, :]
+    cover: Floats = np.clip(veil[:, 0, None, None] * waves, 0.1, 1.0).astype(np.float32)
     return cover
 
 
-def change_seen(pool: Pool, draws: Draws) -> NDArray[np.bool_]:
+def tiles(pool: Pool, draws: Draws, begin: int, end: int) -> Tiles:
+    """(n, 13, 64, 64) DN of the drawn tiles [begin, end), the clouds over them included."""
+    part = slice(begin, end)
+    turn = draws.turn[part]
+    out = np.empty((end - begin, *pool.x.shape[1:]), np.uint16)
+    for t in np.unique(turn):
+        x = np.rot90(pool.x[draws.source[part][turn == t]], t % 4, axes=(2, 3))
+        out[turn == t] = x[..., ::-1] if t >= 4 else x
+    over = np.flatnonzero(draws.cloudy[part])
+    if len(over):
+        cover = clouds(draws.veil[part][over])[:, None]
+        white = np.full((len(EUROSAT_ORDER), 1, 1), CLOUD_DN, np.float32)
+        white[EUROSAT_ORDER.index("B10")] = CIRRUS_DN
+        out[over] = np.rint(out[over] * (1 - cover) + white * cover)
+    return out
+
+
+def tile(pool: Pool, draws: Draws, index: int) -> Tiles:
+    """(13, 64, 64) DN of one drawn tile."""
+    one: Tiles = tiles(pool, draws, index, index + 1)[0]
+    return one
+
+
+def change_seen(pool: Pool, draws: Draws, rng: np.random.Generator) -> NDArray[np.bool_]:
     """(n,) whether each tile differs from its on-board reference by more than `CHANGE_LIMIT`."""
     n = len(draws.source)
-    seen = np.empty(n, bool)
+    before = draws.source.copy()
+    for true in np.unique(draws.true[draws.changed]):
+        of, others = np.flatnonzero(draws.changed & (draws.true == true)), np.flatnonzero(pool.y != true)
+        if len(others):
+            before[of] = others[rng.integers(len(others), size=len(of))]
     bands = [i for i, b in enumerate(EUROSAT_ORDER) if b != "B10"]
-    for i in range(n):
-        rng = generator(int(draws.seed[i]), "reference")
-        now = pool.low[draws.source[i]]
-        if draws.changed[i]:
-            others = np.flatnonzero(pool.y != draws.true[i])
-            before = pool.low[others[rng.integers(len(others))]] if len(others) else now
-        else:
-            before = now
-        light = rng.normal(1.0, LIGHT, (len(EUROSAT_ORDER), 1, 1)).astype(np.float32)
-        difference = np.abs(now - before * light)[bands] / np.maximum(before[bands], 100.0)
-        seen[i] = difference.mean() > CHANGE_LIMIT
+    light = rng.normal(1.0, LIGHT, (n, len(bands), 1, 1)).astype(np.float32)
+    now, then = pool.low[draws.source][:, bands], pool.low[before][:, bands]
+    difference = np.abs(now - then * light) / np.maximum(then, 100.0)
+    seen: NDArray[np.bool_] = difference.mean(axis=(1, 2, 3)) > CHANGE_LIMIT
     return seen

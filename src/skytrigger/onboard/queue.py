@@ -51,7 +51,8 @@ class Queue:
 
     def restore(self, rows: Rows, peak_bit: float) -> None:
         """Begin with these rows."""
-        self._rows, self._size = rows.copy(), len(rows)
+        self._rows = np.concatenate([rows, np.zeros(1024, rows.dtype)])  # with room, also where none waited
+        self._size = len(rows)
         self.used_bit = float((rows["n"] * rows["bits"]).sum())
         self.peak_bit = peak_bit
         self.version += 1

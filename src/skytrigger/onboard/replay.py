@@ -203,8 +203,10 @@ class Replay:
         begin = event.t_s - self.credit_bit / rate
         tally.count_sent(self.tally, taken, begin, rate, event.index, self.stream.worth)
         # a tile that is half down goes on in the next slice; what no tile waits for is lost
-        waiting = len(order) and capacity - used < self.spec.mission.tile_bit
-        self.credit_bit = capacity - used if waiting else 0.0
+        rows = self.queue.rows
+        left = order[np.argmax(rows["n"][order] > 0)] if len(order) else -1
+        waiting = len(order) and rows["n"][left] > 0
+        self.credit_bit = min(capacity - used, float(rows["bits"][left])) if waiting else 0.0
         if self.watch:
             self.watch("sent", taken, self.queue, self.queue.rows["key"])
 

@@ -19,7 +19,7 @@ from skytrigger.onboard.plan import Plan
 from skytrigger.onboard.rows import BULK, LOSSLESS, Rows, row_type
 from skytrigger.onboard.spec import Spec
 from skytrigger.onboard.value import Worth
-from skytrigger.onboard.windows import Classified, ground
+from skytrigger.onboard.windows import Classified, class_shares, ground
 
 Floats = NDArray[np.float64]
 KEPT_BYTES = 64 << 20
@@ -209,7 +209,7 @@ class DayStream:
         if self.known != "calibrated":
             return w.expected(t.probabilities, t.cloudy, t.changed, 1.0)
         s = self.spec.stream
-        shares = np.array([s.classes.get(c, 0.0) for c in self.classes])
+        shares = class_shares(self.spec, self.classes)
         prior = shares[:, None, None] * np.array([1 - s.cloud, s.cloud])[:, None] * np.array([1 - s.changed, s.changed])
         mass = (prior.ravel()[:, None] * t.chance).reshape(len(shares), 2, 2, -1)
         total = mass.sum(axis=(0, 1, 2))

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.host import cores_in_mask
-from skytrigger.core.seeds import derive, generator
+from skytrigger.core.seeds import generator
 from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.eo.scene.clouds import CLOUDY_SHARE, LIMITS_DN
 from skytrigger.eo.scene.engine import BATCH, Lanes, ModelFile, default_runtime
 from skytrigger.eo.scene.tile_measures import screen_clouds
-from skytrigger.onboard.pool import Draws, Pool, change_seen, tile
+from skytrigger.onboard.pool import Draws, Pool, change_seen, draw_veils, tiles
 from skytrigger.onboard.spec import Spec
 from skytrigger.runtimes.feed import Fed, Feed
 
@@ -32,11 +32,16 @@ class Ground:
     changed: float
 
 
+def class_shares(spec: Spec, classes: tuple[str, ...]) -> Floats:
+    """(classes,) shares of the ground; even where the spec states none."""
+    wanted = np.array([spec.stream.classes.get(c, 0.0) for c in classes])
+    return wanted / wanted.sum() if wanted.sum() else np.full(len(classes), 1 / len(classes))
+
+
 def ground(spec: Spec, classes: tuple[str, ...], composition: int) -> Ground:
     """A composition of the mission's seed: shares scatter about the spec's (Dirichlet), clouds come in fields."""
     rng = generator(spec.seed, "ground", composition)
-    wanted = np.array([spec.stream.classes.get(c, 0.0) for c in classes])
-    wanted = wanted / wanted.sum() if wanted.sum() else np.full(len(classes), 1 / len(classes))
+    wanted = class_shares(spec, classes)
     shares = np.zeros(len(classes))
     some = wanted > 0
     shares[some] = rng.dirichlet(spec.stream.concentration * wanted[some] * some.sum())
@@ -61,9 +66,8 @@ def draw_window(spec: Spec, pool: Pool, composition: int) -> Draws:
     for index in np.unique(true):
         of = pool.of_class(int(index))
         source[true == index] = of[rng.integers(len(of), size=int((true == index).sum()))]
-    first = derive(spec.seed, "tile", composition) % (1 << 40)
     changed = rng.random(n) < here.changed
-    return Draws(source, rng.integers(8, size=n), true, cloudy, changed, first + np.arange(n, dtype=np.int64))
+    return Draws(source, rng.integers(8, size=n), true, cloudy, changed, draw_veils(rng, n))
 
 
 def _even(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
@@ -92,7 +96,7 @@ class Classified:
     place: NDArray[np.int64]
     source: NDArray[np.int64]
     turn: NDArray[np.int64]
-    seed: NDArray[np.int64]
+    veil: NDArray[np.float32]
     true: NDArray[np.int64]
     cloudy: NDArray[np.bool_]
     changed: NDArray[np.bool_]
@@ -105,7 +109,7 @@ class Classified:
 
     def draws(self) -> Draws:
         """How to make their pixels again."""
-        return Draws(self.source, self.turn, self.true, self.cloudy, self.changed, self.seed)
+        return Draws(self.source, self.turn, self.true, self.cloudy, self.changed, self.veil)
 
 
 def joined(parts: list[Classified]) -> Classified:
@@ -134,7 +138,7 @@ def classify_windows(
 
         def prepare(item: tuple[int, Draws, int, int]) -> Any:
             first, draws, begin, count = item
-            x = np.stack([tile(pool, draws, i) for i in range(begin, begin + count)])
+            x = tiles(pool, draws, begin, begin + count)
             screen = [np.ascontiguousarray(x[:, EUROSAT_ORDER.index(b)]) for b in ("B01", "B02", "B10", "B11")]
             screen_clouds(*screen, LIMITS_DN, clouds[first : first + count])
             return x[:, order].astype(np.float32)
@@ -156,13 +160,13 @@ def classify_windows(
                 np.arange(len(draws.true)),
                 draws.source,
                 draws.turn,
-                draws.seed,
+                draws.veil,
                 draws.true,
                 draws.cloudy,
                 draws.changed,
                 (e / e.sum(axis=1, keepdims=True))[part],
                 clouds[part] > CLOUDY_SHARE,
-                change_seen(pool, draws),
+                change_seen(pool, draws, generator(spec.seed, "reference", composition)),
             )
         )
         base = part.stop
