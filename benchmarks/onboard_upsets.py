@@ -4,7 +4,7 @@ Weights: the packaged classifier on the real test tiles, its constants hit by up
 golden copy each time that many upsets have come (the mean over the time between two scrubs), with only scales, zero
 points and biases checked, and with all of it checked by CRC before each use. Tiles: the test tiles in memory, raw and
 as JPEG 2000, without protection, with a CRC that drops what is damaged, and with the (72, 64) code that mends single
-flips. Intervals are over seeds of the flips, for these tiles.
+flips. The record holds a share for each seed of the flips; intervals are Student's over them, for these tiles.
 
     python benchmarks/onboard_upsets.py --test MS_TEST.zip [--out results/onboard] [--seeds 20]
 """
@@ -23,20 +23,19 @@ from skytrigger.core.host import host_facts, package_versions
 from skytrigger.core.seeds import derive, generator
 from skytrigger.eo.load import load
 from skytrigger.eo.scene.engine import Lanes, model_for
-from skytrigger.measure.stats import Interval, mean_interval, wilson
+from skytrigger.measure.stats import Interval, wilson
 from skytrigger.model.file import ModelFile
 from skytrigger.onboard.codecs import decode, encode
 from skytrigger.onboard.edac import mend, protect
+from skytrigger.onboard.metrics import interval
 from skytrigger.onboard.upsets import KINDS, Guard, flip_bits, flip_tiles, flip_weights, flips_of, weight_bits
 from skytrigger.report.charts import Trace, traces
-from skytrigger.report.content import interval_of
 from skytrigger.report.drawing import Drawing, write_png
 from skytrigger.report.palette import FIRST, OTHER, SECOND
 
 WEIGHT_LEVELS = (1, 3, 10, 30, 100, 300, 1000)  # upsets a million bits
 TILE_LEVELS = (0.01, 0.1, 1, 10, 100, 1000)
 HARM = 0.01  # of accuracy: a single flip that takes more is called harmful
-THIRD = "t-onnxruntime"  # a colour that series have none of
 LARGE = "int8 weights"  # the kind that holds nearly all bits
 POLICIES = ("never mended", "scrubbed", "small constants checked", "checked before use")
 Answers = Callable[[np.ndarray], np.ndarray]
@@ -86,8 +85,7 @@ def weights(model: ModelFile, tiles: np.ndarray, truth: np.ndarray, seeds: int) 
             found["checked before use"].append(accuracy(mended, tiles, truth))
             small = flip_weights(model, derive(seed, level), per_mbit=level, kinds=[LARGE])
             found["small constants checked"].append(accuracy(small, tiles, truth))
-        policies = {n: mean_interval(v).to_json() | {"values": v} for n, v in found.items()}
-        rows.append({"upsets_per_mbit": level, "not_mended_whole": missed, "policies": policies})
+        rows.append({"upsets_per_mbit": level, "not_mended_whole": missed, "policies": found})
         print(level, {n: round(float(np.mean(v)), 3) for n, v in found.items()}, missed, flush=True)
     return rows
 
@@ -131,8 +129,9 @@ def note(found: dict[str, list[tuple[float, float, float]]], name: str, *values:
 
 
 def summary(values: list[tuple[float, float, float]]) -> dict[str, object]:
+    """By what is counted: a share for each seed."""
     names = ("intact", "altered_unnoticed", "accuracy")
-    return {n: mean_interval(c).to_json() for n, c in zip(names, zip(*values, strict=True), strict=True)}
+    return {n: list(c) for n, c in zip(names, zip(*values, strict=True), strict=True)}
 
 
 def hit_packed(
@@ -174,15 +173,15 @@ def hit_packed(
 def picture(result: dict) -> list[tuple[str, Drawing]]:
     def lines(rows: list[dict], group: str, names: dict[str, tuple[str, str]], key: str | None) -> list[Trace]:
         def value(row: dict, name: str) -> Interval:
-            found = interval_of(row[group][name][key] if key else row[group][name])
-            return Interval(found.estimate, max(0.0, found.low), min(1.0, found.high))
+            found = interval(row[group][name][key] if key else row[group][name])
+            return Interval(found["value"], max(0.0, found["low"]), min(1.0, found["high"]))
 
         return [
             Trace(said, [(r["upsets_per_mbit"], value(r, n)) for r in rows], tone) for n, (said, tone) in names.items()
         ]
 
     policies = {"never mended": ("no check", SECOND), "scrubbed": ("scrubbed", OTHER),
-                "small constants checked": ("4 %", THIRD), "checked before use": ("all", FIRST)}  # fmt: skip
+                "small constants checked": ("4 %", f"{FIRST} dash"), "checked before use": ("all", FIRST)}  # fmt: skip
     ways = {"raw, unprotected": ("raw", SECOND), "JPEG 2000, unprotected": ("JPEG 2000", OTHER),
             "JPEG 2000, CRC and (72, 64) code": ("with code", FIRST)}  # fmt: skip
     unit = "upsets a million bits"

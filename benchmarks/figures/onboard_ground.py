@@ -9,9 +9,11 @@ from figures.text import loaded, percent, points, span, table
 from skytrigger.core.files import sha256_file
 from skytrigger.eo.packaged import packaged
 from skytrigger.onboard.codecs import LOSSY_PSNR_DB
+from skytrigger.onboard.metrics import interval
 
 BANDS = {"13 x 64 x 64": "13 bands of 64 x 64", "native": "10, 20 and 60 m"}
 SHOWN_DB = (48, 52, 56, 58, 60, 62, 64, 68, 72)
+SHOWN_UPSETS = (0.1, 1, 10, 100)
 POLICIES = {"never mended": "never mended", "scrubbed": "scrubbed after so many",
             "small constants checked": "small constants checked", "checked before use": "all checked"}  # fmt: skip
 WAYS = ("raw, unprotected", "JPEG 2000, unprotected", "JPEG 2000, CRC", "JPEG 2000, CRC and (72, 64) code")
@@ -109,10 +111,10 @@ def weights() -> str:
     return table(head, rows)
 
 
-def _within(raw: dict[str, Any]) -> dict[str, Any]:
-    """An interval of a share."""
-    low, high = (raw["estimate"] if raw[k] is None else min(1.0, max(0.0, raw[k])) for k in ("low", "high"))
-    return {"estimate": raw["estimate"], "low": low, "high": high}
+def _within(values: list[float]) -> dict[str, Any]:
+    """A share over seeds with Student's interval, kept within 0 and 1."""
+    found = interval(values)
+    return {"estimate": found["value"], "low": max(0.0, found["low"]), "high": min(1.0, found["high"])}
 
 
 @figure("upsets.single")
@@ -134,6 +136,12 @@ def small() -> str:
     return f"{100 * (1 - bits['int8 weights'] / sum(bits.values())):.0f} %"
 
 
+@figure("upsets.seeds")
+def seeds(of: str) -> str:
+    """Seeds of ``weights`` or ``tiles``."""
+    return str(_record("upsets")["seeds" if of == "weights" else "tile_seeds"])
+
+
 @figure("upsets.not_mended")
 def not_mended() -> str:
     """Models that were not whole after mending, of all."""
@@ -145,7 +153,7 @@ def not_mended() -> str:
 def stored() -> str:
     """Tiles intact and rightly classified by upsets and protection."""
     rows = []
-    for r in _record("upsets")["tiles"]:
+    for r in (r for r in _record("upsets")["tiles"] if r["upsets_per_mbit"] in SHOWN_UPSETS):
         for name in WAYS:
             shares = (percent(_within(r["ways"][name][k])) for k in ("intact", "altered_unnoticed", "accuracy"))
             rows.append([f"{r['upsets_per_mbit']:g}", name, *shares])
