@@ -214,14 +214,26 @@ def main() -> None:
         "model": args.model, "model_sha256": model.sha256, "runtime": "onnxruntime", "test_tiles": len(tiles),
         "seeds": args.seeds, "accuracy": wilson(plain, len(tiles)).to_json(), "harm": HARM, "host": host_facts(),
         "packages": package_versions(("numpy", "imagecodecs", "onnxruntime")), "weight_bits": weight_bits(model),
-        "kinds": sorted(KINDS.values()),
-        "weights": weights(model, tiles, truth, args.seeds),
-        "single_flips": single(model, tiles, truth, plain / len(tiles), args.single),
-        "tiles": stored(tiles, truth, answers_of(lanes), max(2, args.seeds // 2)),
+        "kinds": sorted(KINDS.values()), "tile_seeds": max(2, args.seeds // 5),
     }  # fmt: skip
+    stages = {
+        "weights": lambda: weights(model, tiles, truth, args.seeds),
+        "single_flips": lambda: single(model, tiles, truth, plain / len(tiles), args.single),
+        "tiles": lambda: stored(tiles, truth, answers_of(lanes), result["tile_seeds"]),
+    }
+    out = Path(args.out)
+    kept = out / "upsets.part.json"  # a run that is killed goes on after its last whole stage
+    if kept.exists() and read_json(kept)["key"] == [model.sha256, args.seeds, args.single]:
+        result |= read_json(kept)["stages"]
+    for name, stage in stages.items():
+        if name not in result:
+            result[name] = stage()
+            done = {n: result[n] for n in stages if n in result}
+            write_json(kept, {"key": [model.sha256, args.seeds, args.single], "stages": done})
     lanes.close()
-    write_json(Path(args.out) / "upsets.json", result)
-    write_png(picture(result), Path(args.out) / "upsets.png")
+    write_json(out / "upsets.json", result)
+    kept.unlink()
+    write_png(picture(result), out / "upsets.png")
 
 
 if __name__ == "__main__":

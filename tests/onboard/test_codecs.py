@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +111,28 @@ def test_a_damaged_payload_is_refused_or_a_tile(tier, seed, cut):
     except InputError:
         return
     assert all(b.dtype == np.uint16 and b.ndim == 2 for b in bands)
+
+
+@pytest.mark.parametrize("tier", ["lossless", "lossy"])
+def test_no_flip_in_a_header_makes_the_decoder_ask_for_memory(tier):
+    """Every bit of the first 200 bytes, which state sizes, layers and precincts, in a process of little memory."""
+    import resource
+
+    payload = encode(np.stack(bands_of(1, [(16, 16)] * 3, "smooth")), tier)
+    decode(payload)  # what is loaded at first use is loaded
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (pages + (256 << 20), before[1]))
+    try:
+        for bit in range(8 * min(200, len(payload))):
+            hit = bytearray(payload)
+            hit[bit // 8] ^= 1 << bit % 8
+            try:
+                assert sum(b.size for b in decode_bands(bytes(hit))) <= 1 << 24
+            except InputError:
+                continue
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
+from skytrigger.onboard.codestream import check_codestream
 
 TIERS = ("alert", "class", "lossless", "lossy", "backlog")
 WITH_PIXELS = TIERS[2:]
@@ -35,7 +36,7 @@ RAW, JPEG2000, JPEG2000_LOSSY, CCSDS121 = range(4)
 CODEC_NAMES = ("raw", "JPEG 2000 lossless", "JPEG 2000 lossy", "CCSDS 121")
 _CODEC_OF_TIER = {"lossless": JPEG2000, "lossy": JPEG2000_LOSSY, "backlog": RAW}
 LOSSY_PSNR_DB = 60.0
-_LARGEST_SIDE, _MOST_BANDS = 4096, 255
+_LARGEST_SIDE, _MOST_BANDS, _MOST_SAMPLES = 4096, 255, 1 << 24
 # a block of 64 samples, 64 blocks between references: the largest that CCSDS 121.0-B-3, 5.1.4 allows to compress best
 _AEC_BLOCK, _AEC_RSI = 64, 64
 Samples = NDArray[np.uint16]
@@ -131,7 +132,7 @@ def decode_bands(payload: bytes) -> list[Samples]:
             raise InputError("a tile's payload ends in a header")
         count, height, width, size = struct.unpack(">BHHI", head)
         body = payload[at + 9 : at + 9 + size]
-        if len(body) < size or not count or not 0 < height <= _LARGEST_SIDE or not 0 < width <= _LARGEST_SIDE:
+        if len(body) < size or not 0 < count * height * width <= _MOST_SAMPLES or max(height, width) > _LARGEST_SIDE:
             raise InputError(f"a tile's payload states {count} bands of {height} x {width} in {size} bytes")
         bands += list(_decoded(payload[0], body, (count, height, width)))
         at += 9 + size
@@ -150,6 +151,8 @@ def _checked(tile: Samples | Bands) -> list[Samples]:
                 f"a band of shape {band.shape}, {band.dtype}",
                 expected="(height, width) uint16 DN",
             )
+    if sum(b.size for b in bands) > _MOST_SAMPLES:
+        raise InputError(f"a tile of {sum(b.size for b in bands)} samples", expected=f"at most {_MOST_SAMPLES}")
     return bands
 
 
@@ -196,6 +199,7 @@ def _jpeg2000(group: Samples, psnr_db: float, noise: NDArray[np.float64]) -> byt
 
 
 def _from_jpeg2000(body: bytes, shape: tuple[int, int, int]) -> Samples:
+    check_codestream(body, shape)
     found: Samples = _imagecodecs().jpeg2k_decode(body, planar=shape[0] > 1, numthreads=1)
     return found.reshape(shape) if found.size == np.prod(shape) else found
 
