@@ -78,7 +78,7 @@ def test_the_battery_balances(sunlit, imaging, sending, solar, start):
 
 def test_the_battery_agrees_with_basilisk():
     """One scenario through Basilisk's simple battery and power sinks: bsk on PyPI, not installed by default (70 MB)."""
-    pytest.importorskip("Basilisk", reason="pip install bsk: checks the battery against Basilisk")
+    pytest.importorskip("Basilisk.utilities.SimulationBaseClass", reason="pip install bsk: Basilisk checks the battery")
     from Basilisk.simulation import simpleBattery, simplePowerSink
     from Basilisk.utilities import SimulationBaseClass, macros
 

@@ -38,8 +38,10 @@ def run(args: argparse.Namespace) -> Outcome:
         raise InputError(f"--threads {args.threads}", expected="1 to 256")
     if args.mission == "l1":
         from skytrigger.onboard.level1 import replay_level1
+        from skytrigger.report.onboard_page import page
 
         summary = replay_level1(args.out)
+        page(args.out)
         return Outcome(summary, summary["text"])
     from skytrigger.onboard.mission import replay_mission
     from skytrigger.onboard.spec_file import load_spec

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skytrigger.measure.stats import wilson_bounds
 from skytrigger.onboard import tally
 from skytrigger.onboard.facts import TILE_M
 from skytrigger.onboard.oracle import Offers
@@ -118,8 +119,14 @@ def _part(
 def recall_at(stream: DayStream, share: float = 0.1, resamples: int = 500) -> dict[str, Any]:
     """Recall of clear target tiles where a share of all bits sensed is sent, highest expected value first.
 
-    Each really classified tile weighs what its true ground has in the stream over how often it was classified. The
-    interval is a bootstrap over the pool's tiles, since a tile may lie in several windows.
+    Each really classified tile weighs what its true ground has in the stream over how often it was classified.
+
+    Returns
+    -------
+    dict
+        ``value`` with ``low`` and ``high``, a bootstrap over the pool's tiles, all classes: wide where a class of large
+        share has few tiles. ``targets``: of the pool's target tiles alone, each counted once, at the same cut in value
+        (Wilson); what the other classes' tiles leave open about the cut is not in it.
     """
     spec, found, worth, k = stream.spec.stream, stream.found, stream.worth, len(stream.classes)
     by_class = class_shares(stream.spec, stream.classes)
@@ -131,11 +138,15 @@ def recall_at(stream: DayStream, share: float = 0.1, resamples: int = 500) -> di
     target = worth.targets[found.true] & ~found.cloudy
     sources, of = np.unique(found.source, return_inverse=True)
 
-    def recall(times: Floats) -> float:
+    def sent_at(times: Floats) -> tuple[NDArray[np.bool_], Floats]:
         held = np.bincount(state, times, 4 * k)
         weight = times * prior[state] / np.maximum(held[state], 1e-300)
-        sent = np.cumsum(weight[order]) <= share * weight.sum() * (1 + 1e-9)
-        wanted = (weight * target)[order]
+        sent = np.empty(len(order), bool)
+        sent[order] = np.cumsum(weight[order]) <= share * weight.sum() * (1 + 1e-9)
+        return sent, weight * target
+
+    def recall(times: Floats) -> float:
+        sent, wanted = sent_at(times)
         return float(wanted[sent].sum() / wanted.sum()) if wanted.sum() else float("nan")
 
     rng = np.random.default_rng(0)
@@ -143,11 +154,21 @@ def recall_at(stream: DayStream, share: float = 0.1, resamples: int = 500) -> di
     drawn = [recall(rng.multinomial(len(sources), even)[of.ravel()].astype(np.float64)) for _ in range(resamples)]
     known = [d for d in drawn if np.isfinite(d)]
     low, high = np.quantile(known, [0.025, 0.975]) if known else (np.nan, np.nan)
-    result = {"value": recall(np.ones(len(found))), "low": float(low), "high": float(high)}
-    of_targets = prior.reshape(k, 2, 2)[worth.targets][:, 0].sum()
+    result = {"value": min(1.0, recall(np.ones(len(found)))), "low": float(low), "high": min(1.0, float(high))}
     return {
         **{name: x if np.isfinite(x) else None for name, x in result.items()},
         "share_of_bits": share,
-        "target_share": float(of_targets),
+        "target_share": float(prior.reshape(k, 2, 2)[worth.targets][:, 0].sum()),
         "tiles": len(sources),
+        "targets": _tiles_down(of.ravel()[target], sent_at(np.ones(len(found)))[0][target]),
     }
+
+
+def _tiles_down(tile: NDArray[np.int64], sent: NDArray[np.bool_]) -> dict[str, Any]:
+    """Of distinct tiles, each counted as the share of its windows in which it was sent."""
+    numbers, of = np.unique(tile, return_inverse=True)
+    if not len(numbers):
+        return {"n": 0, "down": 0.0, "low": None, "high": None}
+    down = float((np.bincount(of.ravel(), sent) / np.bincount(of.ravel())).sum())
+    low, high = wilson_bounds(down / len(numbers), len(numbers))
+    return {"n": len(numbers), "down": down, "low": low, "high": high}

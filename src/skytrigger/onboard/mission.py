@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from skytrigger import __version__
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import read_json, sha256_json, write_json, write_text
 from skytrigger.core.progress import say
+from skytrigger.core.synthetic import synthetic
 from skytrigger.eo.scene.engine import ModelFile, model_for
 from skytrigger.onboard import checkpoint, metrics, oracle, tally
 from skytrigger.onboard.device import work_off
@@ -22,7 +23,7 @@ from skytrigger.onboard.facts import tiles_of_scene
 from skytrigger.onboard.plan import Plan, make_plan
 from skytrigger.onboard.policies.base import Policy
 from skytrigger.onboard.policies.found import policy_named
-from skytrigger.onboard.pool import Pool, load_pool
+from skytrigger.onboard.pool import Pool, load_pool, scene_pool
 from skytrigger.onboard.replay import Replay
 from skytrigger.onboard.spec import Spec
 from skytrigger.onboard.spec_file import check_classes
@@ -112,10 +113,26 @@ def prepare(spec: Spec, work: Path | None = None, threads: int | None = None) ->
     plan = make_plan(spec)
     for note in plan.notes:
         say(f"note: {note}")
-    pool = load_pool(spec.stream.tiles, classes)
+    pool = _pool(spec, model, classes)
+    if spec.stream.scenes and not spec.stream.classes:  # the ground's shares are the scenes' own
+        counts = np.bincount(pool.y, minlength=len(classes)) / len(pool.y)
+        own = {c: float(s) for c, s in zip(classes, counts, strict=True) if s > 0}
+        spec = replace(spec, stream=replace(spec.stream, classes=own))
     check_pool(spec, pool.y, classes)
     found, seconds = _classified(spec, plan, pool, model, work, threads)
     return Day(spec, plan, pool, model, found, worth_of(spec, classes), seconds)
+
+
+def _pool(spec: Spec, model: ModelFile, classes: tuple[str, ...]) -> Pool:
+    """Of whole scenes where the spec names some, else of tiles; paths start from the spec's folder."""
+
+    def path(name: str) -> str:
+        return name if synthetic(name) else str(Path(spec.folder) / name)
+
+    if spec.stream.scenes:
+        say("clear tiles of the scenes")
+        return scene_pool([path(s) for s in spec.stream.scenes], model, spec.classifier.runtime)
+    return load_pool([path(t) for t in spec.stream.tiles], classes)
 
 
 def _classified(
@@ -232,6 +249,7 @@ def summary_of(day: Day, orders: list[Order]) -> dict[str, Any]:
             "battery_least_J": float(plan.battery.energy_J.min()),
             "model": spec.classifier.model,
             "model_hash": day.model.sha256,
+            "truth": "the network's own answers: its errors are not counted" if day.pool.self_labelled else "labels",
             "tiles_hash": day.pool.content_hash,
             "clouds_and_references": "drawn: synthetic in every case",
             "notes": list(plan.notes),

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.core.dataset import Dataset
+from skytrigger.core.dataset import Dataset, content_hash
 from skytrigger.core.errors import InputError
 from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.eo.load import load
+from skytrigger.eo.scene.engine import ModelFile
+from skytrigger.onboard.scene_tiles import classes_of, scene_tiles
 
 Floats = NDArray[np.float32]
 Tiles = NDArray[np.uint16]
@@ -31,7 +33,7 @@ LIGHT = 0.12  # spread of another day's light, relative, by band
 class Pool:
     """Tiles (n, 13, 64, 64) uint16 DN in EuroSAT's order, their class (-1: not known) and low-resolution copies.
 
-    `synthetic` where the tiles themselves are generated.
+    `synthetic` where the tiles themselves are generated, `self_labelled` where their classes are the network's own.
     """
 
     x: Tiles
@@ -40,10 +42,27 @@ class Pool:
     synthetic: bool
     content_hash: str
     low: Floats
+    self_labelled: bool = False
 
     def of_class(self, index: int) -> NDArray[np.int64]:
         """Numbers of the tiles of a class."""
         return np.flatnonzero(self.y == index)
+
+
+def scene_pool(paths: Sequence[str], model: ModelFile, runtime: str = "") -> Pool:
+    """The pool from whole products; its classes are the network's own answers, so that its errors are not counted."""
+    x = scene_tiles(paths)
+    y = classes_of(x, model, runtime)
+    classes = model.card.heads[0].names
+    return Pool(
+        x,
+        y,
+        classes,
+        False,
+        content_hash(x, y, [str(i) for i in range(len(x))], EUROSAT_ORDER, classes),
+        reduced(x),
+        True,
+    )
 
 
 def load_pool(sources: Sequence[str], classes: tuple[str, ...]) -> Pool:

@@ -33,7 +33,7 @@ class Ground:
 
 
 def class_shares(spec: Spec, classes: tuple[str, ...]) -> Floats:
-    """(classes,) shares of the ground; even where the spec states none."""
+    """(classes,) shares of the ground; even where the spec states none (of scenes: see `mission.prepare`)."""
     wanted = np.array([spec.stream.classes.get(c, 0.0) for c in classes])
     return wanted / wanted.sum() if wanted.sum() else np.full(len(classes), 1 / len(classes))
 
