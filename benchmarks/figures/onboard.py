@@ -85,10 +85,26 @@ def of_oracle(code: str, policy: str) -> str:
     return _span(_mission(code)["policies"][policy]["value_of_oracle"], 100, 1, " %")
 
 
+def _at(share: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(
+        c for c in loaded("onboard/recall.json")["curve"] if c["share_of_bits"] == float(share)
+    )
+    return found
+
+
 @figure("onboard.recall")
-def recall(code: str) -> str:
-    """Recall of targets at a tenth of the bits."""
-    return _span(_mission(code)["recall_at_tenth"], 100, 1, " %")
+def recall(share: str) -> str:
+    """Recall of targets at a share of the bits, by their shares in the stream."""
+    return _span(_at(share), 100, 1, " %")
+
+
+@figure("onboard.recall_of_tiles")
+def recall_of_tiles(share: str) -> str:
+    """The same of the set's target tiles, each counted once."""
+    t = _at(share)["targets"]
+    return (
+        f"{t['down']:.1f} of {t['n']}, {100 * t['down'] / t['n']:.1f} % ({100 * t['low']:.1f} to {100 * t['high']:.1f})"
+    )
 
 
 @figure("onboard.regret")
@@ -100,7 +116,7 @@ def regret(code: str, cause: str) -> str:
 @figure("onboard.recall_tiles")
 def recall_tiles() -> str:
     """How many tiles of the set were used."""
-    return str(_mission("matera")["recall_at_tenth"]["tiles"])
+    return str(_at("0.1")["tiles"])
 
 
 @figure("onboard.fact")

@@ -18,7 +18,7 @@ def sun_direction(julian_day: ArrayLike) -> Floats:
     """(..., 3) unit vectors from the Earth's centre to the sun; `julian_day` in UT or TT.
 
     >>> sun_direction(2451545.0).round(3).tolist()
-    [0.181, -0.903, -0.391]
+    [0.18, -0.902, -0.391]
     """
     n = np.asarray(julian_day, np.float64) - J2000_JD
     mean_longitude = 280.460 + 0.9856474 * n
