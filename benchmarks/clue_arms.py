@@ -1,4 +1,4 @@
-"""Inputs and callables that `clue.py` times: our backends, CLUEstering, scikit-learn."""
+"""Inputs and callables that `clue_speed.py` times: our backends, CLUEstering, scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables and pictures of the page on CLUE from the records of `clue.py`.
+"""Tables and pictures of the page on CLUE from the records of `clue_speed.py`.
 
     python benchmarks/clue_page.py results/clue                  # of the folder itself
     python benchmarks/clue_page.py results/clue --run shared     # of its folder `shared`

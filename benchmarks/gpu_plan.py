@@ -44,12 +44,12 @@ class Step:
 
 
 STEPS = (
-    Step("clue", "CLUE's strategies 1 to 4, kernels, copies and whole, labels against the CPU", 75, 150),
-    Step("networks", "basic whole on every engine, 1 to 8 streams, all seven networks; bursts and windows", 120, 200),
-    Step("power", "watts of the framework against the fastest engine, batch 1, 64, 1,024", 165, 240),
-    Step("doublets", "PyTorch in every precision and compiled beside hopper", 75, 130),
-    Step("batch", "inference at 1 to 8,192, training at 16 to 1,024 images", 80, 130),
-    Step("checks", "pytest tests/gpu", 90, 180),
+    Step("clue", "CLUE's strategies 1 to 4, kernels, copies and whole, labels against the CPU", 90, 150),
+    Step("networks", "basic whole on every engine, 1 to 8 streams, all seven networks; bursts and windows", 95, 200),
+    Step("power", "watts of the framework against the fastest engine, batch 1, 64, 1,024", 160, 240),
+    Step("doublets", "PyTorch in every precision and compiled beside hopper", 90, 130),
+    Step("batch", "inference at 1 to 8,192, training at 16 to 1,024 images", 100, 150),
+    Step("checks", "pytest tests/gpu", 80, 180),
     Step("training", "the seven networks on RGB tiles, 25 epochs, 3 seeds", 240, 600),
 )
 

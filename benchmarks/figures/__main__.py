@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path, PurePath
 
-from figures import clue, comparisons, doublets, engines, gpu, onboard, onboard_ground, pid, scenes, searches, tiles  # noqa: F401 (they register their figures)
+from figures import card, clue, comparisons, doublets, engines, gpu, onboard, onboard_ground, pid, scenes, searches, tiles  # noqa: F401 (they register their figures)
 from figures.pages import pages_of, rendered
 from figures.scan import read_constants, unexplained
 

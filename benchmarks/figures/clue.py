@@ -1,4 +1,4 @@
-"""CLUE: what the records of `clue.py` say."""
+"""CLUE: what the records of `clue_speed.py` say."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def times_of_cpu(folder: str, name: str, program: str, series: str = "call", our
 
 
 def ms(folder: str, name: str, program: str) -> Interval:
-    """Milliseconds of a call: trimmed mean of the blocks' log times, as `clue.py` has it."""
+    """Milliseconds of a call: trimmed mean of the blocks' log times, as `clue_speed.py` has it."""
     logs = block_log_times(_named(folder, name, program).samples["call"].values)
     middle, low, high = (1e3 * float(np.exp(v[0])) for v in log_intervals(logs[None], 0.95))
     return Interval(middle, low, high, 0.95, len(logs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,14 @@ def test_a_page_from_whole_and_cut_off_steps(tmp_path: Path) -> None:
     assert "first GPU version 159 ms" in page
     assert "| 0.9 | 1.05 |" in page  # mJ an image, and by the committed accuracy 0.859 of `basic` a correct one
     assert (folder / "clue.png").stat().st_size > 1000
+
+
+def test_committed_pages_are_made_from_their_records(tmp_path: Path) -> None:
+    folders = sorted((Path(__file__).parents[2] / "results/gpu").glob("*/summary.json"))
+    assert folders
+    for summary in folders:
+        copy = tmp_path / summary.parent.name
+        shutil.copytree(summary.parent, copy)
+        committed = (copy / "README.md").read_text()
+        gpu_card_page.card_page(copy)
+        assert (copy / "README.md").read_text() == committed

@@ -142,3 +142,9 @@ def test_tiles_are_dealt_once_and_within_the_limit(tmp_path: Path) -> None:
     assert sorted(dealt) == sorted(n for a in archives for n in zipfile.ZipFile(a).namelist())
     with pytest.raises(SystemExit, match="do not fit"):
         gpu_bring.deal(archives, [tmp_path / "one"], limit)
+
+
+def test_no_script_hides_a_folder_of_tests() -> None:
+    """Both are on the import path here; a module would win over a folder, in other processes too."""
+    folders = {p.name for p in BENCHMARKS.with_name("tests").iterdir() if p.is_dir()}
+    assert not folders & {p.stem for p in BENCHMARKS.iterdir()}

@@ -1,6 +1,6 @@
 """CLUE backends against each other and, where they are installed, against other packages, in one interleaved run.
 
-    python benchmarks/clue.py --out results/clue                     # all sections
+    python benchmarks/clue_speed.py --out results/clue                     # all sections
     python benchmarks/clue_page.py results/clue                      # tables and picture of the page
 
 Sections: `compare` (one thread, a copy of it as control, another outlier distance, no workspace, two threads, two calls
