@@ -191,11 +191,15 @@ def split_again(
 
     `lists` are the files of a ``lists`` split: only their names and hashes are in the facts.
 
+    A card that says nothing (of a model of somebody else's) leaves it to the lists, or to the data's own folders.
+
     Raises
     ------
     InputError
         Other data, other or no lists, or facts that describe no split.
     """
+    if not facts.get("kind"):
+        return _split_of_data(dataset, lists)
     if facts.get("data_hash") not in (None, dataset.content_hash):
         raise InputError(
             f"the {facts.get('kind')} split was made on other data ({str(facts['data_hash'])[:12]}, here "
@@ -210,6 +214,18 @@ def split_again(
         names = " ".join(entry["name"] for entry in facts["lists"].values())
         raise InputError("the lists of the split are missing or not the same", remedy=f"--split-lists {names}")
     return split_by(dataset, lists or ())
+
+
+def _split_of_data(dataset: Dataset, lists: Sequence[str | os.PathLike[str]] | None) -> Split:
+    """For a model that does not say how its data were divided: by lists, or by the data's own folders."""
+    if lists:
+        return split_by(dataset, lists)
+    if dataset.parts:
+        return split_folders(dataset, 0)
+    raise InputError(
+        "the model does not say how its data were divided, and these data are not in folders of train, val and test",
+        remedy="--split-lists TRAIN VAL TEST (lists of names, or one CSV with a column split)",
+    )
 
 
 def _digest(file: str | os.PathLike[str]) -> str:

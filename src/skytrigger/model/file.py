@@ -75,7 +75,10 @@ def read_model(path: str | Path) -> ModelFile:
         raise InputError(f"{path} is not a valid ONNX model: {str(error)[:300]}") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if CARD_KEY not in metadata:
-        raise InputError(f"{path} carries no model card ({CARD_KEY})", remedy="export it with skytrigger export")
+        raise InputError(
+            f"{path} carries no model card ({CARD_KEY}): what its channels and classes are is not known",
+            remedy=f"give it one, see docs/formats.md: skytrigger export {path} --card card.toml --out OURS.onnx",
+        )
     card = ModelCard.from_json(metadata[CARD_KEY], str(path))
     _check_shapes(model, card, path)
     return ModelFile(path, content, hashlib.sha256(content).hexdigest(), card)
