@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from clue.layouts import root_file
-from eo_data.formats_page import planes, tif
+from eo_data.tile_files import planes, tif
 from optimize.made_up import MadeUp
 from skytrigger.cli.main import main
 from skytrigger.optimize import optimise as optimising
