@@ -131,7 +131,7 @@ def run(row: Row, root: Path) -> tuple[int, str]:
         status = main([*argv, "--json"])
     if status:
         text = err.getvalue().split("skytrigger: error: ", 1)[-1].replace(f"{root}/", "")
-        return status, "refused: " + " ".join(text.split())
+        return status, "refused: " + " ".join(re.sub(r"\n  (?=expected|remedy)", "; ", text).split())
     facts = json.loads(out.getvalue())
     from skytrigger.cli.data import _doubts
 

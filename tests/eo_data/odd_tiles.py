@@ -43,7 +43,7 @@ def scales(*factors: float, offset: float = 0.0) -> Callable[[Any], None]:
 
 
 def palette(path: Path, seed: int, **how: str) -> None:
-    """Colours inside the file with ``photometric="palette"``, else in ``.aux.xml``."""
+    """Without ``photometric="palette"`` a table of colours in a file that calls itself grey."""
     import rasterio
 
     colours = {k: (k, 0, 255 - k, 255) for k in range(256)}
@@ -199,7 +199,7 @@ ODD: tuple[tuple[str, Build, str, bool], ...] = (
     ("values of 12 bits (extra `geo`)", tifs(4, FOUR, nbits=12), "uint16 DN", False),
     ("JPEG in TIFF (extra `geo`)", tifs(3, dtype="uint8", compress="jpeg", photometric="ycbcr"), "uint8 rgb8", False),
     ("TIFF with a palette", each(partial(palette, photometric="palette")), "gdal_translate -expand rgb", True),
-    ("TIFF with a palette in `.aux.xml`", each(palette), "has a ColorTable", True),
+    ("TIFF with a colour table beside grey", each(palette), "gdal_translate -expand rgb", True),
     ("TIFF of CMYK", by_tifffile(4, photometric="separated"), "stored as CMYK", True),
     ("TIFF whose 0 is white", by_tifffile(1, photometric="miniswhite"), "stored as white below black", True),
     ("TIFF with an orientation tag", by_tifffile(3, photometric="rgb", extratags=[(274, "H", 1, 3, True)]),

@@ -31,7 +31,7 @@ _ITEM = re.compile(r"<Item\b([^>]{1,300})>([^<]{0,400})</Item>")
 _SAMPLE = re.compile(r'\bsample="(\d{1,3})"')
 _OWN_COMPRESSIONS = (1, 8, 32946)  # none, deflate
 _WHOLE_BITS = (8, 16, 32, 64)
-_ORIENTATION, _YCBCR = 274, 6
+_ORIENTATION, _COLOUR_MAP, _YCBCR = 274, 320, 6
 _COLOURS = {0: "white below black", 5: "CMYK", 8: "CIELAB", 9: "ICCLAB"}  # photometric: values that are no radiance
 _REMEDIES = {"u": "gdal_translate -ot Float32", "i": "gdal_translate -ot Float32", "f": "gdal_translate -ot Float32",
              "c": "its real part or its size is a tile"}  # fmt: skip
@@ -110,7 +110,7 @@ def _check_page(page: Any, file_bytes: int, pages: int) -> None:
     claimed = samples * height * width * depth
     if claimed * pages > LIMIT_BYTES or int(page.imagedepth) != 1:
         raise BadTile(f"claims {samples} bands of {width}x{height} pixels, {claimed * pages} bytes")
-    if int(page.photometric) == _PALETTE:
+    if int(page.photometric) == _PALETTE or _COLOUR_MAP in page.tags:
         raise BadTile("a TIFF with a palette; write its colours (gdal_translate -expand rgb)")
     ends = [offset + size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if not ends or max(ends) > file_bytes or min(page.dataoffsets) < 8:
