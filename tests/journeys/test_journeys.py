@@ -118,6 +118,13 @@ def test_ten_bands_of_float32(user: User) -> None:
     user.says("predict @ --data @ --scale 1 --out @", home / "q.onnx", data / "crop", home / "p.csv")
     assert [row["id"] for row in rows_of(home / "p.csv")] == [f"{n:03}" for n in range(10)]
     user.times(home / "q.onnx")
+    (home / "own.toml").write_text(
+        f'title = "Ten bands"\ndata = ["{data}"]\nscale = 1.0\nband_names = {json.dumps(TEN)}\nmodels = ["student"]\n'
+        "[recipe]\nepochs = 1\n"
+    )
+    user.says("study @ --only evaluate --out @", home / "own.toml", home / "study")
+    told = json.loads((home / "study" / "study.json").read_text())
+    assert (told["spec"]["scale"], told["data"]["units"]) == (1.0, "reflectance")
 
 
 def test_pictures_of_256(user: User) -> None:
