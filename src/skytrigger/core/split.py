@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skytrigger.core.dataset import PARTS, Dataset, Split
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import sha256_file
+from skytrigger.core.progress import say
 from skytrigger.core.seeds import generator
 from skytrigger.core.split_files import find, places, read_list, read_parts
 
@@ -156,6 +157,8 @@ def split_lists(
                 f"{file}: none of its {len(stems)} names is in the data",
                 expected=f"a file name a line, such as {dataset.ids[0]}.tif",
             )
+        if absent := len(stems) - len(parts[part]):
+            say(f"{file}: {absent} of its {len(stems)} names are not in the data")
     return _listed(dataset, parts, lists)
 
 
@@ -164,12 +167,16 @@ def split_table(dataset: Dataset, file: str | os.PathLike[str]) -> Split:
     found, digest = read_parts(Path(file))
     where = places(dataset.ids)
     parts: dict[str, list[int]] = {}
+    absent: list[str] = []
     for part in PARTS:
-        rows = (find(name, where, dataset.ids, file) for name in found.get(part, ()))
-        parts[part] = [row for row in rows if row is not None]
+        rows = [(name, find(name, where, dataset.ids, file)) for name in found.get(part, ())]
+        parts[part] = [row for _, row in rows if row is not None]
+        absent += [name for name, row in rows if row is None]
     if not parts["train"]:
         raise InputError(f"{file}: none of its names of train is in the data", expected=f"such as {dataset.ids[0]}.tif")
     names = sum(map(len, found.values()))
+    if absent:
+        say(f"{file}: {len(absent)} of its {names} names are not in the data, such as {absent[0]}")
     return _listed(dataset, parts, {"table": {"name": Path(file).name, "sha256": digest, "names": names}})
 
 
