@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from skytrigger.cli.outcome import Outcome
 from skytrigger.runtimes.registry import RUNTIMES
@@ -12,7 +13,9 @@ from skytrigger.runtimes.registry import RUNTIMES
 def configure(parser: argparse.ArgumentParser) -> None:
     from skytrigger.cli.data_options import add_data_arguments
 
-    parser.add_argument("run", metavar="RUN|MODEL.onnx", help="a run to export, or with --engine a model file")
+    parser.add_argument(
+        "run", metavar="RUN|MODEL.onnx", help="a run to export; a model file with --engine, --card or int8"
+    )
     parser.add_argument("--out", required=True, metavar="MODEL.onnx|X.engine")
     parser.add_argument(
         "--precision",
@@ -45,8 +48,11 @@ def _adopted(args: argparse.Namespace) -> Outcome:
     from skytrigger.model.card_file import read_card
     from skytrigger.model.file import read_model
 
-    if args.engine or args.data:
-        raise InputError("--card goes without --engine and --data", remedy="export with the card first")
+    if args.engine or args.data or args.precision not in (None, "fp32"):
+        raise InputError(
+            "--card goes without --engine, --data and --precision",
+            remedy="export with the card first, then what that wrote: skytrigger export OURS.onnx ...",
+        )
     write_bytes(args.out, adopt(args.run, read_card(args.card)))
     file = read_model(args.out)
     card = file.card
@@ -66,6 +72,8 @@ def _model(args: argparse.Namespace) -> Outcome:
 
     if args.precision in AUTOCAST:
         raise InputError(f"{args.precision} is a precision of engines, not of files", remedy="--precision fp32")
+    if Path(args.run).is_file():
+        return _int8(args)
     precision = args.precision or "fp32"
     data = None
     card = RunFolder(Path(args.run)).card()
@@ -74,8 +82,39 @@ def _model(args: argparse.Namespace) -> Outcome:
         dataset = align(load_data(args, application, card), card)
         data = (dataset, application.split_again(dataset, card, None))
     result = export_run(args.run, application, args.out, precision, data)
+    return _told(result, args.out)
+
+
+def _int8(args: argparse.Namespace) -> Outcome:
+    """Of a model file, somebody else's with a card perhaps."""
+    import numpy as np
+
+    from skytrigger.applications.registry import application_of
+    from skytrigger.cli.data_options import load_data
+    from skytrigger.core.errors import InputError
+    from skytrigger.learn.evaluate import align
+    from skytrigger.learn.exporting import export_file
+    from skytrigger.model.file import read_model
+
+    card = read_model(args.run).card
+    if args.precision != "int8" or not args.data:
+        raise InputError(
+            f"{args.run} is a model file already",
+            expected="a run folder; or of a file --precision int8 --data DATA, --engine or --card",
+        )
+    application = application_of(card)
+    dataset = align(load_data(args, application, card), card)
+    divided = bool(card.split.get("kind") or dataset.parts)
+    rows = application.split_again(dataset, card, None).train if divided else np.arange(len(dataset))
+    result = export_file(args.run, application, args.out, (dataset, rows))
+    which = "the training images" if divided else "all images given: none of them should judge it"
+    outcome = _told(result, args.out)
+    return Outcome(outcome.data | {"ranges": which}, f"{outcome.text}; ranges from {which}")
+
+
+def _told(result: dict[str, Any], out: str) -> Outcome:
     text = (
-        f"{args.out}: {result['bytes']} bytes, {precision}; on {result['images']} {result['tiles']} "
+        f"{out}: {result['bytes']} bytes, {result['precision']}; on {result['images']} {result['tiles']} "
         f"the largest relative error is {result['relative_error_max']:.1e}, "
         f"{result['changed_decisions']} decisions changed"
     )
