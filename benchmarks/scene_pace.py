@@ -109,7 +109,7 @@ def arm(args: argparse.Namespace) -> None:
             decode(args.geotiff, args.reduce)
         else:
             summary = ours(args.geotiff, args.model, Path(folder), args.reduce)
-            facts = {k: summary[k] for k in ("tiles", "stages_s", "thread_s", "threads", "stream_tiles_per_s")}
+            facts = {k: summary[k] for k in ("tiles", "stages_s", "stage_cpu_s", "threads", "stream_tiles_per_s")}
             facts["engine"] = summary["engine"]["runtime"]
         seconds = time.perf_counter() - start
         after = resource.getrusage(resource.RUSAGE_SELF)
