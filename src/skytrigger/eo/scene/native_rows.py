@@ -113,7 +113,8 @@ class ChunkReader:
 
     def _decode(self, name: str, rows: tuple[int, int], columns: tuple[int, int], target: Pixels, begin: int) -> None:
         start = time.thread_time()
-        target[rows[0] - begin : rows[1] - begin, columns[0] : columns[1]] = self._scene.bands[name].dn(rows, columns)
+        part = target[rows[0] - begin : rows[1] - begin, columns[0] : columns[1]]
+        self._scene.bands[name].reader.read_into(rows, columns, part)
         with self._lock:
             self.seconds += time.thread_time() - start
 
