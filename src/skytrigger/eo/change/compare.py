@@ -14,6 +14,7 @@ from skytrigger import __version__
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import atomic_path, write_json
 from skytrigger.eo.change.made_map import MadeMap, is_map, read_map
+from skytrigger.eo.change.page import write_page
 from skytrigger.eo.change.pictures import write_picture
 from skytrigger.eo.change.signs import signs
 from skytrigger.eo.change.transitions import SURE, Transitions, fit_transitions
@@ -49,7 +50,7 @@ def change(
 ) -> dict[str, Any]:  # fmt: skip
     """Compare two dates; each is a finished map's folder, or a scene, classified first into OUT/before or after.
 
-    Writes change.tif, change.parquet, change.png, summary.json; what the summary holds is returned.
+    Writes change.tif, change.parquet, change.png, change.html, summary.json; what the summary holds is returned.
 
     Raises
     ------
@@ -140,6 +141,7 @@ def _write(out: Path, first: MadeMap, second: MadeMap, found: Change, summary: d
     write_cog(out / "change.tif", (first.codes, second.codes, percent, sign), BANDS, first.grid, entries, tags)
     _write_cells(out / "change.parquet", first, second, found)
     write_picture(out / "change.png", first, second, found.called, sign, entries, summary)
+    write_page(out / "change.html", first, second, found.called, percent, sign, entries, summary)
 
 
 def sign_codes(found: Change, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
