@@ -42,6 +42,21 @@ def test_answers_are_the_same(model, runtime):
     assert np.abs(plain - short).max() < 1e-4
 
 
+def test_rows_left_out_before_the_codes(model):
+    """A reshape in front (as where rows are skipped) is passed by: it moves codes as it moves numbers."""
+    graph = model.graph()
+    graph.graph.initializer.append(numpy_helper.from_array(np.array([0, 13, 64, 64], np.int64), "shape"))
+    graph.graph.node[0].input[0] = "moved"
+    graph.graph.node.insert(0, onnx.helper.make_node("Reshape", ["tiles", "shape"], ["moved"]))
+    other = replace(model, content=graph.SerializeToString())
+    assert (input_codes(other).gains == input_codes(model).gains).all()
+    tiles = np.random.default_rng(0).integers(0, 9000, (2, 13, 64, 64)).astype(np.float32)
+    codes = input_codes(other).of(tiles)
+    plain = open_session(model, "onnxruntime", "int8", 2, threads=1).run(tiles)
+    short = open_session(from_codes(other), "onnxruntime", "int8", 2, threads=1, input_type="uint8").run(codes)
+    assert np.abs(plain - short).max() < 1e-4
+
+
 def test_files_that_begin_otherwise(model, tmp_path):
     graph = model.graph()
     first = graph.graph.node[0]

@@ -1,7 +1,8 @@
 """INT8 model files from their first codes on: who writes tiles as the network's own uint8 saves it a pass over them.
 
-A file whose graph begins with ``QuantizeLinear(tiles)`` by channel (see `qdq.write_qdq`, `merge_input`) computes
-``code = clip(rint(x / step) + zero, 0, 255)`` first (ONNX, QuantizeLinear: halves to the even neighbour).
+A file whose graph begins with ``QuantizeLinear(tiles)`` by channel (see `qdq.write_qdq`, `merge_input`), but for nodes
+that only leave pixels out, computes ``code = clip(rint(x / step) + zero, 0, 255)`` first (ONNX, QuantizeLinear: halves
+to the even neighbour).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import onnx
 
 WHOLE_NUMBERS = 65_536  # of uint16 data
+MOVEMENT = ("Reshape", "Slice")
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,17 @@ def input_codes(model: ModelFile) -> InputCodes | None:
 
 def _first(graph: onnx.ModelProto) -> Any:
     """The QuantizeLinear that alone reads the tiles, by channel or by one step, or None."""
-    readers = [n for n in graph.graph.node if INPUT in n.input]
-    if len(readers) != 1 or readers[0].op_type != "QuantizeLinear" or readers[0].input[0] != INPUT:
-        return None
-    axis = next((a.i for a in readers[0].attribute if a.name == "axis"), 1)
-    return readers[0] if axis == 1 else None
+    name = INPUT
+    while True:
+        readers = [n for n in graph.graph.node if name in n.input]
+        if len(readers) != 1 or readers[0].input[0] != name:
+            return None
+        (node,) = readers
+        if node.op_type in MOVEMENT:
+            name = node.output[0]
+            continue
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+        return node if node.op_type == "QuantizeLinear" and axis == 1 else None
 
 
 def from_codes(model: ModelFile) -> ModelFile:
@@ -86,10 +94,10 @@ def from_codes(model: ModelFile) -> ModelFile:
     node = _first(graph)
     if node is None:
         raise ValueError(f"{model.path} does not begin with codes")
-    codes = node.output[0]
+    codes, source = node.output[0], node.input[0]
     graph.graph.node.remove(node)
     for other in graph.graph.node:
-        other.input[:] = [INPUT if name == codes else name for name in other.input]
+        other.input[:] = [source if name == codes else name for name in other.input]
     graph.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
     del graph.graph.value_info[:]
     content = graph.SerializeToString()
