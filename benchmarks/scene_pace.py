@@ -87,9 +87,13 @@ def decode(source: Path, reduce: int) -> None:
     from skytrigger.eo.scene.opening import open_scene
 
     scene = open_scene(source, reduce=reduce)
+
+    def one(band, window) -> None:
+        band.dn(*window)
+
     with ThreadPoolExecutor(cores_in_mask(), initializer=enter_gdal) as pool:
         jobs = [
-            pool.submit(band.dn, *window)
+            pool.submit(one, band, window)
             for band in scene.bands.values()
             for window in blocks(0, band.grid.height, band.grid.width, band.reader.block)
         ]
@@ -169,7 +173,9 @@ def main() -> None:
         for name in list(arms) if number % 2 == 0 else list(arms)[::-1]:
             runs[name].append(measure(*arms[name]))
             r = runs[name][-1]
-            print(f"{name:18} {r['seconds']:8.1f} s  {r['cpu_s']:8.1f} CPU s  {r['peak_mb']:7.0f} MB", flush=True)
+            stages = {k: round(1e6 * v / r["tiles"]) for k, v in r.get("stage_cpu_s", {}).items()}
+            print(f"{name:18} {r['seconds']:8.1f} s  {r['cpu_s']:8.1f} CPU s  {r['peak_mb']:7.0f} MB", end="  ")
+            print(f"ms a 1,000 tiles {stages}" if stages else "", flush=True)
     ratios = {}
     for name, (a, b) in RATIOS.items():
         if a in runs and b in runs:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -9,7 +12,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from scene.oracle import matrix
+from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError
+from skytrigger.eo.packaged import packaged
+from skytrigger.model.file import read_model
 from skytrigger.model.native import native_groups, with_native_inputs
 
 FACTORS = (6, 1, 2, 1, 2, 6)
@@ -111,6 +117,29 @@ def test_fewer_numbers_go_in(bands):
     assert shapes == {
         "tiles_10m": [0, 2, 64, 64], "tiles_20m": [0, 2, 36, 36], "tiles_60m": [0, 2, 16, 16], "phase": [2],
     }  # fmt: skip
+
+
+def test_command(tmp_path, capsys):
+    """An fp32 file of the student network; the INT8 one is refused."""
+    import torch
+
+    from skytrigger.core.card import ModelCard
+    from skytrigger.model.export import export_onnx
+    from skytrigger.optimize.students import build
+
+    int8 = read_model(packaged("eurosat_ms"))
+    card = replace(int8.card, precision="fp32")
+    assert isinstance(card, ModelCard)
+    torch.manual_seed(0)
+    plain = tmp_path / "plain.onnx"
+    export_onnx(build("student", 13, (64, 64), card.heads[0].outputs, widths=(4, 4), depths=(0, 0)).eval(), card, plain)
+    assert main(["export", str(plain), "--native", "--out", str(tmp_path / "n.onnx"), "--json"]) == 0
+    inputs = json.loads(capsys.readouterr().out)["inputs"]
+    assert inputs["tiles_10m"]["bands"] == ["B02", "B03", "B04", "B08"]
+    assert inputs["tiles_60m"] == {"bands": ["B01", "B09", "B10"], "pixels": 16, "phases": 3}
+    onnx.checker.check_model(onnx.load(tmp_path / "n.onnx"))
+    assert main(["export", str(int8.path), "--native", "--out", str(tmp_path / "m.onnx")]) == 2
+    assert "INT8" in capsys.readouterr().err
 
 
 def test_refusals():
