@@ -12,6 +12,7 @@ from skytrigger.core.errors import SkytriggerError
 from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.eo.scene import native_rows
 from skytrigger.eo.scene.cells import Cells
+from skytrigger.eo.scene.engine import InputCodes
 from skytrigger.eo.scene.native_rows import blocks
 from skytrigger.eo.scene.opening import open_scene
 from skytrigger.eo.scene.results import Parts
@@ -76,6 +77,53 @@ def test_overlapping_tiles(tmp_path, stride):
     assert np.abs(rows.seen - seen).max() < 1e-6
     enough = seen >= MIN_SEEN
     assert np.abs(rows.logits[enough] - prints[enough]).max() <= 1.0
+
+
+def test_codes_are_those_of_the_numbers(tmp_path):
+    """A network that takes its own codes is given the codes of what it would be given otherwise, gaps and edges too."""
+    scene = open_scene(band_folder(tmp_path / "s", pixels(330, 270)))
+    random = np.random.default_rng(5)
+    codes = InputCodes(
+        random.uniform(0.005, 0.3, len(BANDS)).astype(np.float32),
+        random.integers(0, 90, len(BANDS)).astype(np.float32),
+    )
+
+    class Numbers(Fingerprints):
+        input_type = "float32"
+
+        def of(self, tiles):
+            return super().of(codes.of(tiles))
+
+    class Codes(Fingerprints):
+        input_type = "uint8"
+
+    Codes.codes = codes
+    plain, short = Numbers(), Codes()
+    expected = stream(scene, tmp_path / "a", tile=64, stride=64, lanes=plain)[1]
+    found = stream(scene, tmp_path / "b", tile=64, stride=64, lanes=short)[1]
+    assert plain.seen == short.seen > 0
+    for name in ("logits", "valid", "seen", "cloud", "means", "spreads", "picture"):
+        assert (getattr(found, name) == getattr(expected, name)).all(), name
+    assert len(np.unique(found.logits)) > 50
+
+
+def test_means_and_spreads_are_those_of_the_tiles(tmp_path):
+    scene = open_scene(band_folder(tmp_path / "s", pixels(192, 192, hole=False)))
+    tiles = []
+
+    class Kept(Fingerprints):
+        input_type = "float32"
+
+        def of(self, given):
+            tiles.append(given.copy())
+            return super().of(given)
+
+    _, rows, planes, _ = stream(scene, tmp_path / "o", tile=64, stride=64, lanes=Kept(1))
+    seen = np.concatenate(tiles).astype(np.float64)
+    n = len(BANDS)
+    assert planes[:n] == BANDS
+    assert np.allclose(rows.means.reshape(9, -1)[:, :n], seen.mean(axis=(2, 3)), rtol=1e-6)
+    assert np.allclose(rows.spreads.reshape(9, -1)[:, :n], seen.std(axis=(2, 3)), rtol=1e-5, atol=1e-3)
 
 
 def test_chunks_and_blocks_change_nothing(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from skytrigger.eo.change.page import write_page
 from skytrigger.eo.change.pictures import write_picture
 from skytrigger.eo.change.signs import signs
 from skytrigger.eo.change.transitions import SURE, Transitions, fit_transitions
+from skytrigger.eo.scene.arrow_column import arrow_column
 from skytrigger.eo.scene.classify import Options, classify_scene
 from skytrigger.eo.scene.legend import NO_DATA, Entry, legend
 from skytrigger.eo.scene.write_raster import write_cog
@@ -173,4 +174,5 @@ def _write_cells(path: Path, first: MadeMap, second: MadeMap, found: Change) -> 
             a, b = first.indices[name][at], second.indices[name][at]
             data |= {f"{name}_before": a, f"{name}_after": b, f"d_{name}": b - a}
     with atomic_path(path) as temporary:
-        pq.write_table(pa.table(data), temporary, compression="zstd")
+        table = pa.table({name: arrow_column(values) for name, values in data.items()})
+        pq.write_table(table, temporary, compression="zstd")
