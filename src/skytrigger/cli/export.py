@@ -23,6 +23,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="default fp32; for an engine the file's own, or tf32 or bf16 from an fp32 file",
     )
     parser.add_argument("--card", metavar="CARD.toml", help="give this card to somebody else's ONNX file")
+    parser.add_argument(
+        "--native", action="store_true",
+        help="of an fp32 model file of Sentinel-2 bands one whose inputs are the bands at their own resolutions "
+        "(tiles_10m, tiles_20m, tiles_60m): for other engines and for devices; see docs/scenes.md",
+    )  # fmt: skip
     add_data_arguments(parser, split=False, seed=False, default=())
     engine = parser.add_argument_group(
         "engines, ahead of time",
@@ -38,6 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
+    if args.native:
+        return _native(args)
     return _adopted(args) if args.card else _engine(args) if args.engine else _model(args)
 
 
@@ -59,6 +66,36 @@ def _adopted(args: argparse.Namespace) -> Outcome:
     facts = {"out": args.out, "bytes": len(file.content), "sha256": file.sha256, **card.notes[NOTE]}
     size = f"{len(card.channels)} x {card.size[0]}x{card.size[1]} {card.units}"
     return Outcome(facts, f"{args.out}: {facts['bytes']} bytes; takes {size}, tells {len(card.classes)} classes")
+
+
+def _native(args: argparse.Namespace) -> Outcome:
+    from skytrigger.core.errors import InputError
+    from skytrigger.core.files import write_bytes
+    from skytrigger.eo.bands import BY_NAME
+    from skytrigger.model.file import read_model
+    from skytrigger.model.native import native_groups, with_native_inputs
+
+    if args.card or args.engine or args.data:
+        raise InputError("--native goes without --card, --engine and --data", remedy="export the model file first")
+    file = read_model(args.run)
+    card = file.card
+    strange = [c for c in card.channels if c not in BY_NAME]
+    if strange or card.units != "DN":
+        raise InputError(f"{args.run} reads {', '.join(strange) or card.units}", expected="DN of Sentinel-2 bands")
+    if card.precision == "int8":
+        raise InputError(f"{args.run} is INT8: its codes are of resampled pixels", remedy="an fp32 file of the network")
+    model = with_native_inputs(file.graph(), [BY_NAME[c].resolution_m // 10 for c in card.channels])
+    content = model.SerializeToString()
+    write_bytes(args.out, content)
+    groups = {
+        g.input: {"bands": [card.channels[c] for c in g.channels], "pixels": g.side, "phases": g.phases}
+        for g in native_groups(model)
+    }
+    lines = [f"{args.out}: {len(content)} bytes"]
+    for g in native_groups(model):
+        names = ", ".join(card.channels[c] for c in g.channels)
+        lines.append(f"{g.input}: {names}, {g.side} x {g.side} pixels")
+    return Outcome({"out": args.out, "bytes": len(content), "inputs": groups}, "\n".join(lines))
 
 
 def _model(args: argparse.Namespace) -> Outcome:

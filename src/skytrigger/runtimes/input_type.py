@@ -28,8 +28,17 @@ def with_input_type(model: ModelFile, name: str) -> bytes:
     """The model's content with input ``tiles`` of the type `name`, cast to float32 first."""
     if name == "float32":
         return model.content
-    content: bytes = cast_first(model.graph(), name).SerializeToString()
+    graph = model.graph()
+    if graph.graph.input[0].type.tensor_type.elem_type == _onnx_type(name):  # its own codes: see `model.input_codes`
+        return model.content
+    content: bytes = cast_first(graph, name).SerializeToString()
     return content
+
+
+def _onnx_type(name: str) -> int:
+    import onnx
+
+    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)))
 
 
 def cast_first(graph: onnx.ModelProto, name: str) -> onnx.ModelProto:
@@ -39,7 +48,7 @@ def cast_first(graph: onnx.ModelProto, name: str) -> onnx.ModelProto:
     floats = f"{INPUT}_float32"
     for node in graph.graph.node:
         node.input[:] = [floats if i == INPUT else i for i in node.input]
-    graph.graph.input[0].type.tensor_type.elem_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name))
+    graph.graph.input[0].type.tensor_type.elem_type = _onnx_type(name)
     graph.graph.node.insert(0, onnx.helper.make_node("Cast", [INPUT], [floats], to=onnx.TensorProto.FLOAT))
     return graph
 

@@ -189,7 +189,7 @@ def _classify(
 
 
 def _pace(start: float, opened: float, streamed: float, times: StageTimes, lanes: int, tiles: int) -> dict[str, Any]:
-    """Elapsed seconds, and thread seconds of the stages that overlap."""
+    """Elapsed seconds, and CPU seconds of the stages that overlap."""
     end = time.perf_counter()
     return {
         "seconds": round(end - start, 3),
@@ -198,7 +198,7 @@ def _pace(start: float, opened: float, streamed: float, times: StageTimes, lanes
         "stages_s": {
             "open": round(opened - start, 3), "stream": round(streamed - opened, 3), "write": round(end - streamed, 3),
         },
-        "thread_s": {k: round(getattr(times, k), 3) for k in ("decode", "prepare", "infer")},
+        "stage_cpu_s": {k: round(getattr(times, k), 3) for k in ("decode", "prepare", "infer")},
         "threads": lanes,
     }  # fmt: skip
 
