@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS ?= train,openvino,hep,geo
+EXTRAS ?= train,openvino,hep,geo,onboard
 OUT ?= runs/quick
 
 .PHONY: study test check figures bench mutants clean

@@ -6,7 +6,20 @@ import argparse
 import sys
 from pathlib import Path, PurePath
 
-from figures import card, clue, comparisons, doublets, engines, gpu, pid, scenes, searches, tiles  # noqa: F401 (they register their figures)
+from figures import (  # noqa: F401 (they register their figures)
+    card,
+    clue,
+    comparisons,
+    doublets,
+    engines,
+    gpu,
+    onboard,
+    onboard_ground,
+    pid,
+    scenes,
+    searches,
+    tiles,
+)
 from figures.pages import pages_of, rendered
 from figures.scan import read_constants, unexplained
 

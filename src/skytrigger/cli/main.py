@@ -26,12 +26,13 @@ COMMANDS = {
     "report": "report.html and report.md of a study folder",
     "classify": "a land-cover map of a whole Sentinel-2 scene",
     "change": "what changed between two dates of the same ground",
+    "onboard": "the replay of a mission: what is kept on board, what is sent first",
     "clue": "density clustering of calorimeter hits",
     "doublets": "the pixel-doublet filter: train, evaluate, throughput",
     "pid": "particle identity and energy from calorimeter showers: simulate, train, evaluate, run",
 }
 # those that keep what is finished
-RESUMING = ("data", "train", "optimize", "study")
+RESUMING = ("data", "train", "optimize", "study", "onboard")
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:

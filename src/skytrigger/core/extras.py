@@ -25,6 +25,10 @@ EXTRA_OF = {
     "awkward": "root",
     "dask": "dask",
     "distributed": "dask",
+    "skyfield": "onboard",
+    "sgp4": "onboard",
+    "spacepackets": "onboard",
+    "imagecodecs": "onboard",
     "rasterio": "geo",
     "zarr": "geo",
 }

@@ -96,7 +96,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole page: `badges` are (text, tone), `headline` (name, figure, what stands behind it), `data` page.js's."""
+    """A whole page: `badges` are (text, tone), `headline` (name, figure, what stands behind it), `data` page.js's.
+
+    `more` names further styles and scripts beside page.css and page.js: ``replay`` is replay.css and replay.js.
+    """
 
     title: str
     badges: Sequence[tuple[str, str]]
@@ -104,6 +107,7 @@ class Page:
     sections: Sequence[Section]
     foot: str
     data: dict[str, Any] = field(default_factory=lambda: {"charts": {}, "confusion": {}})
+    more: Sequence[str] = ()
 
 
 def table(items: Iterable[Item], columns: Columns[Item], caption: str = "") -> Table:

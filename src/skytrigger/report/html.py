@@ -16,7 +16,7 @@ from skytrigger.report.palette import css
 
 def document(page: Page) -> str:
     """The whole page."""
-    style, script = (resources.files("skytrigger.report").joinpath(f"page.{e}").read_text() for e in ("css", "js"))
+    style, script = ("".join(map(_resource, (f"{n}.{e}" for n in ("page", *page.more)))) for e in ("css", "js"))
     style = css() + style
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
@@ -43,6 +43,10 @@ def document(page: Page) -> str:
         f'<script type="application/json" id="page-data">{_json(page.data)}</script>'
         f"<script>{script}</script></body></html>\n"
     )
+
+
+def _resource(name: str) -> str:
+    return resources.files("skytrigger.report").joinpath(name).read_text("utf-8")
 
 
 def _digest(content: str) -> str:

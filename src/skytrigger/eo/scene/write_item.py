@@ -65,24 +65,11 @@ def footprint(grid: Grid) -> tuple[dict[str, Any], list[float]]:
 
 
 def _properties(scene: Scene, cells: Grid, model: ModelFile, engine: dict[str, Any]) -> dict[str, Any]:
-    level = scene.level or "level unknown"
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    card = model.card
+    level, card = scene.level or "level unknown", model.card
     about = "Land cover of one Sentinel-2 scene, one class for each cell of the grid."
-    if not scene.time:
-        about += " The sensing time is not known: datetime is when the map was made."
-    code = {"proj:code": scene.grid.crs} if scene.grid.crs.startswith("EPSG:") else {"proj:wkt2": scene.grid.crs}
+    lineage = f"skytrigger classify, {card.name} on {scene.name} ({scene.kind}, {level})"
     return {
-        "datetime": scene.time or now,
-        "created": now,
-        "description": about,
-        "gsd": cells.pixel_m,
-        **code,
-        "proj:shape": [cells.height, cells.width],
-        "proj:transform": list(cells.transform),
-        "processing:lineage": f"skytrigger classify, {card.name} on {scene.name} ({scene.kind}, {level})",
-        "processing:software": {"skytrigger": __version__},
-        "processing:datetime": now,
+        **map_properties(cells, scene.time, about, lineage),
         "mlm:name": model.path.stem,
         "mlm:architecture": card.name,
         "mlm:tasks": ["scene-classification"],
@@ -90,6 +77,26 @@ def _properties(scene: Scene, cells: Grid, model: ModelFile, engine: dict[str, A
         "mlm:framework_version": str(engine.get("version", "")) or "unknown",
         "mlm:input": [_model_input(model)],
         "mlm:output": [_model_output(model)],
+    }
+
+
+def map_properties(cells: Grid, time: str, about: str, lineage: str) -> dict[str, Any]:
+    """What the items of all maps say: times, place, software. `time`: ISO 8601, or empty where it is not known."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if not time:
+        about += " The sensing time is not known: datetime is when the map was made."
+    code = {"proj:code": cells.crs} if cells.crs.startswith("EPSG:") else {"proj:wkt2": cells.crs}
+    return {
+        "datetime": time or now,
+        "created": now,
+        "description": about,
+        "gsd": cells.pixel_m,
+        **code,
+        "proj:shape": [cells.height, cells.width],
+        "proj:transform": list(cells.transform),
+        "processing:lineage": lineage,
+        "processing:software": {"skytrigger": __version__},
+        "processing:datetime": now,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +70,19 @@ def columns(cover: LandCover) -> dict[str, NDArray[Any]]:
 
 def write_parquet(path: Path, cover: LandCover, grid: Grid, cells: Grid) -> None:
     """Every cell with data, geometry in the scene's own CRS."""
+    keep = np.flatnonzero(cover.codes.reshape(-1) != NO_DATA)
+    rings = cell_rings(corners(grid, cells)).reshape(-1, 5, 2)[keep]
+    write_cells(path, {k: v[keep] for k, v in columns(cover).items()}, rings, grid.crs)
+
+
+def write_cells(path: Path, columns: Mapping[str, NDArray[Any]], rings: Floats, crs: str) -> None:
+    """A row for each of the (n, 5, 2) rings; NaN of float32 columns becomes null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    keep = np.flatnonzero(cover.codes.reshape(-1) != NO_DATA)
-    rings = cell_rings(corners(grid, cells)).reshape(-1, 5, 2)[keep]
-    data = {k: arrow_column(v[keep], null=v.dtype == np.float32) for k, v in columns(cover).items()}
+    data = {k: arrow_column(v, null=v.dtype == np.float32) for k, v in columns.items()}
     data["geometry"] = _wkb(rings)
-    table = pa.table(data).replace_schema_metadata({"geo": json.dumps(_geo(rings, grid.crs))})
+    table = pa.table(data).replace_schema_metadata({"geo": json.dumps(_geo(rings, crs))})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

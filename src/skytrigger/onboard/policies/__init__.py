@@ -1,0 +1,1 @@
+"""Which tiles are kept and which are sent first. A policy is one small class; see `base.Policy`."""
