@@ -69,14 +69,14 @@ def _clear(scene: Scene) -> Iterator[NDArray[np.uint16]]:
 
 def classes_of(tiles: NDArray[np.uint16], model: ModelFile, runtime: str = "") -> NDArray[np.int64]:
     """(n,) the network's answers."""
-    lanes = Lanes(model, runtime or default_runtime(), 1)
+    lanes = Lanes(model, runtime or default_runtime(), 1, codes=False)
     order = [EUROSAT_ORDER.index(b) for b in model.card.channels]
     try:
         run = lanes.logits(0)
-        parts = []
-        for i in range(0, len(tiles), BATCH):
-            numbers = np.ascontiguousarray(tiles[i : i + BATCH][:, order], np.float32)
-            parts.append(run(lanes.codes.of(numbers) if lanes.codes else numbers).argmax(axis=1))
+        parts = [
+            run(np.ascontiguousarray(tiles[i : i + BATCH][:, order], np.float32)).argmax(axis=1)
+            for i in range(0, len(tiles), BATCH)
+        ]
     finally:
         lanes.close()
     return np.concatenate(parts).astype(np.int64)

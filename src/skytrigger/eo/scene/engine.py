@@ -58,13 +58,14 @@ class Lanes:
     Attributes
     ----------
     codes
-        An INT8 network on a CPU is given its own codes: they are made where its tiles are; None: it takes DN.
+        An INT8 network on a CPU is given its own codes: they are made where its tiles are; None: it takes DN, as it
+        does where the tiles are there already (``codes=False``).
     input_type
         Of the tiles: ``uint8`` codes, else ``float32``, which every engine takes without a cast of its own.
     """
 
-    def __init__(self, model: ModelFile, runtime: str, lanes: int, device: str = "cpu") -> None:
-        self.codes = input_codes(model) if model.card.precision == "int8" and device == "cpu" else None
+    def __init__(self, model: ModelFile, runtime: str, lanes: int, device: str = "cpu", *, codes: bool = True) -> None:
+        self.codes = input_codes(model) if codes and model.card.precision == "int8" and device == "cpu" else None
         self.input_type = "uint8" if self.codes else "float32"
         given = from_codes(model) if self.codes else model
         self._session = open_session(
