@@ -15,7 +15,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,9 @@ def hashes_of(names: Sequence[str], origin: str) -> Hashes:
 
 def distinct(ids: Sequence[str]) -> list[str]:
     """Each id without its part's folder, where that alone does not tell two of them apart."""
-    short = ["/".join(PurePosixPath(name).parts[-2:]) for name in ids]
+    short = ["/".join(name.split("/")[-2:]) if name.count("/") > 1 else name for name in ids]
+    if tuple(short) == tuple(ids):
+        return short
     count = Counter(short)
     return [name if count[name] == 1 else full for name, full in zip(short, ids, strict=True)]
 
@@ -98,7 +99,9 @@ class Seen:
         """Names of the images `rows` that are in the list; of a thinned list about one of `share` of them."""
         known, origin, names = getattr(self, part), origin_of(dataset.source), distinct(dataset.ids)
         whole, short = ([ids[i] for i in rows] for ids in (dataset.ids, names))
-        found = np.isin(hashes_of(whole, origin), known) | np.isin(hashes_of(short, origin), known)
+        found = np.isin(hashes_of(whole, origin), known)
+        if short != whole:
+            found |= np.isin(hashes_of(short, origin), known)
         return [name for name, seen in zip(whole, found, strict=True) if seen]
 
     def note(self) -> dict[str, Any]:
