@@ -132,7 +132,8 @@ def check_bands(scene: Scene, model: ModelFile) -> None:
     raise InputError(
         f"{scene.source} has no {', '.join(missing)}{why}",
         expected=f"the bands of {model.path.stem}: {', '.join(model.card.channels)}",
-        remedy="the Level-1C product of the same scene, or --model of a network without these bands",
+        remedy="the Level-1C product of the same scene, or --model of a network without these bands"
+        + (", such as eurosat_l2a" if missing == ["B10"] else ""),
     )
 
 
