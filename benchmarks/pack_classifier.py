@@ -27,12 +27,11 @@ from skytrigger.learn.metrics import cross_entropy
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.measure.stats import wilson
 from skytrigger.model.calibration import METHODS, tensor_ranges
-from skytrigger.model.export import export_onnx, write_model
+from skytrigger.model.export import export_onnx
 from skytrigger.model.file import read_model
 from skytrigger.model.fold import Graph, fold
 from skytrigger.model.qdq import REDUCED_LIMIT, quantised_tensors
 from skytrigger.model.quantise import calibration_facts, stratified, write_int8
-from skytrigger.model.skip_rows import skip_rows
 from skytrigger.runtimes.open import open_session
 
 IMAGES = 300
@@ -72,6 +71,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", required=True)
     parser.add_argument("--split-lists", nargs="+", required=True)
     parser.add_argument("--trained-on", required=True, help="for the metadata")
+    parser.add_argument("--refuses", nargs=2, metavar=("CHANNEL", "WHY"), help="data that are not for it")
     parser.add_argument("--judged-on", default=WHERE, help="what the test part is, for the metadata")
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
@@ -93,15 +93,13 @@ def main() -> None:
     ids = tuple(dataset.ids[i] for i in rows)
     ranges = tensor_ranges(model, quantised_tensors(model), dataset.x[rows])
     notes = {**card.notes, "trained_on": args.trained_on, "temperature": round(temperature, 4)}
+    if args.refuses:
+        notes["refuses"] = dict([args.refuses])
 
     def write(method: str, out: Path, **more: Any) -> None:
         facts = calibration_facts(method, ids)
         write_int8(model, replace(card, notes={**notes, **more}), out, facts, ranges=ranges[method],
                    limit=REDUCED_LIMIT, merge_input=True)  # fmt: skip
-        written = read_model(out)
-        graph = written.graph()
-        if skip_rows(graph):
-            write_model(graph, written.card, out)
 
     scores = {}
     for method in METHODS:

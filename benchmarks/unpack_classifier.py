@@ -22,8 +22,9 @@ from torch import nn
 from skytrigger.applications.registry import build, model_path
 from skytrigger.core.heads import outputs_of
 from skytrigger.core.progress import say
-from skytrigger.core.seen import NOTE, Seen
+from skytrigger.core.seen import NOTE, Seen, hashes_of
 from skytrigger.core.split import split_by
+from skytrigger.core.split_files import read_list
 from skytrigger.eo.load import load
 from skytrigger.learn.batches import Batches
 from skytrigger.learn.evaluate import align
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--data", nargs="+", required=True)
     parser.add_argument("--split-lists", nargs="+", required=True, help="those it was trained with: its card gets them")
+    parser.add_argument("--also", nargs=2, type=Path, metavar=("TRAIN", "VAL"), help="lists of what it started from")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
@@ -113,7 +115,10 @@ def main() -> None:
     same = float((mine.argmax(1) == theirs.argmax(1)).mean())
     say(f"the same class for {100 * same:.2f} % of {len(split.val)} validation images")
     notes = {k: v for k, v in card.notes.items() if k not in ("calibration", "test")}
-    notes[NOTE] = notes.get(NOTE) or Seen.of(dataset, split).note()
+    seen = Seen.of(dataset, split)
+    if args.also:
+        seen = seen.joined(Seen(*(np.unique(hashes_of(read_list(file)[0], "")) for file in args.also)))
+    notes[NOTE] = notes.get(NOTE) or seen.note()
     args.out.mkdir(parents=True, exist_ok=True)
     folder = RunFolder(args.out)
     save_tensors(folder.weights, network.state_dict(), {})

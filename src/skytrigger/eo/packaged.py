@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-PACKAGED = ("eurosat_ms", "eurosat_rgb")
+PACKAGED = ("eurosat_ms", "eurosat_rgb", "eurosat_ms_fast", "eurosat_rgb_fast", "eurosat_l2a")
 
 
 def packaged(name: str) -> Path:

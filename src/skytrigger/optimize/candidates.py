@@ -19,7 +19,7 @@ WIDTHS = (
     (24, 48, 72), (32, 64, 96), (32, 64, 128),
 )  # fmt: skip
 DEPTHS = (0, 1)  # residual blocks of every stage but the first
-TRIED_STEMS = ("k4", "p4", "s2", "mix", "p2", "q4")
+TRIED_STEMS = ("k4", "p4", "s2", "mix", "p2", "q4", "r4")
 BLOCKS = ("plain", "dw")
 
 
