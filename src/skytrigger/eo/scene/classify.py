@@ -123,6 +123,7 @@ def own_lanes(model: ModelFile, options: Options) -> tuple[Lanes, Callable[[], N
 
 def check_bands(scene: Scene, model: ModelFile) -> None:
     """Raise InputError where the scene has not the bands of the model, with the reason where it is known."""
+    model.card.refuse_strangers(tuple(scene.bands), scene.source)
     missing = [c for c in model.card.channels if c not in scene.bands]
     if not missing:
         return
@@ -132,7 +133,8 @@ def check_bands(scene: Scene, model: ModelFile) -> None:
     raise InputError(
         f"{scene.source} has no {', '.join(missing)}{why}",
         expected=f"the bands of {model.path.stem}: {', '.join(model.card.channels)}",
-        remedy="the Level-1C product of the same scene, or --model of a network without these bands",
+        remedy="the Level-1C product of the same scene, or --model of a network without these bands"
+        + (", such as eurosat_l2a" if missing == ["B10"] else ""),
     )
 
 
