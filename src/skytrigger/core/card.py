@@ -72,11 +72,7 @@ class ModelCard:
         """
         for channel, why in dict(self.notes.get("refuses", {})).items():
             if channel in channels:
-                others = [c for c in channels if c != channel]
-                raise InputError(
-                    f"{what} has {channel}: {why}",
-                    remedy=f"another model, or --bands {','.join(others)} where the levels are right all the same",
-                )
+                raise InputError(f"{what} has {channel}: {why}", remedy="another model (skytrigger models lists some)")
 
     def to_json(self) -> str:
         """Canonical JSON text."""
