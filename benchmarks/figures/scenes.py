@@ -145,6 +145,6 @@ def numbers(kind: str) -> str:
 
 @figure("scene.flat")
 def flat() -> str:
-    """Peak memory after one, two and three scenes of one process."""
+    """Peak memory after each of several scenes of one process."""
     peaks = loaded("scene/memory.json")["peaks_mb"]
     return ", ".join(f"{p:,.0f}" for p in peaks[:-1]) + f" and {peaks[-1]:,.0f} MB"
