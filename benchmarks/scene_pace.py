@@ -8,7 +8,7 @@ with the imports that it needs; CPU seconds are the process's own over the same 
   one is lost), ONNX Runtime with its defaults, one GeoTIFF;
 - ``ours``: `classify_scene`, all outputs;
 - ``decode``: every block of every band once, on the same threads, nothing else;
-- ``memory``: the scene three times in one process, as for several scenes; peak memory after each.
+- ``memory``: the scene six times in one process, as for several scenes; peak memory after each.
 
     python benchmarks/scene_pace.py GEOTIFF_FOLDER [--safe SAFE] [--zarr ZARR] [--model eurosat_ms] [--basic basic.onnx]
         [--arms geotiff,rival] [--rounds 3] [--out results/scene/granule.json]
@@ -103,12 +103,12 @@ def decode(source: Path, reduce: int) -> None:
 
 
 def memory(source: Path, model: str, out: Path) -> list[float]:
-    """Peak MB after one, two, three scenes."""
+    """Peak MB after one scene, two, and so on."""
     from skytrigger.eo.scene.classify import Options
     from skytrigger.eo.scene.many import close_lanes, one_scene
 
     peaks = []
-    for number in range(3):
+    for number in range(6):
         one_scene(str(source), model, str(out / str(number)), vars(Options()))
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     close_lanes()

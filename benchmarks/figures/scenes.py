@@ -80,7 +80,7 @@ ARMS = {
 }
 PAIRS = {
     "rival / ours": "the tile-by-tile method / ours, `eurosat_ms`",
-    "rival / ours, basic": "the same, network `basic`",
+    "rival / ours, basic": "the tile-by-tile method / ours, network `basic`",
     "ours / decode, GeoTIFF": "ours / decoding alone, GeoTIFF",
     "ours / decode, JP2": "ours / decoding alone, JPEG 2000",
     "JP2 / JP2 reduce 1": "JPEG 2000 / the same with `--reduce 1`",
@@ -145,6 +145,6 @@ def numbers(kind: str) -> str:
 
 @figure("scene.flat")
 def flat() -> str:
-    """Peak memory after one, two and three scenes of one process."""
+    """Peak memory after each of several scenes of one process."""
     peaks = loaded("scene/memory.json")["peaks_mb"]
     return ", ".join(f"{p:,.0f}" for p in peaks[:-1]) + f" and {peaks[-1]:,.0f} MB"
