@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -130,16 +131,17 @@ def _session_of(file: Path) -> Callable[[Tiles], object]:
 
 
 def visit_of(
-    call: Callable[[Tiles], object],
+    call: Callable[[Any], object],
     images: int,
     seconds: float,
     *,
     channels: int = len(CHANNELS),
     clock: Callable[[], float] = time.thread_time,
+    kind: str = "float32",
 ) -> Callable[[list[float]], Slot]:
     """A visit of calls on rotating tiles; the slot holds seconds of CPU an image, the list gets wall seconds."""
     several = max(2, 256 // images)
-    tiles = np.random.default_rng(0).integers(0, 4000, (several, images, channels, *SIZE)).astype(np.float32)
+    tiles = np.random.default_rng(0).integers(0, 4000, (several, images, channels, *SIZE)).astype(kind)
 
     def visit(wall: list[float]) -> Slot:
         call(tiles[0])

@@ -5,7 +5,7 @@
 
 Validation images choose the temperature of the logits and, of three, the method of the ranges; calibration images are
 of the training part. Weights have seven bits, which no CPU's products overflow: the same answers everywhere. The test
-part is read once, by the file that is written.
+part is read once, by the file that is written. Rows that the first convolution does not touch are not in the graph.
 """
 
 from __future__ import annotations
@@ -54,11 +54,13 @@ def temper(model: Any, temperature: float) -> None:
         graph.set(name, (graph.constants[name] / temperature).astype(np.float32))
 
 
-def test_figure(file: Path, dataset: Any, split: Any) -> dict[str, Any]:
+WHERE = "tiles further east than all training tiles (spatial split by longitude), never used in training"
+
+
+def test_figure(file: Path, dataset: Any, split: Any, where: str) -> dict[str, Any]:
     """Accuracy on the test part, for the metadata."""
     answers = logits_of(file, "int8", dataset, split.test).argmax(1)
     value = wilson(int((answers == dataset.y[split.test]).sum()), len(split.test))
-    where = "tiles further east than all training tiles (spatial split by longitude), never used in training"
     return {"what": where, "images": len(split.test), "accuracy": round(value.estimate, 4),
             "interval_95": [round(value.low, 4), round(value.high, 4)], "engine": "onnxruntime int8"}  # fmt: skip
 
@@ -69,6 +71,8 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", required=True)
     parser.add_argument("--split-lists", nargs="+", required=True)
     parser.add_argument("--trained-on", required=True, help="for the metadata")
+    parser.add_argument("--refuses", nargs=2, metavar=("CHANNEL", "WHY"), help="data that are not for it")
+    parser.add_argument("--judged-on", default=WHERE, help="what the test part is, for the metadata")
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
     network, card = RunFolder(Path(args.run)).load(build)
@@ -89,6 +93,8 @@ def main() -> None:
     ids = tuple(dataset.ids[i] for i in rows)
     ranges = tensor_ranges(model, quantised_tensors(model), dataset.x[rows])
     notes = {**card.notes, "trained_on": args.trained_on, "temperature": round(temperature, 4)}
+    if args.refuses:
+        notes["refuses"] = dict([args.refuses])
 
     def write(method: str, out: Path, **more: Any) -> None:
         facts = calibration_facts(method, ids)
@@ -102,7 +108,7 @@ def main() -> None:
         scores[method] = (int((logits.argmax(1) == true).sum()), -float(cross_entropy(logits, true).mean()))
         say(f"{method}: {scores[method][0]} of {len(true)} validation images, loss {-scores[method][1]:.4f}")
     best = max(scores, key=lambda m: scores[m])
-    test = test_figure(work / f"{best}.onnx", dataset, split)
+    test = test_figure(work / f"{best}.onnx", dataset, split, args.judged_on)
     write(best, args.out, test=test)
     for file in work.iterdir():
         file.unlink()

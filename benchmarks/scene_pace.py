@@ -7,10 +7,11 @@ with the imports that it needs; CPU seconds are the process's own over the same 
   (GDAL cubic) into one float32 array, cut tiles of 64 x 64 (partial ones are lost), batches of 10 (the last partial
   one is lost), ONNX Runtime with its defaults, one GeoTIFF;
 - ``ours``: `classify_scene`, all outputs;
-- ``decode``: every block of every band once, on the same threads, nothing else.
+- ``decode``: every block of every band once, on the same threads, nothing else;
+- ``memory``: the scene six times in one process, as for several scenes; peak memory after each.
 
     python benchmarks/scene_pace.py GEOTIFF_FOLDER [--safe SAFE] [--zarr ZARR] [--model eurosat_ms] [--basic basic.onnx]
-        [--rounds 3] [--out results/scene/granule.json]
+        [--arms geotiff,rival] [--rounds 3] [--out results/scene/granule.json]
 
 Make the granules with ``benchmarks/scene_granule.py``.
 """
@@ -87,14 +88,31 @@ def decode(source: Path, reduce: int) -> None:
     from skytrigger.eo.scene.opening import open_scene
 
     scene = open_scene(source, reduce=reduce)
+
+    def one(band, window) -> None:
+        band.dn(*window)
+
     with ThreadPoolExecutor(cores_in_mask(), initializer=enter_gdal) as pool:
         jobs = [
-            pool.submit(band.dn, *window)
+            pool.submit(one, band, window)
             for band in scene.bands.values()
             for window in blocks(0, band.grid.height, band.grid.width, band.reader.block)
         ]
         for job in jobs:
             job.result()
+
+
+def memory(source: Path, model: str, out: Path) -> list[float]:
+    """Peak MB after one scene, two, and so on."""
+    from skytrigger.eo.scene.classify import Options
+    from skytrigger.eo.scene.many import close_lanes, one_scene
+
+    peaks = []
+    for number in range(6):
+        one_scene(str(source), model, str(out / str(number)), vars(Options()))
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    close_lanes()
+    return peaks
 
 
 def arm(args: argparse.Namespace) -> None:
@@ -107,9 +125,11 @@ def arm(args: argparse.Namespace) -> None:
             facts["tiles"] = rival(args.geotiff, args.model, Path(folder))
         elif args.arm == "decode":
             decode(args.geotiff, args.reduce)
+        elif args.arm == "memory":
+            facts["peaks_mb"] = memory(args.geotiff, args.model, Path(folder))
         else:
             summary = ours(args.geotiff, args.model, Path(folder), args.reduce)
-            facts = {k: summary[k] for k in ("tiles", "stages_s", "thread_s", "threads", "stream_tiles_per_s")}
+            facts = {k: summary[k] for k in ("tiles", "stages_s", "stage_cpu_s", "threads", "stream_tiles_per_s")}
             facts["engine"] = summary["engine"]["runtime"]
         seconds = time.perf_counter() - start
         after = resource.getrusage(resource.RUSAGE_SELF)
@@ -124,19 +144,18 @@ def measure(name: str, source: Path, model: str, reduce: int = 0) -> dict:
 
 
 def plan(args: argparse.Namespace) -> dict[str, tuple[str, Path, str, int]]:
-    arms = {"geotiff": ("ours", args.geotiff, args.model, 0), "geotiff decode": ("decode", args.geotiff, args.model, 0)}
-    if not args.no_rival:
-        arms["rival"] = ("rival", args.geotiff, args.model, 0)
+    """The arms that are asked for, or all that there is data for."""
+    arms = {"geotiff": ("ours", args.geotiff, args.model, 0), "geotiff decode": ("decode", args.geotiff, args.model, 0),
+            "rival": ("rival", args.geotiff, args.model, 0)}  # fmt: skip
     if args.basic:
         arms["geotiff basic"] = ("ours", args.geotiff, args.basic, 0)
-        if not args.no_rival:
-            arms["rival basic"] = ("rival", args.geotiff, args.basic, 0)
+        arms["rival basic"] = ("rival", args.geotiff, args.basic, 0)
     if args.zarr:
         arms["zarr"] = ("ours", args.zarr, args.model, 0)
     if args.safe:
         arms |= {"jp2": ("ours", args.safe, args.model, 0), "jp2 decode": ("decode", args.safe, args.model, 0),
                  "jp2 reduce 1": ("ours", args.safe, args.model, 1)}  # fmt: skip
-    return arms
+    return {name: arm for name, arm in arms.items() if not args.arms or name in args.arms.split(",")}
 
 
 RATIOS = {
@@ -153,8 +172,8 @@ def main() -> None:
     parser.add_argument("--zarr", type=Path)
     parser.add_argument("--model", default="eurosat_ms")
     parser.add_argument("--basic", help="model file of the network basic")
+    parser.add_argument("--arms", help="those to run, such as jp2,jp2 decode; default all")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--no-rival", action="store_true")
     parser.add_argument("--reduce", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     parser.add_argument("--out", default="results/scene/granule.json")
@@ -169,7 +188,9 @@ def main() -> None:
         for name in list(arms) if number % 2 == 0 else list(arms)[::-1]:
             runs[name].append(measure(*arms[name]))
             r = runs[name][-1]
-            print(f"{name:18} {r['seconds']:8.1f} s  {r['cpu_s']:8.1f} CPU s  {r['peak_mb']:7.0f} MB", flush=True)
+            stages = {k: round(1e6 * v / r["tiles"]) for k, v in r.get("stage_cpu_s", {}).items()}
+            print(f"{name:18} {r['seconds']:8.1f} s  {r['cpu_s']:8.1f} CPU s  {r['peak_mb']:7.0f} MB", end="  ")
+            print(f"ms a 1,000 tiles {stages}" if stages else "", flush=True)
     ratios = {}
     for name, (a, b) in RATIOS.items():
         if a in runs and b in runs:

@@ -18,7 +18,7 @@ import numpy as np
 from onnx import numpy_helper
 from scipy.optimize import minimize_scalar
 
-from pack_classifier import logits_of, test_figure
+from pack_classifier import WHERE, logits_of, test_figure
 from skytrigger.core.progress import say
 from skytrigger.core.split import split_again
 from skytrigger.eo.load import load
@@ -75,7 +75,7 @@ def main() -> None:
     temper(graph, float(found.x))
     notes["temperature"] = round(float(found.x), 4)
     write_model(graph, replace(card, notes=notes), args.out)
-    notes["test"] = test_figure(args.out, dataset, split)
+    notes["test"] = test_figure(args.out, dataset, split, WHERE)
     write_model(graph, replace(card, notes=notes), args.out)
     say(f"{args.out}: temperature {notes['temperature']}, test {notes['test']}")
 

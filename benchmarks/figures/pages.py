@@ -50,6 +50,7 @@ def rendered(text: str, page: str) -> tuple[str, list[str], int]:
 OTHERS = (
     re.compile(r"<!-- coverage: begin -->.*?<!-- coverage: end -->", re.DOTALL),  # tests/coverage
     re.compile(r"<!-- tiles: made by [^>]*? -->.*?<!-- end of tiles -->", re.DOTALL),  # tests/eo_data/formats_page.py
+    re.compile(r"<!-- hits: made by [^>]*? -->.*?<!-- end of hits -->", re.DOTALL),  # tests/clue/test_formats.py
     re.compile(r"<!-- card: made by [^>]*? -->.*?<!-- end of card -->", re.DOTALL),  # gpu_card_page.py
 )
 

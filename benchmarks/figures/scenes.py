@@ -70,3 +70,81 @@ def reduce_table() -> str:
 def memory(kind: str) -> str:
     """Largest peak of a granule's runs."""
     return f"{max(run['peak_mb'] for run in loaded('scene/granule.json')['runs'][kind]) / 1000:.1f} GB"
+
+
+ARMS = {
+    "geotiff": "GeoTIFF, LERC_ZSTD",
+    "zarr": "EOPF Zarr",
+    "jp2": "JPEG 2000",
+    "jp2 reduce 1": "JPEG 2000, `--reduce 1`",
+}
+PAIRS = {
+    "rival / ours": "the tile-by-tile method / ours, `eurosat_ms`",
+    "rival / ours, basic": "the tile-by-tile method / ours, network `basic`",
+    "ours / decode, GeoTIFF": "ours / decoding alone, GeoTIFF",
+    "ours / decode, JP2": "ours / decoding alone, JPEG 2000",
+    "JP2 / JP2 reduce 1": "JPEG 2000 / the same with `--reduce 1`",
+}
+STAGES = ("decode", "prepare", "infer")
+
+
+@figure("scene.pace")
+def pace_table() -> str:
+    """Stages' CPU time, and tiles a second, of a granule's runs."""
+    rows = []
+    for name, title in ARMS.items():
+        runs = loaded("scene/granule_jp2.json" if name.startswith("jp2") else "scene/granule.json")["runs"][name]
+        cheapest = min(runs, key=lambda r: r["cpu_s"])
+        n = cheapest["tiles"]
+        stages = [cheapest["stage_cpu_s"][k] for k in STAGES]
+        cpu = [*stages, cheapest["cpu_s"] - sum(stages), cheapest["cpu_s"]]
+        clock = max(n / r["seconds"] for r in runs)
+        bound = cheapest["threads"] * n / cheapest["cpu_s"]
+        rows.append([title, f"{n:,}", *(f"{1e6 * v / n:.0f}" for v in cpu), f"{clock:,.0f}", f"{bound:,.0f}"])
+    head = (
+        "| | tiles | decode | prepare | infer | the rest | all, ms of CPU a 1,000 tiles | tiles/s, as it ran "
+        "| cores x tiles / CPU s |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    )
+    return table(head, rows)
+
+
+@figure("scene.ratios")
+def ratio_table() -> str:
+    """Pairs of one run."""
+    rows = []
+    for source in ("scene/granule.json", "scene/granule_basic.json", "scene/granule_jp2.json"):
+        ratios = loaded(source)["ratios"]
+        for name, title in PAIRS.items():
+            clock, cpu = (ratios.get(f"{name} ({k})") for k in ("seconds", "cpu_s"))
+            if clock and cpu:
+                rows.append([title, *(f"{r['ratio']:.2f}" for r in (clock, cpu)), str(clock["pairs"])])
+    return table("| | wall clock | CPU | pairs |\n|---|---:|---:|---:|", rows)
+
+
+@figure("scene.native")
+def native_table() -> str:
+    """Networks on native pixels."""
+    rows = []
+    for name, run in loaded("scene/native.json")["runs"].items():
+        plain, native = (sorted(run[f"{k}_s"])[len(run[f"{k}_s"]) // 2] * 1e6 for k in ("plain", "native"))
+        changed = f"{run['decisions_changed']} of {run['tiles']:,}"
+        largest = f"{run['largest_difference'] / run['logits_std']:.3f}"
+        rows.append([name, f"{plain:,.0f}", f"{native:,.0f}", changed, largest])
+    head = (
+        "| | resampled tiles, us | native tiles, us | decisions changed | largest difference of a logit, "
+        "in their standard deviation |\n|---|---:|---:|---:|---:|"
+    )
+    return table(head, rows)
+
+
+@figure("scene.numbers")
+def numbers(kind: str) -> str:
+    """Numbers a tile that go in: ``plain`` or ``native``."""
+    return f"{loaded('scene/native.json')['runs']['eurosat_ms, float']['numbers_in'][kind]:,}"
+
+
+@figure("scene.flat")
+def flat() -> str:
+    """Peak memory after each of several scenes of one process."""
+    peaks = loaded("scene/memory.json")["peaks_mb"]
+    return ", ".join(f"{p:,.0f}" for p in peaks[:-1]) + f" and {peaks[-1]:,.0f} MB"

@@ -16,7 +16,13 @@ from skytrigger.learn.metrics import metrics
 from skytrigger.measure.seed_variance import SeedVariance, seed_variance
 from skytrigger.measure.stats import wilson
 
-NAMES = {"eurosat_ms": "ms", "eurosat_rgb": "rgb"}
+NAMES = {"eurosat_ms": "ms", "eurosat_rgb": "rgb", "eurosat_ms_fast": "ms_fast", "eurosat_rgb_fast": "rgb_fast",
+         "eurosat_l2a": "l2a"}  # fmt: skip
+# classifier -> the study of `basic` on the same tiles; none on simulated ones
+STUDIES = {"eurosat_ms": "eurosat-ms", "eurosat_ms_fast": "eurosat-ms", "eurosat_rgb": "eurosat-rgb",
+           "eurosat_rgb_fast": "eurosat-rgb"}  # fmt: skip
+SEEDS = {"eurosat-ms": "3 seeds, 25 epochs", "eurosat-rgb": "1 seed, 6 epochs"}
+KINDS = {"eurosat-ms": "13-band tiles", "eurosat-rgb": "RGB tiles", "": "13-band tiles turned into simulated Level-2A"}
 
 
 @cache
@@ -189,20 +195,35 @@ def taken(name: str, true: str, answer: str) -> str:
 
 @figure("packaged.table")
 def packaged_table() -> str:
-    """Both on the test tiles, with `basic`."""
+    """All on the test tiles, with `basic`."""
     rows = []
-    for name, study, seeds in (
-        ("eurosat_ms", "eurosat-ms", "3 seeds, 25 epochs"),
-        ("eurosat_rgb", "eurosat-rgb", "1 seed, 6 epochs"),
-    ):
-        found = judged(name)
-        basic = accuracy(study, "basic").accuracy
-        bands = "13-band" if name == "eurosat_ms" else "RGB"
+    for name in NAMES:
+        found, study = judged(name), STUDIES.get(name, "")
+        basic = f"{percent(accuracy(study, 'basic').accuracy)}; {SEEDS[study]}" if study else "not trained"
         own = percent(wilson(found["correct"], found["images"]))
-        rows.append([f"`{name}`", packaged_hash(name), f"{found['images']:,} {bands} tiles, east of all training tiles",
-                     f"{found['correct']:,}", own, f"{percent(basic)}; {seeds}"])  # fmt: skip
+        rows.append([f"`{name}`", packaged_hash(name), packaged_size(name),
+                     f"{found['images']:,} {KINDS[study]}, east of all training tiles", f"{found['correct']:,}", own,
+                     packaged_calibration(name), basic])  # fmt: skip
     head = (
-        "| model | file | judged on | correct | accuracy (95 %, Wilson) | `basic` on the same tiles |\n"
-        "|---|---|---|---:|---:|---:|"
+        "| model | file | size | judged on | correct | accuracy (95 %, Wilson) | calibration error "
+        "| `basic` on the same tiles |\n|---|---|---:|---|---:|---:|---:|---|"
     )
     return table(head, rows)
+
+
+@figure("packaged.choice")
+def choice(*path: str) -> str:
+    """A figure of the choices made on places held out, `packaged/choices.json`; a share as a percentage."""
+    value = loaded("packaged/choices.json")
+    for key in path:
+        value = value[key]
+    return f"{100 * value:.1f} %" if isinstance(value, float) else f"{value:,}"
+
+
+@figure("packaged.agreement")
+def agreement(name: str) -> str:
+    """Share of test tiles with the same class on both engines, `packaged/engines.json`."""
+    found = loaded("packaged/engines.json")[name]
+    if found["model_sha256"] != sha256_file(packaged(name)):
+        raise ValueError(f"packaged/engines.json is of another file than the shipped {name}")
+    return f"{found['same']:,} of {found['tiles']:,}"

@@ -93,7 +93,7 @@ def test_root(tmp_path: Path) -> None:
         ("a.csv", "1,2,0.5,1\n", r"layer\[0\] = 0.5"),
         ("a.parquet", "not parquet", "cannot read"),
         ("a.h5", "not hdf5", "not a valid HDF5"),
-        ("a.txt", "1,2\n", "unknown kind"),
+        ("a.json", "[]", "unknown kind"),
     ],
 )
 def test_bad_files(tmp_path: Path, name: str, content: str, word: str) -> None:

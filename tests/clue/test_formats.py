@@ -1,6 +1,6 @@
 """Files as people have them: each layout is written by a few lines here, read by one command, and listed in the docs.
 
-``SKYTRIGGER_WRITE_DOCS=1`` writes the table of docs/clue.md anew.
+``SKYTRIGGER_WRITE_DOCS=1`` writes the table of docs/formats.md anew (the whole file of tests must run).
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,19 +34,49 @@ from .layouts import (
     structs,
     ticl,
 )
+from .odd_hits import READ
+from .odd_hits import REFUSED as ODD
 
-DOCS = Path(__file__).parents[2] / "docs" / "clue.md"
-BEGIN, END = "<!-- layouts -->", "<!-- end of layouts -->"
+DOCS = Path(__file__).parents[2] / "docs" / "formats.md"
+BEGIN, END = "<!-- hits: made by tests/clue/test_formats.py -->", "<!-- end of hits -->"
+HEADER = "| what there is | what happens | command |"
 
 
 def _command(name: str, words: list[str]) -> list[str]:
     return ["clue", name, *words, "--dc", "1", "--rhoc", "2"]
 
 
-@pytest.mark.parametrize(("title", "name", "write", "words"), FORMATS, ids=[f[1] for f in FORMATS])
-def test_layout(
-    title: str, name: str, write: Writer, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def _told(data: dict[str, Any]) -> str:
+    """What was read, in words."""
+    read = data["read"]
+    roles = ", ".join(f"{role} = {name}" for role, name in read["columns"].items())
+    assumed = f"; assumed: {'; '.join(read['assumed'])}" if read["assumed"] else ""
+    return f"{data['n_hits']} hits: {roles}{assumed}"
+
+
+def _line(title: str, told: str, name: str, words: list[str]) -> str:
+    told = " ".join(re.sub(r"([|<>])", r"\\\1", re.sub(r"\n  (?=expected|remedy)", "; ", told)).split())
+    return f"| {title} | {told} | `skytrigger {' '.join(_command(name, words))}` |"
+
+
+def _listed(place: int, line: str) -> None:
+    """The page has this line here; with SKYTRIGGER_WRITE_DOCS it is written."""
+    before, _, rest = DOCS.read_text(encoding="utf-8").partition(BEGIN)
+    table, _, after = rest.partition(END)
+    lines = table.strip("\n").split("\n")
+    if os.environ.get("SKYTRIGGER_WRITE_DOCS"):
+        lines = [HEADER, "|---|---|---|", *lines[2:], *[""] * (place + 3 - len(lines))]
+        lines[2 + place] = line
+        DOCS.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
+    assert lines[2 + place] == line, "write the page anew: SKYTRIGGER_WRITE_DOCS=1"
+
+
+EVERY = [*FORMATS, *READ]
+
+
+@pytest.mark.parametrize("place", range(len(EVERY)), ids=[f[1] for f in EVERY])
+def test_layout(place: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    title, name, write, words = EVERY[place]
     path = tmp_path / name
     write(path)
     out, clusters = tmp_path / "out.parquet", tmp_path / "clusters.csv"
@@ -58,16 +90,23 @@ def test_layout(
     table = np.genfromtxt(clusters, delimiter=",", names=True)
     np.testing.assert_array_equal(table["energy"], [4.0, 4.0])
     np.testing.assert_array_equal(table["n_hits"], [2, 1])
+    _listed(place, _line(title, _told(data), name, words))
 
 
-def test_the_docs_list_them() -> None:
-    lines = ["| file | command |", "|---|---|"]
-    lines += [f"| {title} | `skytrigger {' '.join(_command(name, words))}` |" for title, name, _, words in FORMATS]
-    before, _, rest = DOCS.read_text().partition(BEGIN)
-    expected = before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + rest.partition(END)[2]
-    if os.environ.get("SKYTRIGGER_WRITE_DOCS"):
-        DOCS.write_text(expected)
-    assert DOCS.read_text() == expected
+@pytest.mark.parametrize("place", range(len(ODD)), ids=[f[1] for f in ODD])
+def test_odd(place: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    title, name, write, words, seen = ODD[place]
+    write(tmp_path / name)
+    assert main(_command(str(tmp_path / name), words)) == 2
+    told = capsys.readouterr().err
+    assert seen in told
+    told = "refused: " + told.removeprefix("skytrigger: error: ").replace(f"{tmp_path}/", "")
+    _listed(len(EVERY) + place, _line(title, told, name, words))
+
+
+def test_the_page_has_no_other_rows() -> None:
+    table = DOCS.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    assert len(table.strip("\n").split("\n")) == 2 + len(EVERY) + len(ODD)
 
 
 def test_events_of_a_row(tmp_path: Path) -> None:

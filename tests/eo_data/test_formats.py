@@ -15,7 +15,9 @@ def test_row(row: Row, cache: Path, tmp_path: Path) -> None:
     assert (status == 2) is row.refused, told
     assert row.expect in told
     line = table([(row, told)]).splitlines()[4]
-    assert line in PAGE.read_text(encoding="utf-8"), "write the page anew: python tests/eo_data/formats_page.py --write"
+    assert line in PAGE.read_text(encoding="utf-8"), (
+        "write the page anew: PYTHONPATH=tests python tests/eo_data/formats_page.py --write"
+    )
 
 
 def test_the_page_has_no_other_rows() -> None:

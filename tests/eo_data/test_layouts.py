@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from eo_data.formats_page import archived, each, parted, picture, pngs, shard
+from eo_data.tile_files import archived, each, parted, picture, pngs, shard
 from skytrigger.cli.main import main
 from skytrigger.core.dataset import Dataset, content_hash
 from skytrigger.core.errors import InputError

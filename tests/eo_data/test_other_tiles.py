@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eo_data.formats_page import FOUR, each, picture, planes, rgb16, tif
+from eo_data.odd_tiles import FOUR
+from eo_data.tile_files import each, picture, planes, rgb16, tif
 from skytrigger.eo.load import load
 from skytrigger.eo.reading import Reading
 from skytrigger.eo.statistics import channel_statistics

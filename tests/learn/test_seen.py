@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import tiny
 from skytrigger.core.dataset import Split
 from skytrigger.core.errors import InputError
-from skytrigger.core.seen import FILE_LIMIT, NOTE, SHARE, Seen, hashes_of, origin_of, seen_of
+from skytrigger.core.seen import FILE_LIMIT, NOTE, SHARE, Seen, distinct, hashes_of, origin_of, seen_of
 from skytrigger.core.split import split_lists
 from skytrigger.eo.networks import build
 from skytrigger.learn.evaluate import card_of
@@ -202,3 +202,17 @@ def test_the_commands_refuse_allow_and_say(tmp_path: Path, capsys):
     found = json.loads(capsys.readouterr().out)["leakage"]
     assert (found["images"], found["of"], found["warnings"]) == (7, 10, told)
     assert json.loads((tmp_path / "e" / "metrics.json").read_text())["leakage"] == found
+
+
+def test_names_that_start_anew_in_every_class_and_part() -> None:
+    ids = ("Forest/1", "River/1", "Forest/2", "River/2")
+    data = replace(tiny.dataset(4), ids=ids, source={"kind": "tiles"})
+    seen = Seen.of(data, Split(np.array([0, 3]), np.array([1]), np.array([2])))
+    assert seen.among(data, np.array([2])) == []
+    assert seen.among(data, np.arange(4)) == ["Forest/1", "River/2"]
+    parted = replace(data, ids=("train/River/1", "val/River/1", "train/River/2", "test/River/1"))
+    assert distinct(parted.ids) == ["train/River/1", "val/River/1", "River/2", "test/River/1"]
+    seen = Seen.of(parted, Split(np.array([0, 2]), np.array([1]), np.array([3])))
+    assert seen.among(parted, np.array([1, 3])) == []
+    alone = replace(data, ids=("River/1", "River/2", "River/3", "River/4"))  # the folder of one part, given by itself
+    assert seen.among(alone, np.arange(4)) == ["River/2"]

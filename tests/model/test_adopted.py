@@ -108,6 +108,15 @@ def test_what_is_refused(tmp_path: Path) -> None:
             read_card(card)
 
 
+@pytest.mark.parametrize("softmax", [False, True])
+def test_answers_of_another_kind_than_stated(tmp_path: Path, softmax: bool) -> None:
+    path, card = tmp_path / "theirs.onnx", tmp_path / "card.toml"
+    foreign(path, ["n", 3, 8, 6], softmax=softmax)
+    card.write_text(CARD + f'outputs = "{"logits" if softmax else "probabilities"}"')
+    with pytest.raises(InputError, match="add up to 1" if softmax else "do not add up to 1"):
+        adopt(path, read_card(card))
+
+
 def test_data_in_other_files(tmp_path: Path) -> None:
     card = tmp_path / "card.toml"
     card.write_text(CARD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,12 @@ import pytest
 from made_up import MadeUp
 from test_search import TINY
 
+from skytrigger.applications.registry import application_of, model_path
+from skytrigger.cli import optimize as command
 from skytrigger.cli.main import main
 from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
+from skytrigger.eo.application import EUROSAT, load_tiles
 from skytrigger.hep.doublets.application import DOUBLETS, default_recipe, prepare
 from skytrigger.hep.doublets.metrics import auc_difference, scores
 from skytrigger.hep.doublets.simulator import simulate
@@ -44,6 +48,36 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = "train --model student --data synthetic:120 --bands rgb --epochs 1 --threads 1 --device cpu --out"
     assert main([*words.split(), str(out)]) == 0
     return out
+
+
+def test_from_a_packaged_model_on_other_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "optimize eurosat_ms --data synthetic:120 --max-drop 90 --effort quick --runtime onnxruntime --threads 1"
+    words += " --batch-size 8 --precision int8 --bands-candidates none --stored --json --out"
+    whole = [*words.split(), str(tmp_path / "out")]
+    assert main(whole) == 2  # nothing divides data that the network was not trained on, unless it is said
+    assert "--split random" in capsys.readouterr().err
+    assert main([*whole, "--split", "all"]) == 2
+    capsys.readouterr()
+    assert main([*whole, "--split", "random"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    given = [row for row in found["engines"] if row["name"] == "given"]
+    assert {row["precision"] for row in given} == {"int8"}
+    assert found["leakage"] == ["eurosat_ms.onnx: not known which images it has seen (its card keeps no list)"]
+    assert len(read_model(tmp_path / "out" / "best.onnx").card.channels) == 13
+
+
+def test_other_data_are_divided_by_lists(tmp_path: Path) -> None:
+    dataset = load_tiles(["synthetic:120"])
+    for part, first, last in (("train", 0, 80), ("val", 80, 100), ("test", 100, 120)):
+        (tmp_path / f"{part}.txt").write_text("\n".join(dataset.ids[first:last]) + "\n")
+    lists = [str(tmp_path / f"{part}.txt") for part in ("train", "val", "test")]
+    card = read_model(model_path("eurosat_ms")).card
+    args = Namespace(run="eurosat_ms", split=None, split_lists=lists, seed=0)
+    split = command._split_of(args, application_of(card), dataset, card)
+    assert [len(split.part(p)) for p in ("train", "val", "test")] == [80, 20, 20]
+    own = replace(card, split={"kind": "random", "seed": 0, "data_hash": dataset.content_hash})
+    with pytest.raises(InputError, match="keeps the split"):
+        command._split_of(Namespace(run="x", split="random", split_lists=None, seed=0), EUROSAT, dataset, own)
 
 
 def test_from_the_command_line_to_the_page(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

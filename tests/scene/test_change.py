@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import numpy as np
@@ -125,8 +126,15 @@ def test_change_of_scenes(scenes, capsys):
         "change.tif",
         "change.parquet",
         "change.png",
+        "change.html",
         "summary.json",
     }
+    text = (folder / "out/change.html").read_text()
+    assert "http://" not in text
+    assert "https://" not in text
+    data = json.loads(text.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+    assert (data["rows"], data["columns"]) == (8, 9)
+    assert len(base64.b64decode(data["sign"])) == 8 * 9
     assert json.loads((folder / "out/summary.json").read_text()) == summary
     assert summary["signs"]["flooded"]["cells"] >= 5
     with rasterio.open(folder / "out/change.tif") as s:

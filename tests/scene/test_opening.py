@@ -175,6 +175,14 @@ class TestRefusals:
         with pytest.raises(InputError, match=r"B10: Level-2A products have none.*\n.*\n.*Level-1C"):
             check_bands(scene, model_for("eurosat_ms"))
 
+    def test_each_level_has_its_model(self, tmp_path, bands):
+        surface = open_scene(safe(tmp_path / "surface", bands, level="L2A"))
+        check_bands(surface, model_for("eurosat_l2a"))
+        top = open_scene(safe(tmp_path / "top", bands))
+        check_bands(top, model_for("eurosat_ms"))
+        with pytest.raises(InputError, match="has B10: only Level-1C has it"):
+            check_bands(top, model_for("eurosat_l2a"))
+
     def test_a_band_missing(self, tmp_path, bands):
         scene = open_scene(band_folder(tmp_path, {n: v for n, v in bands.items() if n != "B05"}))
         with pytest.raises(InputError, match="has no B05"):

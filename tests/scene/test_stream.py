@@ -12,10 +12,12 @@ from skytrigger.core.errors import SkytriggerError
 from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.eo.scene import native_rows
 from skytrigger.eo.scene.cells import Cells
+from skytrigger.eo.scene.engine import InputCodes
 from skytrigger.eo.scene.native_rows import blocks
 from skytrigger.eo.scene.opening import open_scene
 from skytrigger.eo.scene.results import Parts
-from skytrigger.eo.scene.stream import DATA_BANDS, MIN_SEEN, classify_rows
+from skytrigger.eo.scene.stream import MIN_SEEN, classify_rows
+from skytrigger.eo.scene.tile_maker import DATA_BANDS
 
 BANDS = ("B02", "B01", "B8A", "B03", "B10")  # an order of the network's own; all three resolutions
 
@@ -77,6 +79,53 @@ def test_overlapping_tiles(tmp_path, stride):
     assert np.abs(rows.logits[enough] - prints[enough]).max() <= 1.0
 
 
+def test_codes_are_those_of_the_numbers(tmp_path):
+    """A network that takes its own codes is given the codes of what it would be given otherwise, gaps and edges too."""
+    scene = open_scene(band_folder(tmp_path / "s", pixels(330, 270)))
+    random = np.random.default_rng(5)
+    codes = InputCodes(
+        random.uniform(0.005, 0.3, len(BANDS)).astype(np.float32),
+        random.integers(0, 90, len(BANDS)).astype(np.float32),
+    )
+
+    class Numbers(Fingerprints):
+        input_type = "float32"
+
+        def of(self, tiles):
+            return super().of(codes.of(tiles))
+
+    class Codes(Fingerprints):
+        input_type = "uint8"
+
+    Codes.codes = codes
+    plain, short = Numbers(), Codes()
+    expected = stream(scene, tmp_path / "a", tile=64, stride=64, lanes=plain)[1]
+    found = stream(scene, tmp_path / "b", tile=64, stride=64, lanes=short)[1]
+    assert plain.seen == short.seen > 0
+    for name in ("logits", "valid", "seen", "cloud", "means", "spreads", "picture"):
+        assert (getattr(found, name) == getattr(expected, name)).all(), name
+    assert len(np.unique(found.logits)) > 50
+
+
+def test_means_and_spreads_are_those_of_the_tiles(tmp_path):
+    scene = open_scene(band_folder(tmp_path / "s", pixels(192, 192, hole=False)))
+    tiles = []
+
+    class Kept(Fingerprints):
+        input_type = "float32"
+
+        def of(self, given):
+            tiles.append(given.copy())
+            return super().of(given)
+
+    _, rows, planes, _ = stream(scene, tmp_path / "o", tile=64, stride=64, lanes=Kept(1))
+    seen = np.concatenate(tiles).astype(np.float64)
+    n = len(BANDS)
+    assert planes[:n] == BANDS
+    assert np.allclose(rows.means.reshape(9, -1)[:, :n], seen.mean(axis=(2, 3)), rtol=1e-6)
+    assert np.allclose(rows.spreads.reshape(9, -1)[:, :n], seen.std(axis=(2, 3)), rtol=1e-5, atol=1e-3)
+
+
 def test_chunks_and_blocks_change_nothing(tmp_path, monkeypatch):
     """JPEG 2000 in blocks of 128, GeoTIFF in blocks of 64 and in strips, chunks of one row or of all: one result."""
     bands = pixels(396, 414)
@@ -114,13 +163,13 @@ def test_each_row_is_decoded_once(tmp_path, monkeypatch):
     scene = open_scene(safe(tmp_path, pixels(396, 414)))
     seen = {n: np.zeros((b.grid.height, b.grid.width), int) for n, b in scene.bands.items()}
     for name, band in scene.bands.items():
-        inner = band.reader.read
+        inner = band.reader.read_into
 
-        def counted(rows, columns, inner=inner, name=name):
+        def counted(rows, columns, out, inner=inner, name=name):
             seen[name][rows[0] : rows[1], columns[0] : columns[1]] += 1
-            return inner(rows, columns)
+            inner(rows, columns, out)
 
-        monkeypatch.setattr(band.reader, "read", counted)
+        monkeypatch.setattr(band.reader, "read_into", counted)
     stream(scene, tmp_path / "o")
     for name in BANDS:
         assert (seen[name] == 1).all(), name

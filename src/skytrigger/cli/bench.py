@@ -117,16 +117,19 @@ def _jobs(args: argparse.Namespace) -> list[EngineSpec]:
 
 def _with_card(path: Path, shape: str | None) -> str:
     """The file itself, or in the cache a copy with a made-up card of one that carries none."""
-    from skytrigger.core.files import cache_folder, sha256_file, sha256_json, write_bytes
+    import hashlib
+
+    from skytrigger.core.files import cache_folder, write_bytes
     from skytrigger.core.progress import say
     from skytrigger.model.adopt import adopt, carries_card
 
     if not path.is_file() or carries_card(path):
         return str(path)
     sizes = _numbers(shape, "--input-shape") if shape else []
-    copy = cache_folder() / "adopted" / sha256_json([sha256_file(path), sizes])[:16] / path.name
+    content = adopt(path, shape=sizes)  # each time: its weights may lie in other files
+    copy = cache_folder() / "adopted" / hashlib.sha256(content).hexdigest()[:16] / path.name
     if not copy.exists():
-        write_bytes(copy, adopt(path, shape=sizes))
+        write_bytes(copy, content)
     say(f"{path} carries no model card: timed on numbers drawn at random, channels and classes unnamed")
     return str(copy)
 

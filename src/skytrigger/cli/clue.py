@@ -12,7 +12,10 @@ from skytrigger.core.errors import InputError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments; several values of --dc or --rhoc, separated by commas, make a scan."""
-    parser.add_argument("points", help="hits: .csv, .tsv (also .gz), .parquet, .h5, .root, or synthetic[:HITS[:SEED]]")
+    parser.add_argument(
+        "points",
+        help="hits: .csv, .tsv (also .gz), .txt, .dat, .parquet, .feather, .h5, .root, or synthetic[:HITS[:SEED]]",
+    )
     parser.add_argument("--columns", default="", metavar="ROLE=NAME,...", help="x=lcX,y=lcY,weight=lcEnergy,layer=none")
     parser.add_argument("--tree", help="of a ROOT file")
     parser.add_argument("--group", help="of an HDF5 file; elsewhere the collection before the columns' names")

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     from skytrigger.cli.data_options import add_data_arguments
 
-    parser.add_argument("model", metavar="RUN|MODEL.onnx", help="or eurosat_ms, eurosat_rgb, doublets: packaged")
+    parser.add_argument(
+        "model", metavar="RUN|MODEL.onnx", help="or a packaged one, e.g. eurosat_ms (skytrigger models)"
+    )
     add_data_arguments(parser, split=False, seed=False)
     parser.add_argument(
         "--split",

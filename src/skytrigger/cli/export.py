@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from skytrigger.cli.outcome import Outcome
 from skytrigger.runtimes.registry import RUNTIMES
@@ -12,7 +13,9 @@ from skytrigger.runtimes.registry import RUNTIMES
 def configure(parser: argparse.ArgumentParser) -> None:
     from skytrigger.cli.data_options import add_data_arguments
 
-    parser.add_argument("run", metavar="RUN|MODEL.onnx", help="a run to export, or with --engine a model file")
+    parser.add_argument(
+        "run", metavar="RUN|MODEL.onnx", help="a run to export; a model file with --engine, --card or int8"
+    )
     parser.add_argument("--out", required=True, metavar="MODEL.onnx|X.engine")
     parser.add_argument(
         "--precision",
@@ -20,6 +23,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="default fp32; for an engine the file's own, or tf32 or bf16 from an fp32 file",
     )
     parser.add_argument("--card", metavar="CARD.toml", help="give this card to somebody else's ONNX file")
+    parser.add_argument(
+        "--native", action="store_true",
+        help="of an fp32 model file of Sentinel-2 bands one whose inputs are the bands at their own resolutions "
+        "(tiles_10m, tiles_20m, tiles_60m): for other engines and for devices; see docs/scenes.md",
+    )  # fmt: skip
     add_data_arguments(parser, split=False, seed=False, default=())
     engine = parser.add_argument_group(
         "engines, ahead of time",
@@ -35,6 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
+    if args.native:
+        return _native(args)
     return _adopted(args) if args.card else _engine(args) if args.engine else _model(args)
 
 
@@ -45,14 +55,47 @@ def _adopted(args: argparse.Namespace) -> Outcome:
     from skytrigger.model.card_file import read_card
     from skytrigger.model.file import read_model
 
-    if args.engine or args.data:
-        raise InputError("--card goes without --engine and --data", remedy="export with the card first")
+    if args.engine or args.data or args.precision not in (None, "fp32"):
+        raise InputError(
+            "--card goes without --engine, --data and --precision",
+            remedy="export with the card first, then what that wrote: skytrigger export OURS.onnx ...",
+        )
     write_bytes(args.out, adopt(args.run, read_card(args.card)))
     file = read_model(args.out)
     card = file.card
     facts = {"out": args.out, "bytes": len(file.content), "sha256": file.sha256, **card.notes[NOTE]}
     size = f"{len(card.channels)} x {card.size[0]}x{card.size[1]} {card.units}"
     return Outcome(facts, f"{args.out}: {facts['bytes']} bytes; takes {size}, tells {len(card.classes)} classes")
+
+
+def _native(args: argparse.Namespace) -> Outcome:
+    from skytrigger.core.errors import InputError
+    from skytrigger.core.files import write_bytes
+    from skytrigger.eo.bands import BY_NAME
+    from skytrigger.model.file import read_model
+    from skytrigger.model.native import native_groups, with_native_inputs
+
+    if args.card or args.engine or args.data:
+        raise InputError("--native goes without --card, --engine and --data", remedy="export the model file first")
+    file = read_model(args.run)
+    card = file.card
+    strange = [c for c in card.channels if c not in BY_NAME]
+    if strange or card.units != "DN":
+        raise InputError(f"{args.run} reads {', '.join(strange) or card.units}", expected="DN of Sentinel-2 bands")
+    if card.precision == "int8":
+        raise InputError(f"{args.run} is INT8: its codes are of resampled pixels", remedy="an fp32 file of the network")
+    model = with_native_inputs(file.graph(), [BY_NAME[c].resolution_m // 10 for c in card.channels])
+    content = model.SerializeToString()
+    write_bytes(args.out, content)
+    groups = {
+        g.input: {"bands": [card.channels[c] for c in g.channels], "pixels": g.side, "phases": g.phases}
+        for g in native_groups(model)
+    }
+    lines = [f"{args.out}: {len(content)} bytes"]
+    for g in native_groups(model):
+        names = ", ".join(card.channels[c] for c in g.channels)
+        lines.append(f"{g.input}: {names}, {g.side} x {g.side} pixels")
+    return Outcome({"out": args.out, "bytes": len(content), "inputs": groups}, "\n".join(lines))
 
 
 def _model(args: argparse.Namespace) -> Outcome:
@@ -66,6 +109,8 @@ def _model(args: argparse.Namespace) -> Outcome:
 
     if args.precision in AUTOCAST:
         raise InputError(f"{args.precision} is a precision of engines, not of files", remedy="--precision fp32")
+    if Path(args.run).is_file():
+        return _int8(args)
     precision = args.precision or "fp32"
     data = None
     card = RunFolder(Path(args.run)).card()
@@ -74,8 +119,39 @@ def _model(args: argparse.Namespace) -> Outcome:
         dataset = align(load_data(args, application, card), card)
         data = (dataset, application.split_again(dataset, card, None))
     result = export_run(args.run, application, args.out, precision, data)
+    return _told(result, args.out)
+
+
+def _int8(args: argparse.Namespace) -> Outcome:
+    """Of a model file, somebody else's with a card perhaps."""
+    import numpy as np
+
+    from skytrigger.applications.registry import application_of
+    from skytrigger.cli.data_options import load_data
+    from skytrigger.core.errors import InputError
+    from skytrigger.learn.evaluate import align
+    from skytrigger.learn.exporting import export_file
+    from skytrigger.model.file import read_model
+
+    card = read_model(args.run).card
+    if args.precision != "int8" or not args.data:
+        raise InputError(
+            f"{args.run} is a model file already",
+            expected="a run folder; or of a file --precision int8 --data DATA, --engine or --card",
+        )
+    application = application_of(card)
+    dataset = align(load_data(args, application, card), card)
+    divided = bool(card.split.get("kind") or dataset.parts)
+    rows = application.split_again(dataset, card, None).train if divided else np.arange(len(dataset))
+    result = export_file(args.run, application, args.out, (dataset, rows))
+    which = "the training images" if divided else "all images given: none of them should judge it"
+    outcome = _told(result, args.out)
+    return Outcome(outcome.data | {"ranges": which}, f"{outcome.text}; ranges from {which}")
+
+
+def _told(result: dict[str, Any], out: str) -> Outcome:
     text = (
-        f"{args.out}: {result['bytes']} bytes, {precision}; on {result['images']} {result['tiles']} "
+        f"{out}: {result['bytes']} bytes, {result['precision']}; on {result['images']} {result['tiles']} "
         f"the largest relative error is {result['relative_error_max']:.1e}, "
         f"{result['changed_decisions']} decisions changed"
     )

@@ -17,6 +17,7 @@ COMMANDS = {
     "data": "pack, inspect or download a dataset",
     "train": "train a network",
     "evaluate": "accuracy of a run or a model file, with intervals",
+    "models": "the packaged models: size, accuracy, limits",
     "predict": "classes and probabilities of tiles without labels",
     "export": "a trained run as an ONNX model file, parity proven",
     "bench": "time (and energy) of model files on runtimes",

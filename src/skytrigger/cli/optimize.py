@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from skytrigger.cli.outcome import Outcome
 
 if TYPE_CHECKING:
+    from skytrigger.core.application import Application
+    from skytrigger.core.card import ModelCard
+    from skytrigger.core.dataset import Dataset, Split
     from skytrigger.optimize.problem import Problem
     from skytrigger.optimize.settings import Settings
 
@@ -22,7 +25,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, help="folder; an interrupted search there goes on")
     add_data_arguments(parser, split=False, seed=False)
-    parser.add_argument("--split-lists", nargs="+", metavar="FILE", help="the lists that RUN was trained with")
+    parser.add_argument(
+        "--split-lists", nargs="+", metavar="FILE",
+        help="TRAIN VAL [TEST]: those that RUN was trained with; of other data than its own, those that divide them",
+    )  # fmt: skip
+    parser.add_argument("--split", help="random, spatial or folders: how other data than RUN's own are divided")
     parser.add_argument(
         "--teacher", nargs="+", default=[], metavar="RUN|MODEL.onnx",
         help="students learn from these (default: from RUN), where that helps; none may have seen the test images",
@@ -174,7 +181,32 @@ def _problem(args: argparse.Namespace) -> tuple[Problem, bool]:
         head.name: metric_of(head, args.metric or application.floor.get(head.name), dataset, application.figures)
         for head in card.heads
     }
-    split = application.split_again(dataset, card, args.split_lists)
+    split = _split_of(args, application, dataset, card)
     teachers = tuple(model_path(t) for t in args.teacher)
     problem = Problem(given, application.build, dataset, split, floors, teachers, args.allow_seen)
     return problem, application.augment
+
+
+def _split_of(args: argparse.Namespace, application: Application, dataset: Dataset, card: ModelCard) -> Split:
+    """The network's own split of its own data; other data are divided as is said, never by luck.
+
+    Images that the network has seen are then found by their names: see `learn.leakage`.
+    """
+    from skytrigger.core.errors import InputError
+    from skytrigger.core.split import split_by
+
+    known = card.split.get("kind") and card.split.get("data_hash") in (None, dataset.content_hash)
+    if known and not args.split:
+        return application.split_again(dataset, card, args.split_lists)
+    if known:
+        raise InputError(f"--split {args.split}: {args.run} keeps the split of these data", remedy="leave --split out")
+    if args.split_lists:
+        return split_by(dataset, args.split_lists)
+    if not args.split:
+        raise InputError(
+            f"{args.run} was trained on other data than these",
+            remedy="--split random, spatial or folders, or --split-lists TRAIN VAL TEST, to divide these",
+        )
+    if args.split not in application.splits or args.split == "all":
+        raise InputError(f"--split {args.split}", expected=", ".join(k for k in application.splits if k != "all"))
+    return application.split(dataset, args.split, args.seed)

@@ -13,7 +13,9 @@ from skytrigger.runtimes.registry import DEFAULT
 def configure(parser: argparse.ArgumentParser) -> None:
     from skytrigger.cli.data_options import add_reading_arguments
 
-    parser.add_argument("model", metavar="RUN|MODEL.onnx", help="or eurosat_ms, eurosat_rgb: packaged")
+    parser.add_argument(
+        "model", metavar="RUN|MODEL.onnx", help="or a packaged one, e.g. eurosat_ms (skytrigger models)"
+    )
     parser.add_argument(
         "--data",
         nargs="+",

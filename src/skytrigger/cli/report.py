@@ -27,7 +27,10 @@ def run(args: argparse.Namespace) -> Outcome:
 
     searches = [f for f in args.folders if (Path(f) / "optimize.json").is_file()]
     if searches and (len(args.folders) > 1 or args.out is not None):
-        raise InputError(f"{searches[0]} holds a search", expected="a search alone, its page in its own folder")
+        raise InputError(
+            f"{searches[0]} holds a search: its page stands alone, in its own folder",
+            remedy=f"skytrigger report {searches[0]}",
+        )
     if searches:
         pages = [str(p) for p in write_search_page(args.folders[0])]
         return Outcome({"files": pages}, "\n".join(pages))

@@ -9,10 +9,13 @@ from pathlib import Path
 from skytrigger.cli.outcome import Outcome
 
 # options that decide what is computed, in the order in which a reproducing command gives them
-DECIDING = ("data", "bands", "split", "split_lists", "models", "seeds", "epochs", "part", "seconds", "device")
+DECIDING = ("data", "bands", "split", "split_lists", "models", "seeds", "epochs", "part", "seconds", "device",
+            "band_names", "scale", "max_no_data")  # fmt: skip
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    from skytrigger.cli.data_options import add_reading_arguments
+
     parser.add_argument(
         "study", nargs="?", default="quick", metavar="PRESET|SPEC.toml",
         help="quick, eurosat, batch-size, power or doublets",
@@ -31,10 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", nargs="+", choices=("train", "evaluate", "export", "bench"), help="kinds of cells to run now"
     )
+    add_reading_arguments(parser)
     parser.add_argument("--skip-bad", action="store_true", default=None, help="leave out and list bad tiles")
 
 
 def run(args: argparse.Namespace) -> Outcome:
+    from skytrigger.eo.reading import names_of
     from skytrigger.report.build import build_report
     from skytrigger.study.cells import load_data
     from skytrigger.study.fit import refuse_unfit
@@ -43,6 +48,8 @@ def run(args: argparse.Namespace) -> Outcome:
 
     changes = {name: value for name in DECIDING if (value := getattr(args, name)) is not None}
     changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+    if "band_names" in changes:
+        changes["band_names"] = names_of(args.band_names)
     out = Path(args.out or f"runs/{Path(args.study).stem}")
     spec = load_spec(args.study, skip_bad=args.skip_bad, **changes)
     dataset, split = load_data(spec)
@@ -70,6 +77,7 @@ def _command(args: argparse.Namespace, changes: dict[str, object], out: Path) ->
     words = ["skytrigger", "study", args.study]
     for name, value in changes.items():
         listed = [str(v) for v in (value if isinstance(value, tuple) else (value,))]
+        listed = [",".join(listed)] if name == "band_names" else listed
         words += ["--" + name.replace("_", "-"), *(map(bare, listed) if name in ("data", "split_lists") else listed)]
     words += ["--skip-bad"] if args.skip_bad else []
     return shlex.join([*words, "--out", f"runs/{out.name}"])

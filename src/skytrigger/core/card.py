@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -62,6 +63,16 @@ class ModelCard:
             if head.name == name:
                 return head
         raise InputError(f"{self.name} has no head called {name!r}", expected=", ".join(h.name for h in self.heads))
+
+    def refuse_strangers(self, channels: Sequence[str], what: str) -> None:
+        """Raise InputError where `what`, of these channels, is by its channels not of the kind that the model takes.
+
+        ``notes["refuses"]``: channel -> why data that hold it are others, e.g. B10, which only Level-1C has, of a
+        network for Level-2A: the other channels have the same names there and other levels.
+        """
+        for channel, why in dict(self.notes.get("refuses", {})).items():
+            if channel in channels:
+                raise InputError(f"{what} has {channel}: {why}", remedy="another model (skytrigger models lists some)")
 
     def to_json(self) -> str:
         """Canonical JSON text."""

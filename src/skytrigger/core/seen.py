@@ -1,7 +1,9 @@
 """Which images a network has learned from: hashes of their names, kept in its card, so that leakage is found.
 
-An image is known by its name: the file's stem of a tile, so that one place is one image in every data set that was cut
-from it (EuroSAT's 13-band and RGB tiles); of anything else its name within its own file or simulation.
+An image is known by its name. Of a tile that is its file's stem where that names the class (``River_12``), so that one
+place is one image in every data set that was cut from it (EuroSAT's 13-band and RGB tiles); else class and stem
+(``River/12``: file names often start anew in each class), and the part before them where the parts share such names
+(``train/River/12``). Of anything else it is the name within its own file or simulation.
 """
 
 from __future__ import annotations
@@ -10,9 +12,9 @@ import base64
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -31,9 +33,18 @@ Hashes = NDArray[np.uint64]
 
 def hashes_of(names: Sequence[str], origin: str) -> Hashes:
     """(n,) 40-bit hashes, in the order of `names`; an altered copy is its original."""
-    stems = (re.sub(r"_copy_\d+$", "", PurePosixPath(name).name) for name in names)
+    stems = (re.sub(r"_copy_\d+$", "", name) for name in names)
     raw = (hashlib.sha256(f"{origin}/{stem}".encode()).digest()[: BITS // 8] for stem in stems)
     return np.array([int.from_bytes(one, "big") for one in raw], np.uint64)
+
+
+def distinct(ids: Sequence[str]) -> list[str]:
+    """Each id without its part's folder, where that alone does not tell two of them apart."""
+    short = ["/".join(name.split("/")[-2:]) if name.count("/") > 1 else name for name in ids]
+    if tuple(short) == tuple(ids):
+        return short
+    count = Counter(short)
+    return [name if count[name] == 1 else full for name, full in zip(short, ids, strict=True)]
 
 
 def origin_of(source: Mapping[str, Any]) -> str:
@@ -66,8 +77,8 @@ class Seen:
     @staticmethod
     def of(dataset: Dataset, split: Split) -> Seen:
         """Training and validation images of a split."""
-        origin = origin_of(dataset.source)
-        train, val = (np.unique(hashes_of([dataset.ids[i] for i in split.part(p)], origin)) for p in PARTS)
+        names, origin = distinct(dataset.ids), origin_of(dataset.source)
+        train, val = (np.unique(hashes_of([names[i] for i in split.part(p)], origin)) for p in PARTS)
         return Seen(train, val)
 
     def joined(self, other: Seen | None) -> Seen:
@@ -86,9 +97,12 @@ class Seen:
 
     def among(self, dataset: Dataset, rows: NDArray[np.int64], part: str = "train") -> list[str]:
         """Names of the images `rows` that are in the list; of a thinned list about one of `share` of them."""
-        names = [dataset.ids[i] for i in rows]
-        found = np.isin(hashes_of(names, origin_of(dataset.source)), getattr(self, part))
-        return [name for name, known in zip(names, found, strict=True) if known]
+        known, origin, names = getattr(self, part), origin_of(dataset.source), distinct(dataset.ids)
+        whole, short = ([ids[i] for i in rows] for ids in (dataset.ids, names))
+        found = np.isin(hashes_of(whole, origin), known)
+        if short != whole:
+            found |= np.isin(hashes_of(short, origin), known)
+        return [name for name, seen in zip(whole, found, strict=True) if seen]
 
     def note(self) -> dict[str, Any]:
         """For a card's notes."""

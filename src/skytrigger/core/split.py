@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skytrigger.core.dataset import PARTS, Dataset, Split
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import sha256_file
+from skytrigger.core.progress import say
 from skytrigger.core.seeds import generator
 from skytrigger.core.split_files import find, places, read_list, read_parts
 
@@ -156,6 +157,8 @@ def split_lists(
                 f"{file}: none of its {len(stems)} names is in the data",
                 expected=f"a file name a line, such as {dataset.ids[0]}.tif",
             )
+        if absent := len(stems) - len(parts[part]):
+            say(f"{file}: {absent} of its {len(stems)} names are not in the data")
     return _listed(dataset, parts, lists)
 
 
@@ -164,12 +167,16 @@ def split_table(dataset: Dataset, file: str | os.PathLike[str]) -> Split:
     found, digest = read_parts(Path(file))
     where = places(dataset.ids)
     parts: dict[str, list[int]] = {}
+    absent: list[str] = []
     for part in PARTS:
-        rows = (find(name, where, dataset.ids, file) for name in found.get(part, ()))
-        parts[part] = [row for row in rows if row is not None]
+        rows = [(name, find(name, where, dataset.ids, file)) for name in found.get(part, ())]
+        parts[part] = [row for _, row in rows if row is not None]
+        absent += [name for name, row in rows if row is None]
     if not parts["train"]:
         raise InputError(f"{file}: none of its names of train is in the data", expected=f"such as {dataset.ids[0]}.tif")
     names = sum(map(len, found.values()))
+    if absent:
+        say(f"{file}: {len(absent)} of its {names} names are not in the data, such as {absent[0]}")
     return _listed(dataset, parts, {"table": {"name": Path(file).name, "sha256": digest, "names": names}})
 
 
@@ -191,11 +198,15 @@ def split_again(
 
     `lists` are the files of a ``lists`` split: only their names and hashes are in the facts.
 
+    A card that says nothing (of a model of somebody else's) leaves it to the lists, or to the data's own folders.
+
     Raises
     ------
     InputError
         Other data, other or no lists, or facts that describe no split.
     """
+    if not facts.get("kind"):
+        return _split_of_data(dataset, lists)
     if facts.get("data_hash") not in (None, dataset.content_hash):
         raise InputError(
             f"the {facts.get('kind')} split was made on other data ({str(facts['data_hash'])[:12]}, here "
@@ -210,6 +221,18 @@ def split_again(
         names = " ".join(entry["name"] for entry in facts["lists"].values())
         raise InputError("the lists of the split are missing or not the same", remedy=f"--split-lists {names}")
     return split_by(dataset, lists or ())
+
+
+def _split_of_data(dataset: Dataset, lists: Sequence[str | os.PathLike[str]] | None) -> Split:
+    """For a model that does not say how its data were divided: by lists, or by the data's own folders."""
+    if lists:
+        return split_by(dataset, lists)
+    if dataset.parts:
+        return split_folders(dataset, 0)
+    raise InputError(
+        "the model does not say how its data were divided, and these data are not in folders of train, val and test",
+        remedy="--split-lists TRAIN VAL TEST (lists of names, or one CSV with a column split)",
+    )
 
 
 def _digest(file: str | os.PathLike[str]) -> str:

@@ -88,8 +88,14 @@ def find(name: str, where: dict[str, int], ids: Sequence[str], path: str | os.Pa
             twins = [one for one in ids if one.endswith(f"/{short}")][:2]
             raise InputError(f"{path}: {name!r} is the name of {' and of '.join(twins)}", remedy="write <Class>/<name>")
         if index is not None:
-            return index
+            return None if start and _of_another_class(pieces[start - 1], ids[index], ids) else index
     return None
+
+
+def _of_another_class(folder: str, found: str, ids: Sequence[str]) -> bool:
+    """Whether a list's ``River/12`` would be taken for ``Forest/12``: its folder is a class, and not that image's."""
+    own = found.split("/")[-2:-1]
+    return bool(own) and folder != own[0] and any(name.split("/")[-2:-1] == [folder] for name in ids)
 
 
 def _plain(name: str) -> str:
@@ -103,6 +109,9 @@ def _table(path: Path, text: str) -> tuple[list[dict[str, str]], str]:
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, restval="")
+    names = [str(name).strip().lower() for name in reader.fieldnames or ()]
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise InputError(f"{path}: two columns are called {twice[0]!r}", expected="a name each")
     header = {str(name).strip().lower(): str(name) for name in reader.fieldnames or ()}
     column = next((header[name] for name in _NAME_COLUMNS if name in header), None)
     if column is None:

@@ -52,7 +52,10 @@ def settle(listing: Listing) -> None:
         match = _NAME.fullmatch(stem)
         own = match is not None and match["class"] == label
         if not label:
-            listing.refuse(c, "it lies in no class folder")
+            beside = (
+                "" if listing.sources[c.source].kind != "tar" else ", and no .cls or .json beside it says its class"
+            )
+            listing.refuse(c, f"it lies in no class folder{beside}")
         elif not path and not own and c.source in sources_with_folders:
             listing.refuse(c, "it lies beside the class folders, in none of them")
         elif not path and match is not None and not own and c.source in several:

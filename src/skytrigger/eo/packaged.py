@@ -5,11 +5,14 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-PACKAGED = ("eurosat_ms", "eurosat_rgb")
+PACKAGED = ("eurosat_ms", "eurosat_rgb", "eurosat_ms_fast", "eurosat_rgb_fast", "eurosat_l2a")
 
 
 def packaged(name: str) -> Path:
-    """Model file of ``eurosat_ms`` (13 bands, DN) or ``eurosat_rgb`` (8 bits), INT8, at most 300 kB.
+    """Model file of a packaged classifier, INT8, at most 300 kB.
+
+    ``eurosat_ms`` and ``eurosat_ms_fast`` take all 13 bands of Level-1C in DN, ``eurosat_l2a`` the 12 of Level-2A,
+    ``eurosat_rgb`` and ``eurosat_rgb_fast`` 8 bits.
 
     Raises
     ------

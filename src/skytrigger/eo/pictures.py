@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,24 +14,39 @@ from skytrigger.core.extras import install_command
 from skytrigger.eo.bands import GREY, RGB
 from skytrigger.eo.tiles import LIMIT_BYTES, BadTile, Tile
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 OPAQUE = "an alpha channel that is opaque throughout is left out"
 PALETTE = "a palette's colours are taken as red, green and blue"
 TRAILING = "bytes after the end of the JPEG are left out"
+TURNED = "pictures are turned as their EXIF orientation says"
+_ORIENTATION = 0x112
 
 
 def read_jpeg(content: bytes) -> Tile:
     """A JPEG of red, green and blue, or grey."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
-        _check_size(*image.size, 3)
-        if image.mode not in ("RGB", "L"):
-            raise BadTile(f"a JPEG of mode {image.mode}, expected RGB or grey")
+    with Image.open(io.BytesIO(content), formats=["JPEG"]) as opened:
+        _check_size(*opened.size, 3)
+        if opened.mode not in ("RGB", "L"):
+            raise BadTile(f"a JPEG of mode {opened.mode}, expected RGB or grey: convert it")
         end = _jpeg_end(content)
         if end is None:
             raise BadTile("truncated: the JPEG has no end marker")
         notes = (TRAILING,) if content[end:].strip(b"\0\r\n ") else ()
-        return _picture(np.asarray(image), notes)
+        image, turned = _upright(opened)
+        return _picture(np.asarray(image), (*notes, *turned))
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """As every viewer shows it."""
+    from PIL import ImageOps
+
+    if image.getexif().get(_ORIENTATION, 1) == 1:
+        return image, ()
+    return ImageOps.exif_transpose(image), (TURNED,)
 
 
 def _jpeg_end(content: bytes) -> int | None:
@@ -67,8 +82,11 @@ def read_png(content: bytes) -> Tile:
     _check_size(width, height, 4 * (2 if depth == 16 else 1))
     if depth == 16 and colour != 0:  # Pillow would cut these to 8 bits
         return _without_alpha(_by_gdal(content), ())
-    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-        notes = (PALETTE,) if image.mode == "P" else ()
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as opened:
+        if (frames := getattr(opened, "n_frames", 1)) > 1:
+            raise BadTile(f"an animation of {frames} frames: which is the tile is not clear")
+        image, notes = _upright(opened)
+        notes += (PALETTE,) if image.mode == "P" else ()
         if "transparency" in image.info and depth != 16:
             return _without_alpha(np.asarray(image.convert("RGBA" if image.mode != "L" else "LA")), notes)
         if image.mode in ("RGBA", "LA"):
@@ -100,7 +118,7 @@ def _without_alpha(pixels: NDArray[Any], notes: tuple[str, ...]) -> Tile:
         return _picture(pixels, notes)
     alpha = pixels[..., -1]
     if hidden := int((alpha != np.iinfo(alpha.dtype).max).sum()):
-        raise BadTile(f"{hidden} of {alpha.size} pixels are transparent: what they show is not known")
+        raise BadTile(f"{hidden} of {alpha.size} pixels are transparent: what they show is not known; fill them first")
     return _picture(pixels[..., :-1], (*notes, OPAQUE))
 
 

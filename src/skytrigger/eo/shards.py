@@ -135,13 +135,15 @@ class Plan:
 
 def fit(tile: Tile, plan: Plan) -> NDArray[Any]:
     """The tile's pixels in the plan's band order, or `BadTile` where it is of another kind than most."""
-    if tile.units != plan.units or sorted(tile.channels) != sorted(plan.channels):
+    if sorted(tile.channels) != sorted(plan.channels):
         raise BadTile(f"bands {','.join(tile.channels)} where most tiles have {','.join(plan.channels)}")
     height, width = tile.pixels.shape[1:]
     if (height, width) != plan.shape[1:]:
         raise BadTile(f"{width}x{height} pixels where most tiles have {plan.shape[2]}x{plan.shape[1]}")
     if tile.pixels.dtype != np.dtype(plan.dtype):
         raise BadTile(f"{tile.pixels.dtype} values where most tiles have {np.dtype(plan.dtype).name}")
+    if tile.units != plan.units:
+        raise BadTile(f"values in {tile.units} where most tiles have {plan.units}")
     if tile.channels == plan.channels:
         return tile.pixels
     return tile.pixels[[tile.channels.index(name) for name in plan.channels]]

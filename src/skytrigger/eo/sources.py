@@ -19,6 +19,9 @@ LAYOUT = (
     "files that end in .tif, .tiff, .jpg, .jpeg or .png, each in the folder of its class, at any depth (an archive "
     "inside a folder is given by its own path)"
 )
+COMPANIONS = (".msk", ".aux.xml")
+_LEFT_BEHIND = ("__MACOSX", "@eaDir")
+_RASTERS = (".jp2", ".img", ".vrt", ".nc", ".webp", ".bmp", ".gif", ".npy", ".npz", ".h5", ".hdf5")
 WHAT = "a folder, zip or tar of tiles, or a packed store (generated tiles: the word synthetic, alone)"
 
 
@@ -72,6 +75,8 @@ class Listing:
     ----------
     others
         Ending -> number of files that are no tiles by their name, and one such file each.
+    companions
+        (source, member) of files that GDAL would read together with the tile beside them.
     """
 
     sources: list[Source]
@@ -79,6 +84,7 @@ class Listing:
     bad: list[tuple[str, str]] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    companions: list[tuple[int, str]] = field(default_factory=list)
     labels: bool = True
 
     @property
@@ -105,6 +111,7 @@ def list_sources(paths: Sequence[str], *, labels: bool = True) -> Listing:
         folders that leave in doubt what the classes are.
     """
     from skytrigger.eo import classes
+    from skytrigger.eo.companions import refuse_companions
 
     listing = Listing([_source(path) for path in paths], labels=labels)
     resolved = [(source.path.resolve(), source.inner) for source in listing.sources]
@@ -113,6 +120,7 @@ def list_sources(paths: Sequence[str], *, labels: bool = True) -> Listing:
     listers = {"zip": _list_zip, "tar": _list_tar, "folder": _list_folder, "store": _list_store}
     for number, source in enumerate(listing.sources):
         listers[source.kind](listing, number)
+    refuse_companions(listing)
     classes.settle(listing)
     listing.candidates.sort()
     if not listing.candidates and not listing.bad:
@@ -134,7 +142,9 @@ def _what_is_there(listing: Listing) -> str:
         f"{n} {end or 'without ending'} (such as {listing.examples[end]})" for end, n in listing.others.most_common(4)
     ]
     rest = len(listing.others) - len(counts)
-    return f": {', '.join(counts)}{f' and {rest} endings more' if rest else ''}; none of these endings is a tile's"
+    advice = "; convert them: gdal_translate -of GTiff, or Pillow" if set(listing.others) & set(_RASTERS) else ""
+    more = f" and {rest} endings more" if rest else ""
+    return f": {', '.join(counts)}{more}; none of these endings is a tile's{advice}"
 
 
 def _source(text: str) -> Source:
@@ -242,12 +252,17 @@ def _file_problem(entry: os.DirEntry[str], root: Path) -> str:
     try:
         facts = entry.stat()
         if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
-            return "a symbolic link that leaves the folder"
+            return "a symbolic link that leaves the folder (cp -rL copies what links point to)"
     except (OSError, RuntimeError) as error:
         return f"cannot be read: {getattr(error, 'strerror', None) or error}"
     if not stat.S_ISREG(facts.st_mode):
         return "not a regular file"
     return f"{facts.st_size} bytes; a tile has at most {LIMIT_BYTES}" if facts.st_size > LIMIT_BYTES else ""
+
+
+def _hidden(member: str) -> bool:
+    """What file managers and archivers of other systems leave behind: hidden files, ``__MACOSX``, ``@eaDir``."""
+    return any((part.startswith(".") and part.strip(".")) or part in _LEFT_BEHIND for part in member.split("/"))
 
 
 def _candidate(listing: Listing, number: int, member: str, index: int) -> Candidate | None:
@@ -257,8 +272,10 @@ def _candidate(listing: Listing, number: int, member: str, index: int) -> Candid
         return None
     name = member.rsplit("/", 1)[-1]
     suffix = Path(name).suffix.lower()
-    if name.startswith(".") or suffix not in SUFFIXES:
+    if _hidden(member.removeprefix(inner)) or suffix not in SUFFIXES:
         listing.others[suffix] += 1
+        if name.lower().endswith(COMPANIONS):
+            listing.companions.append((number, member))
         listing.examples.setdefault(suffix, member)
         return None
     family = "TIFF" if suffix in TIFF_SUFFIXES else "picture"

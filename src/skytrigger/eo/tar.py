@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import tarfile
 import zlib
@@ -16,7 +17,8 @@ from skytrigger.eo.archive import MemberError, unsafe_name
 
 _COMPRESSED = {b"\x1f\x8b": "r:gz", b"BZh": "r:bz2", b"\xfd7zXZ\0": "r:xz"}
 _OPENERS = {"r:gz": "gzip", "r:bz2": "bz2", "r:xz": "lzma"}
-_LABEL_BYTES = 256
+_LABEL_BYTES, _JSON_BYTES = 256, 1 << 16
+LABELS = ("label", "class", "class_name", "cls", "category")  # of a JSON file beside a picture
 _LIMIT_BYTES, _BLOCK = 1 << 38, 1 << 22  # of an archive unpacked: 275 GB
 
 
@@ -95,14 +97,31 @@ def members(path: Path) -> tuple[tarfile.TarInfo, ...]:
 
 
 def sidecars(path: Path) -> dict[str, str]:
-    """Path without ending -> class, where a member ``.cls`` beside a picture says it, as in WebDataset's shards."""
-    found = {}
+    """Path without ending -> class, where a member beside a picture says it, as in WebDataset's shards.
+
+    ``.cls`` is the class; without any of those in the archive, a ``.json`` whose one entry of `LABELS` is.
+    """
+    found: dict[str, str] = {}
+    described: dict[str, str] = {}
     for index, info in enumerate(members(path)):
-        if info.name.endswith(".cls") and not problem(info, _LABEL_BYTES):
-            text = read(path, index, _LABEL_BYTES).decode("utf-8", "replace").strip()
-            if text.isprintable() and text:
-                found[info.name.removesuffix(".cls")] = text
-    return found
+        stem, _, ending = info.name.rpartition(".")
+        if ending not in ("cls", "json") or problem(info, _LABEL_BYTES if ending == "cls" else _JSON_BYTES):
+            continue
+        text = read(path, index, _JSON_BYTES).decode("utf-8", "replace").strip()
+        label = text if ending == "cls" else _label(text)
+        if label.isprintable() and label:
+            (found if ending == "cls" else described)[stem] = label
+    return found or described
+
+
+def _label(text: str) -> str:
+    """The class in a JSON object: the one text or whole number among its `LABELS`, or nothing."""
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    values = {str(raw[key]) for key in LABELS if type(raw.get(key)) in (str, int)} if isinstance(raw, dict) else set()
+    return values.pop() if len(values) == 1 else ""
 
 
 def problem(info: tarfile.TarInfo, limit_bytes: int) -> str:

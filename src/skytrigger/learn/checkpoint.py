@@ -41,6 +41,14 @@ class State:
         """The network that is validated and kept."""
         return self.average.network if self.average else self.network
 
+    def folder_bytes(self, patience: bool) -> int:
+        """What the run folder will hold: the checkpoint (weights, two moments of each, their average where one is
+        kept) and the weights, twice with `patience`."""
+        weights = sum(t.numel() * t.element_size() for t in self.judged.state_dict().values())
+        moments = 2 * sum(p.numel() * p.element_size() for p in self.network.parameters() if p.requires_grad)
+        size: int = (1 + bool(self.average) + 1 + patience) * weights + moments
+        return size
+
     def save(self, folder: RunFolder, identity: str) -> None:
         """Write checkpoint and history."""
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}

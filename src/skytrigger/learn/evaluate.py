@@ -49,6 +49,7 @@ def align(dataset: Dataset, card: ModelCard) -> Dataset:
     size = tuple(dataset.x.shape[2:])
     if size != tuple(card.size):
         raise InputError(f"tiles of {size} pixels", expected=f"{tuple(card.size)} pixels for this model")
+    card.refuse_strangers(dataset.channels, "the dataset")
     dataset = dataset.select(card.channels)
     theirs = {head.name: head for head in dataset.heads}
     if missing := [head.name for head in card.heads if head.name not in theirs]:

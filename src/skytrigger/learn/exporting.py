@@ -72,7 +72,9 @@ def export_run(
         draft = Path(folder) / "model.onnx"
         export_onnx(network, card, draft, "fp16" if precision == "fp16" else "fp32")
         if precision == "int8":
-            draft = _quantised(draft, application, data, card.seed)
+            if data is None:
+                raise InputError("int8 needs calibration images", remedy="--data with the data of the run")
+            draft = _quantised(draft, application, data[0], data[1].train, draft.with_name("int8.onnx"))
         elif precision not in ("fp32", "fp16"):
             raise InputError(f"cannot export to precision {precision!r}", expected="fp32, fp16 or int8")
         result = prove(draft, network, card, tiles, precision)
@@ -80,6 +82,44 @@ def export_run(
     write_bytes(Path(out), content)
     facts = {"model": str(out), "precision": precision, "bytes": len(content), "tiles": kind}
     return {**facts, **result}
+
+
+def export_file(
+    model: str | Path, application: Application, out: str | Path, data: tuple[Dataset, NDArray[np.int64]]
+) -> dict[str, Any]:
+    """INT8 of a float32 model file, ranges from images of the dataset, and the comparison with the file itself.
+
+    Parameters
+    ----------
+    data
+        The dataset, channels as the model wants them, and the rows that ranges may come from.
+
+    Raises
+    ------
+    SkytriggerError
+        The answers differ by more than eight bits explain; nothing is left behind then.
+    """
+    file, (dataset, rows) = read_model(model), data
+    tiles = dataset.x[rows[:PARITY_IMAGES]].astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = _quantised(file.path, application, dataset, rows, Path(folder) / "int8.onnx")
+        answers = [_file_answers(path, precision, tiles) for path, precision in ((file.path, "fp32"), (draft, "int8"))]
+        names = [head.name for head in file.card.heads]
+        given, found = ([one[name] for name in names] for one in answers)
+        result = parity_of_heads(file.card.heads, given, found)
+        require_parity(result, "int8")
+        content = draft.read_bytes()
+    write_bytes(Path(out), content)
+    facts = {"model": str(out), "precision": "int8", "bytes": len(content), "tiles": "of the images of its ranges"}
+    return {**facts, "runtime": faithful("int8"), **result}
+
+
+def _file_answers(file: Path, precision: str, tiles: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+    session = open_session(file, faithful(precision), precision, BATCH)
+    try:
+        return session.answers(tiles)
+    finally:
+        session.close()
 
 
 def prove(
@@ -93,11 +133,7 @@ def prove(
         The file's answers differ by more than its precision explains.
     """
     runtime = faithful(precision)
-    session = open_session(file, runtime, precision, BATCH)
-    try:
-        answers = session.answers(tiles)
-    finally:
-        session.close()
+    answers = _file_answers(file, precision, tiles)
     reference = _answers(network, card, tiles)
     result = parity_of_heads(card.heads, reference, [answers[head.name] for head in card.heads])
     require_parity(result, precision)
@@ -113,13 +149,10 @@ def _answers(network: nn.Module, card: ModelCard, tiles: NDArray[np.float32]) ->
     return [np.concatenate([tensor.numpy() for tensor in head]) for head in zip(*parts, strict=True)]
 
 
-def _quantised(fp32: Path, application: Application, data: tuple[Dataset, Split] | None, seed: int) -> Path:
-    if data is None:
-        raise InputError("int8 needs calibration images", remedy="--data with the data of the run")
-    dataset, split = data
-    chosen = stratified(split.train, dataset.y, CALIBRATION_IMAGES, seed)
-    exclude = application.float_nodes(read_model(fp32)) if application.float_nodes else ()
-    out = fp32.with_name("int8.onnx")
+def _quantised(fp32: Path, application: Application, dataset: Dataset, rows: NDArray[np.int64], out: Path) -> Path:
+    file = read_model(fp32)
+    chosen = stratified(rows, dataset.y, CALIBRATION_IMAGES, file.card.seed)
+    exclude = application.float_nodes(file) if application.float_nodes else ()
     quantise(fp32, out, dataset.x[chosen], tuple(dataset.ids[i] for i in chosen), exclude=exclude)
     return out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import atomic_path, read_lines, write_text
 from skytrigger.core.heads import outputs_of
+from skytrigger.core.progress import say
 from skytrigger.learn.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+ANNOUNCED_BYTES = 200_000_000  # of a run folder
 # build(name, channels, size, outputs, **options); see core.application
 Build = Callable[..., "nn.Module"]
 
@@ -57,6 +60,25 @@ class RunFolder:
                 remedy="train it (skytrigger train), or go on with the interrupted training by the same command",
             )
         return ModelCard.from_json(file.read_text(), str(file))
+
+    def announce(self, size: int) -> None:
+        """Say that the folder will hold `size` bytes, where that is much.
+
+        Raises
+        ------
+        InputError
+            The disk has no room for them.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if size < ANNOUNCED_BYTES:
+            return
+        free = shutil.disk_usage(self.path).free
+        if size > free and not self.checkpoint.exists():
+            raise InputError(
+                f"{self.path} will hold {size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free there",
+                remedy="free space, another --out, or a smaller network",
+            )
+        say(f"{self.path} will hold {size / 1e9:.2f} GB: weights, and what an interrupted run goes on from")
 
     def write_card(self, card: ModelCard) -> None:
         """Write model.json."""

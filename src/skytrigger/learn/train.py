@@ -187,6 +187,8 @@ class _Job:
             self.teacher.prepare([mean[i] for i in self.taught], [std[i] for i in self.taught], self.device)
         epochs = Epochs(recipe, self.heads, self.ranks, batches, precision, self.teacher, self.taught)
         state = self._begin()
+        if self.ranks.first:
+            self.folder.announce(state.folder_bytes(bool(recipe.patience)))
         state.resume(self.folder, self.identity())
         wrapped = self.ranks.wrap(selected(state.network, self.seen, len(data.channels)))
         judged = selected(state.judged, self.seen, len(data.channels))

@@ -116,7 +116,10 @@ def joules_per_correct(energy: EnergySummary, accuracy: Interval) -> Interval | 
 
 
 def roofline_of(record: Record, records: Sequence[Record]) -> RooflinePoint | None:
-    """The record's median batch against the ceilings of its own run; None where the run did not measure them."""
+    """The record's median batch against the ceilings of its own run; None where the run did not measure them.
+
+    A float32 product is no ceiling of what runs in fewer bits: where that would be the tighter one, there is none.
+    """
     ceilings = next(
         (r for r in records if r.kind == "ceilings" and r.extra.get("bench") == record.extra.get("bench")
          and r.extra["threads"] == record.what.get("threads")
@@ -126,7 +129,8 @@ def roofline_of(record: Record, records: Sequence[Record]) -> RooflinePoint | No
     if ceilings is None or summary is None or "work" not in record.extra:
         return None
     precision = str(record.what.get("precision"))
-    return roofline_point(Work(**record.extra["work"]), summary.call_s.estimate, Ceilings.of(ceilings), precision)
+    point = roofline_point(Work(**record.extra["work"]), summary.call_s.estimate, Ceilings.of(ceilings), precision)
+    return None if point.bound == "compute" and point.product != precision else point
 
 
 @dataclass(frozen=True)

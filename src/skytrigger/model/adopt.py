@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
+from skytrigger.core.heads import CLASSES
 from skytrigger.model.card_file import Statement
 from skytrigger.model.checks import refuse_large, refuse_outside
 from skytrigger.model.file import CARD_KEY, INPUT, LIMIT_BYTES
@@ -62,7 +64,7 @@ def adopt(path: str | Path, statement: Statement | None = None, shape: Sequence[
     model = add_prefix(_load(path), "theirs.")  # so that no name is taken twice
     given = _only_input(model, path)
     dims = [d.dim_value for d in given.type.tensor_type.shape.dim]
-    statement = statement or _made_up(model, path, dims, tuple(shape))
+    stated, statement = statement, statement or _made_up(model, path, dims, tuple(shape))
     card = statement.card
     nchw, nhwc = [len(card.channels), *card.size], [*card.size, len(card.channels)]
     fits = [name for name, want in (("nchw", nchw), ("nhwc", nhwc)) if _fits(dims[1:], want)]
@@ -82,7 +84,9 @@ def adopt(path: str | Path, statement: Statement | None = None, shape: Sequence[
     except onnx.checker.ValidationError as error:
         raise InputError(f"{path} is not a valid ONNX model: {str(error)[:300]}") from error
     content = bytes(model.SerializeToString())
-    _try(content, card, path)
+    answers = _try(content, card, path)
+    if stated:
+        _check_outputs(answers, stated, path)
     return content
 
 
@@ -206,8 +210,8 @@ def _wrap(model: onnx.ModelProto, given: onnx.ValueInfoProto, statement: Stateme
     )
 
 
-def _try(content: bytes, card: ModelCard, path: Path) -> None:
-    """Run one image and three: the same answer for the same image, or the graph takes one number of images only."""
+def _try(content: bytes, card: ModelCard, path: Path) -> list[NDArray[np.float32]]:
+    """Answers to three images; the same for one of them alone, or the graph takes one number of images only."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -229,3 +233,19 @@ def _try(content: bytes, card: ModelCard, path: Path) -> None:
             raise InputError(f"{path} gives {several.shape} for 3 images", expected=f"(3, {head.outputs}), as its card")
         if not np.allclose(single, several[:1], rtol=_TOLERANCE, atol=_TOLERANCE):
             raise InputError(f"{path}: an image's answer depends on the images beside it", expected="a free batch axis")
+    return [np.asarray(values) for values in three]
+
+
+def _check_outputs(answers: Sequence[NDArray[np.float32]], statement: Statement, path: Path) -> None:
+    """Refuse outputs that are not of the kind stated: taken for the other, every probability would be wrong."""
+    for head, values in zip(statement.card.heads, answers, strict=True):
+        if head.kind != CLASSES:
+            continue
+        given = np.exp(values) if statement.outputs == "probabilities" else values
+        sums = bool((given >= 0).all() and np.allclose(given.sum(axis=1), 1, atol=_TOLERANCE))
+        if sums != (statement.outputs == "probabilities"):
+            found = "add up to 1: probabilities" if sums else "do not add up to 1: no probabilities"
+            raise InputError(
+                f"{path}: the answers {found}, its card says {statement.outputs}",
+                remedy=f'outputs = "{"probabilities" if sums else "logits"}" in the card',
+            )

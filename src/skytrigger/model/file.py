@@ -66,6 +66,12 @@ def read_model(path: str | Path) -> ModelFile:
         raise InputError(f"cannot read the model file {path}: {error.strerror}") from error
     try:
         model = onnx.load_model_from_string(content)
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        if CARD_KEY not in metadata:
+            raise InputError(
+                f"{path} carries no model card ({CARD_KEY}): what its channels and classes are is not known",
+                remedy=f"give it one, see docs/formats.md: skytrigger export {path} --card card.toml --out OURS.onnx",
+            )
         refuse_outside(model, path, len(content))  # before the checker: never follow a path from a file
         onnx.checker.check_model(model)
         refuse_large(model, path)
@@ -73,9 +79,6 @@ def read_model(path: str | Path) -> ModelFile:
         raise
     except Exception as error:  # protobuf and the checker raise types of their own
         raise InputError(f"{path} is not a valid ONNX model: {str(error)[:300]}") from error
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    if CARD_KEY not in metadata:
-        raise InputError(f"{path} carries no model card ({CARD_KEY})", remedy="export it with skytrigger export")
     card = ModelCard.from_json(metadata[CARD_KEY], str(path))
     _check_shapes(model, card, path)
     return ModelFile(path, content, hashlib.sha256(content).hexdigest(), card)

@@ -20,6 +20,7 @@ from skytrigger.model.export import write_model
 from skytrigger.model.file import read_model
 from skytrigger.model.fold import fold
 from skytrigger.model.qdq import REDUCED_LIMIT, WEIGHT_LIMIT, Scale, quantised_tensors, write_qdq
+from skytrigger.model.skip_rows import skip_rows
 
 CALIBRATION_IMAGES = 200
 VNNI = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
@@ -96,10 +97,11 @@ def write_int8(
     steps: Mapping[str, NDArray[np.float32]] | None = None,
     merge_input: bool = False,
 ) -> None:
-    """Write the QDQ form of the folded graph `model` as a model file; see `qdq.write_qdq`."""
+    """Write the QDQ form of the folded graph `model` as a model file; see `qdq.write_qdq` and `skip_rows`."""
     how = {"weight_limit": limit, "merged_input": merge_input}
     notes = {**card.notes, "calibration": {**calibration, **how}}
     quantised = write_qdq(model, ranges, float_nodes, limit, scales, steps, merge_input)
+    skip_rows(quantised)
     write_model(quantised, replace(card, precision="int8", notes=notes), out)
 
 

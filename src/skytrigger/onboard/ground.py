@@ -25,7 +25,7 @@ from skytrigger.core.progress import track
 from skytrigger.eo.scene.grid import Grid
 from skytrigger.eo.scene.legend import NO_DATA, Entry, legend
 from skytrigger.eo.scene.write_raster import percent, write_cog
-from skytrigger.eo.scene.write_vectors import cell_corners, write_cells
+from skytrigger.eo.scene.write_vectors import cell_rings, corners, write_cells
 from skytrigger.onboard.codecs import TIERS, decode_bands
 from skytrigger.onboard.ground_item import ground_item
 from skytrigger.onboard.packet_format import Frame, Item
@@ -186,7 +186,7 @@ def _write_parquet(path: Path, grid: Grid, arrays: dict[str, NDArray[Any]], entr
         "class": names[flat["codes"]], "confidence": flat["confidence"], "tier": tiers[flat["tier"]],
         "pass": flat["pass"], "t_sensed_s": flat["t_sensed_s"],
     }  # fmt: skip
-    rings = cell_corners(grid, grid).reshape(-1, 5, 2)[keep]
+    rings = cell_rings(corners(grid, grid)).reshape(-1, 5, 2)[keep]
     write_cells(path, data, rings, grid.crs)
 
 

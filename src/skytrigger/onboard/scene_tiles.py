@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,10 @@ from skytrigger.eo.scene.native_rows import ChunkReader, chunk_plan
 from skytrigger.eo.scene.opening import open_scene
 from skytrigger.eo.scene.raster_band import GDAL_OPTIONS
 from skytrigger.eo.scene.results import empty_rows
-from skytrigger.eo.scene.stream import TileMaker
+from skytrigger.eo.scene.tile_maker import TileMaker
 
 SIDE = 64
+DN_MOST = np.iinfo(np.uint16).max
 MOST = 2_000  # tiles of all scenes together: 200 MB
 WHOLE = 0.999  # share of a tile's pixels with data
 
@@ -53,23 +53,23 @@ def scene_tiles(paths: Sequence[str], most: int = MOST) -> NDArray[np.uint16]:
 def _clear(scene: Scene) -> Iterator[NDArray[np.uint16]]:
     """Of each row of cells, the tiles that are whole and not cloudy."""
     cells = Cells(scene.grid, SIDE, SIDE)
-    maker = TileMaker(scene, cells, EUROSAT_ORDER, "uint16")
+    maker = TileMaker(scene, cells, EUROSAT_ORDER, "float32")
+    room = maker.room(cells.columns)
     reader = ChunkReader(scene, maker.names, cells, chunk_plan(scene, maker.names, cells), cores_in_mask())
     try:
         for chunk in reader:
             for row in range(chunk.first, chunk.last):
-                tiles: Any = maker.tiles(chunk, row, 0, cells.columns)
                 out = empty_rows(1, cells.columns, 1, len(maker.planes), cells.picture)
-                maker.measure(chunk, row, 0, cells.columns, tiles, out)
+                tiles = maker.batch(chunk, row, 0, cells.columns, room, out)
                 good = (out.valid[0] >= WHOLE) & (np.nan_to_num(out.cloud[0]) <= CLOUDY_SHARE)
-                yield tiles[good, : len(EUROSAT_ORDER)]
+                yield np.clip(np.rint(tiles[good]), 0, DN_MOST).astype(np.uint16)
     finally:
         reader.close()
 
 
 def classes_of(tiles: NDArray[np.uint16], model: ModelFile, runtime: str = "") -> NDArray[np.int64]:
     """(n,) the network's answers."""
-    lanes = Lanes(model, runtime or default_runtime(), 1)
+    lanes = Lanes(model, runtime or default_runtime(), 1, codes=False)
     order = [EUROSAT_ORDER.index(b) for b in model.card.channels]
     try:
         run = lanes.logits(0)

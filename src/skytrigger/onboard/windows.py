@@ -121,7 +121,7 @@ def classify_windows(
     spec: Spec, pool: Pool, model: ModelFile, compositions: list[int], threads: int | None = None
 ) -> tuple[Classified, Fed]:
     """The windows of these compositions through a session on the feed; also what the feed did."""
-    lanes = Lanes(model, spec.classifier.runtime or default_runtime(), threads or cores_in_mask())
+    lanes = Lanes(model, spec.classifier.runtime or default_runtime(), threads or cores_in_mask(), codes=False)
     try:
         drawn = [draw_window(spec, pool, c) for c in compositions]
         n = sum(len(d.true) for d in drawn)

@@ -19,7 +19,7 @@ WIDTHS = (
     (24, 48, 72), (32, 64, 96), (32, 64, 128),
 )  # fmt: skip
 DEPTHS = (0, 1)  # residual blocks of every stage but the first
-TRIED_STEMS = ("k4", "p4", "s2", "mix", "p2", "q4")
+TRIED_STEMS = ("k4", "p4", "s2", "mix", "p2", "q4", "r4")
 BLOCKS = ("plain", "dw")
 
 
@@ -65,10 +65,13 @@ def counted(
         return None
     (height, width), operations, parameters = size, 0, 0
 
-    def convolution(source: int, count: int, kernel: int, stride: int = 1, padding: int = 0, groups: int = 1) -> None:
+    def convolution(
+        source: int, count: int, kernel: int | tuple[int, int], stride: int = 1, padding: int = 0, groups: int = 1
+    ) -> None:
         nonlocal height, width, operations, parameters
-        height, width = ((side + 2 * padding - kernel) // stride + 1 for side in (height, width))
-        weights = source // groups * count * kernel * kernel
+        rows, columns = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+        height, width = ((side + 2 * padding - k) // stride + 1 for side, k in ((height, rows), (width, columns)))
+        weights = source // groups * count * rows * columns
         operations += weights * height * width
         parameters += weights + 2 * count  # with scale and shift
 

@@ -20,6 +20,7 @@ from skytrigger.model.file import read_model
 from skytrigger.model.fold import fold
 from skytrigger.model.qdq import PRODUCTS, Ranges, quantised_tensors
 from skytrigger.model.quantise import calibration_facts, stratified, weight_limit, write_int8
+from skytrigger.model.skip_rows import skip_rows
 from skytrigger.optimize.judging import Judge, Made, answers_of_file
 from skytrigger.optimize.problem import Search
 from skytrigger.optimize.qat import fine_tune
@@ -41,6 +42,7 @@ def float_files(search: Search, run: Path, name: str) -> list[Made]:
         left = sum(n.op_type == "BatchNormalization" for n in model.graph.node)
         if left and card.name == "student":
             raise SkytriggerError(f"{name}: {left} batch normalisations could not be folded")
+        skip_rows(model)
         write_model(model, card, folder / "fp32.onnx")
         part = problem.split.val[:PARITY_IMAGES]
         tiles = problem.dataset.select(card.channels).x[np.sort(part)].astype(np.float32)

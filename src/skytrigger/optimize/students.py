@@ -12,8 +12,11 @@ from skytrigger.learn.output_layer import Outputs, output_layer
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# name -> kernel, stride and padding of the first convolution
-STEMS = {"s2": (3, 2, 1), "k4": (4, 2, 1), "p2": (2, 2, 0), "p4": (4, 4, 0), "q4": (2, 4, 0), "mix": (4, 2, 1)}
+# name -> kernel (of rows and columns, where they differ), stride and padding of the first convolution
+STEMS: dict[str, tuple[int | tuple[int, int], int, int]] = {
+    "s2": (3, 2, 1), "k4": (4, 2, 1), "p2": (2, 2, 0), "p4": (4, 4, 0), "q4": (2, 4, 0), "r4": ((2, 4), 4, 0),
+    "mix": (4, 2, 1),
+}  # fmt: skip
 BLOCKS = ("plain", "dw")
 MIXED = 8  # channels that the 1x1 band mix of stem `mix` leaves
 
@@ -31,7 +34,8 @@ def build(name: str, channels: int, size: tuple[int, int], outputs: Outputs, **o
     options
         ``widths`` (16, 32, 64, 96), ``depths`` (0, 1, 1, 1): as many as widths;
         ``stem`` "k4" (4x4, stride 2), "s2" (3x3, stride 2), "p2", "p4" (patches), "q4" (2x2 patches,
-        four apart: a quarter of the pixels), "mix" (1x1 to 8 channels at full resolution, then k4);
+        four apart: a quarter of the pixels), "r4" (two rows of every four: whole rows need not be read, see
+        `model.skip_rows`), "mix" (1x1 to 8 channels at full resolution, then k4);
         ``block`` "plain" (two 3x3) or "dw" (5x5 depthwise, 1x1 to twice the width, 1x1 back);
         ``inner``: channels inside the blocks of each stage (default: as the block says; pruning
         sets them); ``dropout`` 0.0 before the dense layer.
@@ -77,7 +81,9 @@ def _student(
     if min(size) < down:
         raise InputError(f"tiles of {size[0]}x{size[1]} pixels", expected=f"at least {down}x{down} for these widths")
 
-    def convolution(source: int, count: int, kernel: int, stride: int, padding: int, groups: int = 1) -> list[Any]:
+    def convolution(
+        source: int, count: int, kernel: int | tuple[int, int], stride: int, padding: int, groups: int = 1
+    ) -> list[Any]:
         return [
             layer.Conv2d(source, count, kernel, stride, padding, groups=groups, bias=False),
             layer.BatchNorm2d(count),

@@ -51,14 +51,22 @@ def build_reports(folders: Sequence[str | Path], out: str | Path) -> list[Path]:
         else:
             found = record_files.read(path)
             if not found:
-                raise InputError(
-                    f"{path} holds neither {NAME} nor records*.jsonl",
-                    remedy="skytrigger study --out DIR, or skytrigger bench --out DIR",
-                )
+                raise InputError(f"{path} holds neither {NAME} nor records*.jsonl", remedy=_remedy(path))
             records += found
     records = list({r.to_json(): r for r in records}.values())
     page = _page(studies, records, [p.resolve().name for p in paths])
     return [*write_page(page, out), *tables.write_tables(page.sections, records, Path(out))]
+
+
+def _remedy(path: Path) -> str:
+    """Where the pages come from, by what lies in a folder that has none."""
+    if (path / "model.json").is_file():
+        return (
+            f"{path} is one trained network: a page is of timings (skytrigger bench) or of a study (skytrigger study)"
+        )
+    if (path / "metrics.json").is_file():
+        return f"{path} is one evaluation: its figures are in metrics.json, its picture in confusion.png"
+    return "skytrigger study --out DIR, or skytrigger bench --out DIR"
 
 
 def _page(studies: Sequence[StudyFolder], records: Sequence[Record], names: Sequence[str]) -> Page:

@@ -36,7 +36,7 @@ OWN = Value("1 (framework)", 1.0, "", "mute")
 CEILING_NOTE = (
     " Of the machine's ceiling: the least time that a matrix product's operations or a copy's bytes per second allow, "
     "both measured in the same run, divided by the time; over 100 % where fewer operations were done than counted "
-    "(Winograd) or weights stayed in a cache."
+    "(Winograd) or weights stayed in a cache; none where no product in the engine's precision was measured."
 )
 
 
@@ -135,12 +135,12 @@ def speedup_value(t: Timing) -> Value:
 
 
 def ceiling_value(t: Timing) -> Value:
-    """Share of the nearer ceiling (matrix product in float32, or copy) that was measured in the same run."""
+    """Share of the nearer ceiling (matrix product in the engine's precision, or copy) that the same run measured."""
     if t.ceiling is None:
         return NOTHING
     call, least = t.summary.call_s, t.ceiling.least_s
     reach = f"{100 * least / call.high:.0f} to {100 * least / call.low:.0f}, " if call.known and call.low > 0 else ""
-    other = "" if t.ceiling.product == "fp32" == t.record.what.get("precision") else f" ({t.ceiling.product} product)"
+    other = "" if t.ceiling.product == "fp32" else f" ({t.ceiling.product} product)"
     return Value(f"{100 * t.ceiling.fraction:.0f} %", t.ceiling.fraction, f"{reach}{t.ceiling.bound}{other}")
 
 

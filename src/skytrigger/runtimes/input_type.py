@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import onnx
 
 INPUT_TYPES = ("float32", "float16", "uint16", "uint8")
+MOVEMENT = ("Reshape", "Slice")
 
 
 def check_input_type(name: str) -> None:
@@ -24,24 +25,50 @@ def check_input_type(name: str) -> None:
         raise InputError(f"input type {name!r}", expected=", ".join(INPUT_TYPES))
 
 
-def with_input_type(model: ModelFile, name: str) -> bytes:
-    """The model's content with input ``tiles`` of the type `name`, cast to float32 first."""
+def with_input_type(model: ModelFile, name: str, *, by_int32: bool = False) -> bytes:
+    """The model's content with input ``tiles`` of the type `name`, cast to float32 first; see `cast_first`."""
     if name == "float32":
         return model.content
-    content: bytes = cast_first(model.graph(), name).SerializeToString()
+    graph = model.graph()
+    if graph.graph.input[0].type.tensor_type.elem_type == _onnx_type(name):  # its own codes: see `model.input_codes`
+        return model.content
+    content: bytes = cast_first(graph, name, by_int32=by_int32).SerializeToString()
     return content
 
 
-def cast_first(graph: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """Put the cast in front of the graph, in place."""
+def _onnx_type(name: str) -> int:
     import onnx
 
-    floats = f"{INPUT}_float32"
+    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)))
+
+
+def cast_first(graph: onnx.ModelProto, name: str, *, by_int32: bool = False) -> onnx.ModelProto:
+    """Put the cast in front of the graph, in place; behind nodes that only leave pixels out: fewer are to be cast.
+
+    With `by_int32` integers become int32 first: OpenVINO quantises no uint16.
+    """
+    import onnx
+
+    kinds = [onnx.TensorProto.INT32] * (by_int32 and name != "float16") + [onnx.TensorProto.FLOAT]
+    place, source = _behind_movement(graph)
+    names = [source, *(f"{INPUT}_as_{onnx.TensorProto.DataType.Name(kind).lower()}" for kind in kinds)]
     for node in graph.graph.node:
-        node.input[:] = [floats if i == INPUT else i for i in node.input]
-    graph.graph.input[0].type.tensor_type.elem_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name))
-    graph.graph.node.insert(0, onnx.helper.make_node("Cast", [INPUT], [floats], to=onnx.TensorProto.FLOAT))
+        node.input[:] = [names[-1] if i == source else i for i in node.input]
+    graph.graph.input[0].type.tensor_type.elem_type = _onnx_type(name)
+    for kind, taken, made in reversed(list(zip(kinds, names[:-1], names[1:], strict=True))):
+        graph.graph.node.insert(place, onnx.helper.make_node("Cast", [taken], [made], to=kind))
     return graph
+
+
+def _behind_movement(graph: onnx.ModelProto) -> tuple[int, str]:
+    """How many nodes at the graph's beginning only move pixels, one after the other, and what the last one gives."""
+    source = INPUT
+    for place, node in enumerate(graph.graph.node):
+        alone = sum(source in other.input for other in graph.graph.node) == 1
+        if not (alone and node.op_type in MOVEMENT and node.input[0] == source):
+            return place, source
+        source = node.output[0]
+    return 0, INPUT  # nothing is computed at all
 
 
 def as_tensor(torch: Any, tiles: Any) -> Any:

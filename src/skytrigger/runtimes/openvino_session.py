@@ -35,7 +35,8 @@ class OpenVinoSession(Session):
                 f"OpenVINO {ov.__version__} sees no device {device} here", expected=", ".join(core.available_devices)
             )
         start = time.perf_counter()
-        graph = core.read_model(with_input_type(model, spec.input_type))
+        by_int32 = spec.input_type == "uint16" and model.card.precision == "int8"
+        graph = core.read_model(with_input_type(model, spec.input_type, by_int32=by_int32))
         graph.reshape({INPUT: [spec.batch_size, *self._shape]})
         hint = {"bf16": ov.Type.bf16, "fp16": ov.Type.f16}.get(spec.precision, ov.Type.f32)
         config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": spec.streams}

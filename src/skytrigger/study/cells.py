@@ -58,7 +58,7 @@ def load_data(spec: Spec) -> tuple[Dataset, Split]:
         The data are bad, or the split has nothing in the part that is to be reported on.
     """
     record = spec.record
-    dataset = record.load(spec.data, bands=spec.bands, skip_bad=spec.skip_bad, seed=spec.split_seed)
+    dataset = record.load(spec.data, bands=spec.bands, skip_bad=spec.skip_bad, seed=spec.split_seed, **spec.stated())
     lists, kind = spec.split_lists, spec.split or record.default_split(dataset)
     split = split_by(dataset, lists) if lists else record.split(dataset, kind, spec.split_seed)
     for part in ("train", "val", spec.part):

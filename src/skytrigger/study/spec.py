@@ -21,6 +21,7 @@ BASE_SIZE = 32  # the 2019 study's own batch, for which the learning rate is mea
 DEVICE = re.compile(r"cpu|cuda(:\d+)?|auto")
 TRAINING = "training"  # device of a measurement: where the network was trained
 PARTS = ("test", "val", "train")
+STATED = ("band_names", "scale", "max_no_data")
 TOPICS = ("", "batch-size", "power")
 
 
@@ -151,6 +152,8 @@ class Spec:
         As on the command line: folders, zips, packed stores, files, ``synthetic[:COUNT]``.
     application
         Its name; without it the one that has the first network.
+    band_names, scale, max_no_data
+        What is stated about the files of tiles, as on the command line.
     split, split_lists, split_seed
         As on the command line; without it the application's own.
     models, seeds
@@ -173,6 +176,9 @@ class Spec:
     split_lists: tuple[str, ...] = ()
     split_seed: int = 0
     skip_bad: bool = False
+    band_names: tuple[str, ...] = ()
+    scale: float | None = None
+    max_no_data: float | None = None
     models: tuple[str, ...] = NAMES
     seeds: tuple[int, ...] = (0,)
     part: str = "test"
@@ -227,6 +233,7 @@ class Spec:
         _require_known("recipe_of_model", tuple(self.recipe_of_model), networks)
         _require_known("part", (self.part,), PARTS)
         _require_known("topic", (self.topic,), TOPICS)
+        _require_known("stated", tuple(self.stated()), record.reading)
         _require_known("split", (self.split,) if self.split else (), record.splits)
         table = len(self.split_lists) == 1 and str(self.split_lists[0]).lower().endswith((".csv", ".tsv"))
         if not table and len(self.split_lists) not in (0, 2, 3):
@@ -244,6 +251,10 @@ class Spec:
         for model, seed, variant in product(self.models, self.seeds, self.variants()):
             self.recipe_of(model, seed, variant)
         return self
+
+    def stated(self) -> dict[str, Any]:
+        """What is said about the files, of what was said."""
+        return {name: value for name in STATED if (value := getattr(self, name)) not in (None, ())}
 
     def to_json(self) -> dict[str, Any]:
         """For study.json."""

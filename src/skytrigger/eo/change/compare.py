@@ -14,9 +14,11 @@ from skytrigger import __version__
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import atomic_path, write_json
 from skytrigger.eo.change.made_map import MadeMap, is_map, read_map
+from skytrigger.eo.change.page import write_page
 from skytrigger.eo.change.pictures import write_picture
 from skytrigger.eo.change.signs import signs
 from skytrigger.eo.change.transitions import SURE, Transitions, fit_transitions
+from skytrigger.eo.scene.arrow_column import arrow_column
 from skytrigger.eo.scene.classify import Options, classify_scene
 from skytrigger.eo.scene.legend import NO_DATA, Entry, legend
 from skytrigger.eo.scene.write_raster import write_cog
@@ -49,7 +51,7 @@ def change(
 ) -> dict[str, Any]:  # fmt: skip
     """Compare two dates; each is a finished map's folder, or a scene, classified first into OUT/before or after.
 
-    Writes change.tif, change.parquet, change.png, summary.json; what the summary holds is returned.
+    Writes change.tif, change.parquet, change.png, change.html, summary.json; what the summary holds is returned.
 
     Raises
     ------
@@ -140,6 +142,7 @@ def _write(out: Path, first: MadeMap, second: MadeMap, found: Change, summary: d
     write_cog(out / "change.tif", (first.codes, second.codes, percent, sign), BANDS, first.grid, entries, tags)
     _write_cells(out / "change.parquet", first, second, found)
     write_picture(out / "change.png", first, second, found.called, sign, entries, summary)
+    write_page(out / "change.html", first, second, found.called, percent, sign, entries, summary)
 
 
 def sign_codes(found: Change, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -171,4 +174,5 @@ def _write_cells(path: Path, first: MadeMap, second: MadeMap, found: Change) -> 
             a, b = first.indices[name][at], second.indices[name][at]
             data |= {f"{name}_before": a, f"{name}_after": b, f"d_{name}": b - a}
     with atomic_path(path) as temporary:
-        pq.write_table(pa.table(data), temporary, compression="zstd")
+        table = pa.table({name: arrow_column(values) for name, values in data.items()})
+        pq.write_table(table, temporary, compression="zstd")

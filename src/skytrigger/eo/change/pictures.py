@@ -16,6 +16,24 @@ from skytrigger.eo.scene.legend import NO_DATA, Entry
 SIGN_COLOURS = {1: ("burned", "#b3261e"), 2: ("flooded", "#1f78d1"), 3: ("bared", "#c58a2b")}
 
 
+def colour_table(entries: Sequence[Entry]) -> NDArray[np.uint8]:
+    """(256, 3) colours of codes."""
+    table = np.full((256, 3), 221, np.uint8)
+    for entry in entries:
+        table[entry.value] = entry.rgb
+    return table
+
+
+def changed_colours(
+    first: MadeMap, second: MadeMap, called: NDArray[np.bool_], entries: Sequence[Entry]
+) -> NDArray[np.uint8]:
+    """(rows, columns, 3): cells called changed in the colour of their new class, the rest grey."""
+    changed = np.full((*called.shape, 3), 240, np.uint8)
+    changed[(first.codes == NO_DATA) | (second.codes == NO_DATA)] = 200
+    changed[called] = colour_table(entries)[second.codes[called]]
+    return changed
+
+
 def write_picture(
     path: Path, first: MadeMap, second: MadeMap, called: NDArray[np.bool_], sign: NDArray[np.uint8],
     entries: Sequence[Entry], summary: dict[str, Any],
@@ -26,12 +44,7 @@ def write_picture(
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    table = np.full((256, 3), 221, np.uint8)
-    for entry in entries:
-        table[entry.value] = entry.rgb
-    changed = np.full((*called.shape, 3), 240, np.uint8)
-    changed[(first.codes == NO_DATA) | (second.codes == NO_DATA)] = 200
-    changed[called] = table[second.codes[called]]
+    table, changed = colour_table(entries), changed_colours(first, second, called, entries)
     height = max(3.2, min(9.0, 4.2 * called.shape[0] / called.shape[1]))
     figure = Figure(figsize=(15, height + 0.8))
     FigureCanvasAgg(figure)

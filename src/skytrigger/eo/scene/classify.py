@@ -123,6 +123,7 @@ def own_lanes(model: ModelFile, options: Options) -> tuple[Lanes, Callable[[], N
 
 def check_bands(scene: Scene, model: ModelFile) -> None:
     """Raise InputError where the scene has not the bands of the model, with the reason where it is known."""
+    model.card.refuse_strangers(tuple(scene.bands), scene.source)
     missing = [c for c in model.card.channels if c not in scene.bands]
     if not missing:
         return
@@ -132,7 +133,8 @@ def check_bands(scene: Scene, model: ModelFile) -> None:
     raise InputError(
         f"{scene.source} has no {', '.join(missing)}{why}",
         expected=f"the bands of {model.path.stem}: {', '.join(model.card.channels)}",
-        remedy="the Level-1C product of the same scene, or --model of a network without these bands",
+        remedy="the Level-1C product of the same scene, or --model of a network without these bands"
+        + (", such as eurosat_l2a" if missing == ["B10"] else ""),
     )
 
 
@@ -189,7 +191,7 @@ def _classify(
 
 
 def _pace(start: float, opened: float, streamed: float, times: StageTimes, lanes: int, tiles: int) -> dict[str, Any]:
-    """Elapsed seconds, and thread seconds of the stages that overlap."""
+    """Elapsed seconds, and CPU seconds of the stages that overlap."""
     end = time.perf_counter()
     return {
         "seconds": round(end - start, 3),
@@ -198,7 +200,7 @@ def _pace(start: float, opened: float, streamed: float, times: StageTimes, lanes
         "stages_s": {
             "open": round(opened - start, 3), "stream": round(streamed - opened, 3), "write": round(end - streamed, 3),
         },
-        "thread_s": {k: round(getattr(times, k), 3) for k in ("decode", "prepare", "infer")},
+        "stage_cpu_s": {k: round(getattr(times, k), 3) for k in ("decode", "prepare", "infer")},
         "threads": lanes,
     }  # fmt: skip
 

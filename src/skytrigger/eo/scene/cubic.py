@@ -41,7 +41,7 @@ def phase_weights(factor: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 
 
 @compiled
-def _model_dn(value: Any, gain: Any, shift: Any) -> Any:
+def model_dn(value: Any, gain: Any, shift: Any) -> Any:
     """Rounded, at least 1 (0 is no data), at most 65534; 65535 stays what it is: saturated.
 
     Selections instead of branches, so that loops of it run in vectors.
@@ -65,12 +65,12 @@ def copy_band(src: Any, first_row: int, gain: float, shift: float, ys: Any, xs: 
             if straight:
                 for j in range(np.uint64(size)):
                     value = np.float32(src[y, left + j])
-                    scaled = _model_dn(value, gain, shift)
+                    scaled = model_dn(value, gain, shift)
                     out[k, plane, i, j] = np.float32(0.0) if value == np.float32(0.0) else scaled
             else:
                 for j in range(size):
                     value = np.float32(src[y, xs[k, j]])
-                    scaled = _model_dn(value, gain, shift)
+                    scaled = model_dn(value, gain, shift)
                     out[k, plane, i, j] = np.float32(0.0) if value == np.float32(0.0) else scaled
 
 
@@ -95,14 +95,15 @@ def _slow_pixel(src: Any, first_row: int, height: int, y0: int, x0: int, weights
 
 
 @compiled
-def _slow_tile(
+def slow_tile(
     src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: float, shift: float,
     ys: Any, xs: Any, out: Any, k: int, plane: int,
 ) -> None:  # fmt: skip
+    """Pixel by pixel, whatever is missing around it; `xs` (t,)."""
     for i in range(ys.shape[0]):
         py = ys[i] % factor
-        for j in range(xs.shape[1]):
-            x = xs[k, j]
+        for j in range(xs.shape[0]):
+            x = xs[j]
             px = x % factor
             if src[ys[i] // factor - first_row, x // factor] == 0:
                 out[k, plane, i, j] = 0
@@ -110,22 +111,21 @@ def _slow_tile(
             value = _slow_pixel(
                 src, first_row, height, ys[i] // factor + base[py], x // factor + base[px], weights, py, px
             )
-            out[k, plane, i, j] = _model_dn(value, gain, shift)
+            out[k, plane, i, j] = model_dn(value, gain, shift)
 
 
 @compiled
 def _window(src: Any, top: int, left: int, rows: int, columns: int, local: Any) -> Any:
     """Copy a window as float32; whether it has data, and none of it saturated, everywhere."""
-    low, high = np.float32(65535.0), np.float32(0.0)
+    bad = np.int32(0)
     first = np.uint64(left)
     for r in range(rows):
         y = top + r
         for x in range(np.uint64(columns)):
-            value = np.float32(src[y, first + x])
-            local[r, x] = value
-            low = value if value < low else low
-            high = value if value > high else high
-    return low > np.float32(0.0) and high < np.float32(65535.0)
+            value = np.int32(src[y, first + x])
+            local[r, x] = np.float32(value)
+            bad += np.int32((value == 0) | (value == 65_535))
+    return bad == 0
 
 
 @contracted
@@ -161,14 +161,36 @@ def _horizontal_2(local: Any, rows: int, weights: Any, out: Any) -> None:
 
 
 @contracted
-def _vertical(
-    rows: Any, r: int, w: Any, phase: int, gain: Any, shift: Any, out: Any, k: int, plane: int, i: int
-) -> None:
-    """One output row from four lines."""
-    w0, w1, w2, w3 = w[phase, 0], w[phase, 1], w[phase, 2], w[phase, 3]
-    for j in range(rows.shape[1]):
-        value = w0 * rows[r, j] + w1 * rows[r + 1, j] + w2 * rows[r + 2, j] + w3 * rows[r + 3, j]
-        out[k, plane, i, j] = _model_dn(value, gain, shift)
+def vertical(rows: Any, r: int, j: int, w0: Any, w1: Any, w2: Any, w3: Any, gain: Any, shift: Any) -> Any:
+    """One output pixel from four lines."""
+    value = w0 * rows[r, j] + w1 * rows[r + 1, j] + w2 * rows[r + 2, j] + w3 * rows[r + 3, j]
+    return model_dn(value, gain, shift)
+
+
+@compiled
+def cubic_lines(
+    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, y0: int, x0: int, local: Any, rows: Any
+) -> bool:
+    """Native rows at the columns of the tile whose first pixel is (y0, x0), where all it reads has data.
+
+    Returns
+    -------
+    bool
+        False: something is missing or saturated; `slow_tile` does such a tile.
+    """
+    size = rows.shape[1]
+    low, left = y0 // factor + base[y0 % factor], x0 // factor + base[x0 % factor]
+    high = (y0 + size - 1) // factor + base[(y0 + size - 1) % factor] + 4
+    right = (x0 + size - 1) // factor + base[(x0 + size - 1) % factor] + 4
+    if low < 0 or high > height or left < 0 or right > src.shape[1]:
+        return False
+    if not _window(src, low - first_row, left, high - low, right - left, local):
+        return False
+    if factor == 2 and x0 % 2 == 0 and size % 2 == 0:
+        _horizontal_2(local, high - low, weights, rows)
+    else:
+        _horizontal(local, high - low, x0, left, factor, base, weights, rows)
+    return True
 
 
 @compiled
@@ -187,26 +209,19 @@ def resample_band(
     out
         (n, planes, t, t) of any type; `plane` is written.
     """
-    size = ys.shape[0]
-    rows = np.empty((size // factor + 6, size), np.float32)
-    local = np.empty((size // factor + 6, size // factor + 8), np.float32)
-    straight_y = ys[size - 1] == ys[0] + size - 1
+    size, wide = ys.shape[0], xs.shape[1]
+    rows = np.empty((size // factor + 6, wide), np.float32)
+    local = np.empty((size // factor + 6, wide // factor + 8), np.float32)
+    straight_y = size == wide and ys[size - 1] == ys[0] + size - 1
     low = ys[0] // factor + base[ys[0] % factor]
-    high = ys[size - 1] // factor + base[ys[size - 1] % factor] + 4
     for k in range(xs.shape[0]):
-        x0 = xs[k, 0]
-        left = x0 // factor + base[x0 % factor]
-        right = xs[k, size - 1] // factor + base[xs[k, size - 1] % factor] + 4
-        inside = straight_y and xs[k, size - 1] == x0 + size - 1 and low >= 0 and high <= height
-        inside = inside and left >= 0 and right <= src.shape[1]
-        if not (inside and _window(src, low - first_row, left, high - low, right - left, local)):
-            _slow_tile(src, first_row, height, factor, base, weights, gain, shift, ys, xs, out, k, plane)
-            continue
-        if factor == 2 and x0 % 2 == 0 and size % 2 == 0:
-            _horizontal_2(local, high - low, weights, rows)
+        straight = straight_y and xs[k, wide - 1] == xs[k, 0] + wide - 1
+        if straight and cubic_lines(src, first_row, height, factor, base, weights, ys[0], xs[k, 0], local, rows):
+            for i in range(size):
+                phase = ys[i] % factor
+                r = ys[i] // factor + base[phase] - low
+                w0, w1, w2, w3 = weights[phase, 0], weights[phase, 1], weights[phase, 2], weights[phase, 3]
+                for j in range(wide):
+                    out[k, plane, i, j] = vertical(rows, r, j, w0, w1, w2, w3, gain, shift)
         else:
-            _horizontal(local, high - low, x0, left, factor, base, weights, rows)
-        for i in range(size):
-            phase = ys[i] % factor
-            r = ys[i] // factor + base[phase] - low
-            _vertical(rows, r, weights, phase, gain, shift, out, k, plane, i)
+            slow_tile(src, first_row, height, factor, base, weights, gain, shift, ys, xs[k], out, k, plane)

@@ -28,15 +28,6 @@ NODES = 17  # a side of the grid of longitudes and latitudes: between its nodes 
 
 def write_page(path: Path, scene: Scene, cells: Cells, cover: LandCover, facts: dict[str, Any]) -> None:
     """Write the page."""
-    style, script = (
-        resources.files("skytrigger.eo.scene").joinpath(f"map.{e}").read_text("utf-8") for e in ("css", "js")
-    )
-    policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    data = json.dumps(_data(scene, cells, cover, facts), separators=(",", ":"), allow_nan=False)
-    data = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     notes = "".join(f"<li>{escape(n)}</li>" for n in facts["notes"])
     read_first = f"<h2>Read this first</h2><ul>{notes}</ul>" if notes else ""
     off = '<strong class="off">off scale</strong> ' if scene.off_scale else ""
@@ -44,13 +35,8 @@ def write_page(path: Path, scene: Scene, cells: Cells, cover: LandCover, facts: 
         f"{off}{escape(scene.time or 'sensing time unknown')} · {escape(scene.level or 'level unknown')} · "
         f"{facts['tiles']:,} cells of {facts['cell_m']:,.0f} m · model {escape(str(facts['model']))}"
     )
-    write_text(
-        path,
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>Land cover: {escape(scene.name)}</title><style>{style}</style></head>\n<body>"
-        f"<header><h1>{escape(scene.name)}</h1><p>{about}</p></header>\n<main>"
+    header = f"<header><h1>{escape(scene.name)}</h1><p>{about}</p></header>"
+    main = (
         '<section class="map"><div id="stage" tabindex="0" role="img" aria-label="Map: true colour under land cover">'
         '<canvas id="canvas"></canvas><div id="scale" aria-hidden="true"><span></span></div>'
         '<div id="tip" role="status" aria-live="polite" hidden></div></div>'
@@ -60,7 +46,34 @@ def write_page(path: Path, scene: Scene, cells: Cells, cover: LandCover, facts: 
         '<p class="hint">Wheel or + and - to zoom, drag or arrow keys to move, hover for a cell.</p></section>'
         '<section class="side"><h2>Area</h2><table id="areas"><thead><tr><th>Class</th><th>km²</th><th></th></tr>'
         f'</thead><tbody></tbody></table><p id="error"></p>{read_first}</section>'
-        f'</main><script type="application/json" id="data">{data}</script><script>{script}</script></body></html>\n',
+    )
+    script = resources.files("skytrigger.eo.scene").joinpath("map.js").read_text("utf-8")
+    write_text(path, whole_page(f"Land cover: {scene.name}", header, main, script, _data(scene, cells, cover, facts)))
+
+
+def whole_page(title: str, header: str, main: str, script: str, facts: dict[str, Any]) -> str:
+    """A page that may run its own style and script only, and fetches nothing.
+
+    Parameters
+    ----------
+    header, main
+        HTML, escaped already.
+    script, facts
+        JavaScript, and what it finds as JSON in the element ``data``.
+    """
+    style = resources.files("skytrigger.eo.scene").joinpath("map.css").read_text("utf-8")
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    data = json.dumps(facts, separators=(",", ":"), allow_nan=False)
+    data = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+        f"<title>{escape(title)}</title><style>{style}</style></head>\n<body>{header}\n<main>{main}"
+        f'</main><script type="application/json" id="data">{data}</script><script>{script}</script></body></html>\n'
     )
 
 
@@ -84,17 +97,18 @@ def _data(scene: Scene, cells: Cells, cover: LandCover, facts: dict[str, Any]) -
         "width": grid.width * grid.pixel_m, "height": grid.height * grid.pixel_m, "left": left, "top": top,
         "crs": grid.crs if grid.crs.startswith("EPSG:") else "its own CRS", "nodes": NODES,
         "lonlat": np.round(nodes, 6).reshape(-1).tolist(), "nice": nice_length(grid.width * grid.pixel_m / 5),
-        "picture": _uri(colour, "jpeg"), "map": _uri(class_colours(cover), "png"),
-        "codes": _bytes(cover.codes), "best": _bytes(order), "shares": _bytes(shares), "count": order.shape[-1],
-        "valid": _bytes(np.floor(cover.cells.valid * 100 + 0.5).astype(np.uint8)),
-        "cloud": _bytes(np.floor(np.nan_to_num(cover.cells.cloud) * 100 + 0.5).astype(np.uint8)),
+        "picture": image_uri(colour, "jpeg"), "map": image_uri(class_colours(cover), "png"),
+        "codes": byte_text(cover.codes), "best": byte_text(order), "shares": byte_text(shares),
+        "count": order.shape[-1],
+        "valid": byte_text(np.floor(cover.cells.valid * 100 + 0.5).astype(np.uint8)),
+        "cloud": byte_text(np.floor(np.nan_to_num(cover.cells.cloud) * 100 + 0.5).astype(np.uint8)),
         "classes": [{"value": e.value, "title": e.title, "colour": e.colour, "area": facts["area_km2"][e.key],
                      "interval": (facts["area_interval_95_km2"] or {}).get(e.key)} for e in cover.entries],
         "source": facts.get("area_error_source", ""),
     }  # fmt: skip
 
 
-def _uri(image: NDArray[np.uint8], kind: str) -> str:
+def image_uri(image: NDArray[np.uint8], kind: str) -> str:
     from PIL import Image
 
     stream = io.BytesIO()
@@ -102,5 +116,5 @@ def _uri(image: NDArray[np.uint8], kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def _bytes(values: NDArray[np.uint8]) -> str:
+def byte_text(values: NDArray[np.uint8]) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()

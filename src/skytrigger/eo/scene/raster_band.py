@@ -47,6 +47,9 @@ class BandReader(Protocol):
     def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Pixels:
         """DN of [rows[0], rows[1]) x [columns[0], columns[1])."""
 
+    def read_into(self, rows: tuple[int, int], columns: tuple[int, int], out: Pixels) -> None:
+        """The same, to where it is wanted."""
+
     def sample(self, side: int) -> Pixels:
         """About side x side pixels of all over the band, as cheaply as the format allows."""
 
@@ -140,6 +143,12 @@ class RasterBand:
             )
 
     def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Pixels:
+        """See `BandReader` and `read_into`."""
+        out = np.empty((rows[1] - rows[0], columns[1] - columns[0]), np.uint16)
+        self.read_into(rows, columns, out)
+        return out
+
+    def read_into(self, rows: tuple[int, int], columns: tuple[int, int], out: Pixels) -> None:
         """See `BandReader`.
 
         Raises
@@ -152,7 +161,7 @@ class RasterBand:
         rasterio = require("rasterio", why="scenes")
         window = rasterio.windows.Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
         try:
-            pixels = self._dataset().read(self.index, window=window)
+            self._dataset().read(self.index, window=window, out=out)
         except rasterio.errors.RasterioError as error:
             problem = f"{shown(self.path)}: rows {rows[0]} to {rows[1]} cannot be read: {error.__cause__ or error}"
             if self.path.startswith(REMOTE):
@@ -160,7 +169,8 @@ class RasterBand:
                     f"{problem}\n  remedy: check the connection; the same command goes on where it was"
                 ) from error
             raise InputError(problem, expected="a whole file", remedy="download it again") from error
-        return self._as_dn(pixels)
+        if self._no_data:
+            out[out == self._no_data] = 0
 
     def _as_dn(self, pixels: NDArray[Any]) -> Pixels:
         """uint16, with 0 for the file's own no-data value."""

@@ -11,7 +11,7 @@ from skytrigger.core.extras import require
 
 compiled: Any = require("numba", why="scenes").njit(nogil=True, cache=True, error_model="numpy")
 
-STEP = 4  # every fourth pixel in both directions is screened for clouds
+STEP = 4  # every fourth pixel in both directions, from the third on, is screened for clouds
 
 
 @compiled
@@ -153,12 +153,12 @@ def picture_plane(plane: Any, first: int, white: float, out: Any, colour: int) -
 
 @compiled
 def screen_clouds(b01: Any, b02: Any, b10: Any, b11: Any, limits: Any, out: Any) -> None:
-    """(n,) share of cloudy pixels among those with data in B02; see `clouds.py` for the rule and `limits` (DN)."""
+    """(n,) share of cloudy among (n, s, s) samples with data in B02; see `clouds` for the rule, `limits` in DN."""
     high, blue, aerosol, swir = limits
     for k in range(b02.shape[0]):
         seen, cloudy = 0, 0
-        for i in range(STEP // 2, b02.shape[1], STEP):
-            for j in range(STEP // 2, b02.shape[2], STEP):
+        for i in range(b02.shape[1]):
+            for j in range(b02.shape[2]):
                 if b02[k, i, j] == 0:
                     continue
                 seen += 1

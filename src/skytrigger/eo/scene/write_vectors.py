@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from skytrigger.core.extras import require
 from skytrigger.core.files import atomic_path
+from skytrigger.eo.scene.arrow_column import arrow_column
 from skytrigger.eo.scene.decide import LandCover
 from skytrigger.eo.scene.grid import Grid
 from skytrigger.eo.scene.indices import indices
@@ -21,14 +22,18 @@ from skytrigger.eo.scene.legend import NO_DATA
 Floats = NDArray[np.float64]
 
 
-def cell_corners(grid: Grid, cells: Grid) -> Floats:
-    """(rows, columns, 5, 2) x, y of each cell's ring, counter-clockwise, cut at the scene's edge; metres."""
+def corners(grid: Grid, cells: Grid) -> Floats:
+    """(rows + 1, columns + 1, 2) x, y of the cells' corners, cut at the scene's edge; metres."""
     left, bottom, right, top = grid.bounds
     xs = np.minimum(left + np.arange(cells.width + 1) * cells.pixel_m, right)
     ys = np.maximum(top - np.arange(cells.height + 1) * cells.pixel_m, bottom)
-    x0, y1 = np.meshgrid(xs[:-1], ys[:-1])
-    x1, y0 = np.meshgrid(xs[1:], ys[1:])
-    return np.stack([np.stack(p, -1) for p in ((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0))], axis=2)
+    return np.stack(np.meshgrid(xs, ys), -1)
+
+
+def cell_rings(corner: Floats) -> Floats:
+    """(rows, columns, 5, 2) each cell's ring, counter-clockwise from its lower left corner."""
+    upper, lower = corner[:-1], corner[1:]
+    return np.stack([lower[:, :-1], lower[:, 1:], upper[:, 1:], upper[:, :-1], lower[:, :-1]], axis=2)
 
 
 def _wkb(rings: Floats) -> Any:
@@ -66,7 +71,7 @@ def columns(cover: LandCover) -> dict[str, NDArray[Any]]:
 def write_parquet(path: Path, cover: LandCover, grid: Grid, cells: Grid) -> None:
     """Every cell with data, geometry in the scene's own CRS."""
     keep = np.flatnonzero(cover.codes.reshape(-1) != NO_DATA)
-    rings = cell_corners(grid, cells).reshape(-1, 5, 2)[keep]
+    rings = cell_rings(corners(grid, cells)).reshape(-1, 5, 2)[keep]
     write_cells(path, {k: v[keep] for k, v in columns(cover).items()}, rings, grid.crs)
 
 
@@ -75,7 +80,7 @@ def write_cells(path: Path, columns: Mapping[str, NDArray[Any]], rings: Floats, 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    data = {k: pa.array(v, from_pandas=v.dtype == np.float32) for k, v in columns.items()}
+    data = {k: arrow_column(v, null=v.dtype == np.float32) for k, v in columns.items()}
     data["geometry"] = _wkb(rings)
     table = pa.table(data).replace_schema_metadata({"geo": json.dumps(_geo(rings, crs))})
     with atomic_path(path) as temporary:
@@ -116,7 +121,7 @@ def write_geojson(path: Path, cover: LandCover, grid: Grid, cells: Grid) -> None
     """Cells with data in degrees (RFC 7946); cells across the antimeridian are cut there (3.1.9)."""
     values = columns(cover)
     keep = np.flatnonzero(cover.codes.reshape(-1) != NO_DATA)
-    rings = to_lonlat(grid.crs, cell_corners(grid, cells)).reshape(-1, 5, 2)[keep]
+    rings = cell_rings(to_lonlat(grid.crs, corners(grid, cells))).reshape(-1, 5, 2)[keep]
     picked = [values[n][keep].tolist() for n in ("code", "class", "confidence", "valid_fraction", "cloud_fraction")]
     crossing = np.ptp(rings[:, :, 0], axis=1) > 180
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as stream:

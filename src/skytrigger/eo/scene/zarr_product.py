@@ -47,6 +47,10 @@ class ZarrBand:
                 f"{self._where}: rows {rows[0]} to {rows[1]} cannot be read: {error}", remedy="download it again"
             ) from error
 
+    def read_into(self, rows: tuple[int, int], columns: tuple[int, int], out: Pixels) -> None:
+        """See `BandReader`."""
+        out[:] = self.read(rows, columns)
+
     def sample(self, side: int) -> Pixels:
         """See `BandReader`."""
         from skytrigger.eo.scene.raster_band import sample_windows

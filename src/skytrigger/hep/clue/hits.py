@@ -155,16 +155,17 @@ def labels(name: str, values: ArrayLike, n: int) -> NDArray[np.int32] | NDArray[
         array = np.full(n, array)
     if array.ndim != 1 or len(array) != n:
         raise InputError(f"{name} has shape {array.shape}, x has {n} hits", expected="arrays of one length")
+    limit = 2**53 if array.dtype.kind == "f" else 2**62  # beyond it neighbouring whole numbers are one float64
     if array.dtype.kind == "f" and n:
         with np.errstate(invalid="ignore"):
-            whole = (np.abs(array) < 2**62) & (np.rint(array) == array)
+            whole = (np.abs(array) < limit) & (np.rint(array) == array)
     elif array.dtype == np.uint64 and n:
         whole = array < np.uint64(2**62)
     else:
         whole = np.ones(0, bool)
     if not whole.all():
         bad = int(np.argmin(whole))
-        raise InputError(f"{name}[{bad}] = {array[bad]}", expected="whole numbers below 2^62")
+        raise InputError(f"{name}[{bad}] = {array[bad]}", expected=f"whole numbers below 2^{limit.bit_length() - 1}")
     return array if array.dtype == np.int32 else array.astype(np.int64, copy=False)
 
 

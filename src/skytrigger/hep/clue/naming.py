@@ -22,6 +22,7 @@ ALIASES = {
 an underscore (`ECalHits.position.x`, `RecHitHGC_energy`): EDM4hep, NanoAOD, TICL ntuples, CLUEstering, k4Clue."""
 RESULTS = ("index", "rho", "delta", "nh", "isseed", "clusterid")
 """Columns that `write_clusters` adds; nobody's."""
+_UNIT = re.compile(r"\s*[(\[]([^()\[\]]*)[)\]]\s*$|,\s*(\w+)\s*$")
 OPTION = "--columns x=NAME,y=NAME,weight=NAME,layer=NAME"
 
 
@@ -47,7 +48,13 @@ def parse_columns(text: str) -> dict[str, str]:
 
 def plain(name: str) -> str:
     """Lower case, dots for slashes, and without a unit in brackets behind."""
-    return re.sub(r"\s*[(\[][^()\[\]]*[)\]]\s*$", "", name).strip().lower().replace("/", ".")
+    return _UNIT.sub("", name).strip().lower().replace("/", ".")
+
+
+def unit_of(name: str) -> str:
+    """The unit in brackets, or behind a comma."""
+    found = _UNIT.search(name)
+    return (found[1] or found[2] or "").strip() if found else ""
 
 
 def _recognise(name: str) -> tuple[str, str] | None:
@@ -98,6 +105,7 @@ def choose_columns(kinds: Mapping[str, str], stated: Mapping[str, str], group: s
         names = own.get(role) or (outside.get(role) if role in ("event", "truth") else None)
         if names and role not in stated:
             columns[role] = _only(role, names, where)
+    _check_chosen(columns, where)
     used = set(columns.values())
     rest = [n for n in kinds if n not in used and plain(n).startswith(collection)]
     strange = [n for n in rest if _recognise(n) is None and plain(n) not in RESULTS and kinds[n] in "fiu"]
@@ -116,6 +124,19 @@ def choose_columns(kinds: Mapping[str, str], stated: Mapping[str, str], group: s
             )
         assumed.append(f"no {role}: {text}")
     return Choice(columns, assumed, sorted(set(kinds) - used))
+
+
+def _check_chosen(columns: Mapping[str, str], where: str) -> None:
+    """A column for each role, and one unit for all coordinates."""
+    for name in columns.values():
+        roles = [role for role, other in columns.items() if other == name]
+        if len(roles) > 1:
+            raise InputError(f"{where}: {name} is named for {' and '.join(roles)}", expected="a column for each")
+    units = {unit: columns[role] for role in ("x", "y", "z") if role in columns and (unit := unit_of(columns[role]))}
+    if len(units) > 1:
+        raise InputError(
+            f"{where}: {' and '.join(units.values())} are in different units", expected="one unit for all coordinates"
+        )
 
 
 def _listed(names: Mapping[str, str] | list[str]) -> str:

@@ -18,6 +18,9 @@ from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.hdf5 import LIMIT_BYTES, open_checked, read_bounded
 
+SCALED = {"scale_factor", "add_offset"}
+"""Attributes of netCDF: values are not what is stored."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -35,11 +38,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a file: ``kinds`` has a letter a column (``f``, ``i``, ``u``, ``b``; others hold no numbers)."""
+    """A table of a file: ``kinds`` has a letter a column (``f``, ``i``, ``u``, ``b``; others hold no numbers), `notes`
+    what its reader took for granted."""
 
     name: str
     kinds: dict[str, str]
     load: Callable[[str], Column]
+    notes: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
@@ -49,7 +54,7 @@ def open_parquet(path: Path) -> Iterator[list[Table]]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
-        leaves = {name: (steps, kind) for name, steps, kind in _leaves(pa, file.schema_arrow)}
+        leaves = _named_leaves(pa, file.schema_arrow, path)
 
         def load(name: str) -> Column:
             steps = leaves[name][0]
@@ -64,6 +69,34 @@ def open_parquet(path: Path) -> Iterator[list[Table]]:
         yield [Table("", {name: kind for name, (_, kind) in leaves.items()}, load)]
 
 
+@contextlib.contextmanager
+def open_arrow(path: Path) -> Iterator[list[Table]]:
+    """One table of an Arrow file (Feather), columns as in `open_parquet`."""
+    import pyarrow as pa
+
+    with pa.OSFile(str(path)) as stream, pa.ipc.open_file(stream) as file:
+        leaves = _named_leaves(pa, file.schema, path)
+        table = file.read_all()
+        _bounded(table.nbytes, str(path))
+
+        def load(name: str) -> Column:
+            steps = leaves[name][0]
+            column = table.column(steps[0])
+            array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+            return _descend(pa, array, steps[1:], f"{path}: {name}")
+
+        yield [Table("", {name: kind for name, (_, kind) in leaves.items()}, load)]
+
+
+def _named_leaves(pa: Any, schema: Any, path: Path) -> dict[str, tuple[tuple[str, ...], str]]:
+    found: dict[str, tuple[tuple[str, ...], str]] = {}
+    for name, steps, kind in _leaves(pa, schema):
+        if name in found:
+            raise InputError(f"{path}: two columns have one name: {name}", expected="a name each")
+        found[name] = steps, kind
+    return found
+
+
 def _bounded(size: int, where: str) -> None:
     if size > LIMIT_BYTES:
         raise InputError(f"{where} takes {size} bytes", expected=f"at most {LIMIT_BYTES}")
@@ -72,6 +105,8 @@ def _bounded(size: int, where: str) -> None:
 def _leaves(pa: Any, fields: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...], str]]:
     for one in fields:
         steps, kind = (*before, one.name), one.type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
         while pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
             kind = kind.value_type
         if pa.types.is_struct(kind):
@@ -98,6 +133,10 @@ def _descend(pa: Any, array: Any, steps: tuple[str, ...], where: str) -> Column:
         elif pa.types.is_struct(kind):
             array = pa.compute.struct_field(array, [steps[0]]) if hasattr(pa, "compute") else array.field(steps[0])
             steps = steps[1:]
+        elif pa.types.is_decimal(kind):
+            array = array.cast(pa.float64())
+        elif pa.types.is_dictionary(kind):
+            array = array.dictionary_decode()
         else:
             return Column(np.asarray(array.to_numpy(zero_copy_only=False)), lengths)
 
@@ -109,7 +148,13 @@ def open_hdf5(path: Path) -> Iterator[list[Table]]:
     with open_checked(path) as file:
         groups = {"": file}
         file.visititems(lambda name, member: groups.update({name: member}))
-        yield [t for name, member in groups.items() if (t := _hdf5_table(h5py, name, member)) is not None]
+        tables = [t for name, member in groups.items() if (t := _hdf5_table(h5py, name, member)) is not None]
+        arrays = [f"{n} {m.shape}" for n, m in groups.items() if isinstance(m, h5py.Dataset)]
+        if arrays and not tables:
+            raise InputError(
+                f"{path} has {', '.join(arrays[:6])}", expected="a group of arrays of one dimension, or named fields"
+            )
+        yield tables
 
 
 def _hdf5_table(h5py: Any, name: str, member: Any) -> Table | None:
@@ -122,6 +167,12 @@ def _hdf5_table(h5py: Any, name: str, member: Any) -> Table | None:
     arrays = {n: m for n, m in member.items() if isinstance(m, h5py.Dataset) and m.ndim == 1 and not m.dtype.names}
 
     def load(column: str) -> Column:
+        for attribute in SCALED & set(arrays[column].attrs):
+            raise InputError(
+                f"{name or '/'}: {column} has the attribute {attribute} = {arrays[column].attrs[attribute]}",
+                expected="values that need no factor",
+                remedy="apply it, and write the file without it",
+            )
         values = read_bounded(arrays[column])
         if h5py.check_vlen_dtype(arrays[column].dtype) is None:
             return Column(values)

@@ -15,11 +15,13 @@ from skytrigger.core.files import atomic_path
 from skytrigger.hep.clue.hits import coordinate, labels
 from skytrigger.hep.clue.hitset import Hitset
 from skytrigger.hep.clue.naming import Choice, choose_columns
-from skytrigger.hep.clue.readers import Column, Table, open_hdf5, open_parquet, open_root
+from skytrigger.hep.clue.readers import Column, Table, open_arrow, open_hdf5, open_parquet, open_root
 from skytrigger.hep.clue.results import Clusters
 from skytrigger.hep.clue.text_tables import open_text
 
 RESULT_COLUMNS = ("index", "x", "y", "layer", "weight", "rho", "delta", "nh", "isSeed", "clusterId")
+MAGIC = {b"PAR1": ".parquet", b"ARROW1": ".feather", b"\x89HDF": ".h5", b"root": ".root", b"\x1f\x8b": ".csv.gz"}
+"""First bytes -> the ending that such a file has."""
 NO_HIGHER = 999.0
 """`delta` in files where there is no nearest higher (then `nh` is -1), as the original program prints it."""
 READERS = {
@@ -27,7 +29,11 @@ READERS = {
     ".tsv": open_text,
     ".csv.gz": open_text,
     ".tsv.gz": open_text,
+    ".txt": open_text,
+    ".dat": open_text,
     ".parquet": open_parquet,
+    ".feather": open_arrow,
+    ".arrow": open_arrow,
     ".h5": open_hdf5,
     ".hdf5": open_hdf5,
     ".root": open_root,
@@ -49,7 +55,8 @@ def read_table(
     Parameters
     ----------
     path
-        Text (``.csv``, ``.tsv``, also ``.gz``), ``.parquet``, ``.h5`` / ``.hdf5`` or ``.root``. Columns are found by
+        Text (``.csv``, ``.tsv``, ``.txt``, ``.dat``; the first two also ``.gz``), ``.parquet``, ``.feather`` /
+        ``.arrow``, ``.h5`` / ``.hdf5`` or ``.root``. Columns are found by
         the names in `naming.ALIASES`; where they hold lists, each row is an event.
     columns
         Role (x, y, z, layer, weight, event, truth, noise) -> column, or ``none``: instead of what the names say.
@@ -75,6 +82,7 @@ def read_table(
         raise InputError(f"{path}: unknown kind of file", expected=", ".join(READERS))
     if not path.is_file():
         raise InputError(f"{path} is not there, or no file")
+    _check_kind(path, reader)
     try:
         with reader(path) as tables:
             in_tables = tree if reader is open_root else group if reader is open_hdf5 else None
@@ -84,9 +92,20 @@ def read_table(
         raise
     except Exception as error:  # each library has its own
         raise InputError(f"cannot read {path}: {error}") from error
-    facts: dict[str, Any] = {"table": table.name, "columns": choice.columns, "assumed": choice.assumed}
+    assumed = [*table.notes, *choice.assumed]
+    facts: dict[str, Any] = {"table": table.name, "columns": choice.columns, "assumed": assumed}
     hits = _hitset(_joined(loaded, choice, facts, str(path)), choice, str(path))
     return hits, facts | {"ignored": choice.ignored}
+
+
+def _check_kind(path: Path, reader: Any) -> None:
+    with open(path, "rb") as stream:
+        start = stream.read(8)
+    kind = next((ending for magic, ending in MAGIC.items() if start.startswith(magic)), "")
+    if kind and READERS[kind] is not reader:
+        raise InputError(f"{path} is a {kind} file, by its first bytes", remedy="rename it")
+    if kind == ".csv.gz" and path.suffix.lower() != ".gz":
+        raise InputError(f"{path} is compressed with gzip, by its first bytes", remedy="call it .csv.gz")
 
 
 def _choose_table(
@@ -126,7 +145,7 @@ def _joined(loaded: dict[str, Column], choice: Choice, facts: dict[str, Any], wh
     for role, column in loaded.items():
         name = f"{where}: {choice.columns[role]}"
         if column.values.dtype.kind not in "fiub":
-            raise InputError(f"{name} does not hold numbers", expected="numbers in every row")
+            raise InputError(f"{name} does not hold numbers{_first_text(column)}", expected="numbers in every row")
         if column.lengths is None and len(column.values) != rows:
             raise InputError(f"{name} has {len(column.values)} rows, {choice.columns['x']} has {rows}")
         if column.lengths is not None and first.lengths is None:
@@ -146,6 +165,16 @@ def _joined(loaded: dict[str, Column], choice: Choice, facts: dict[str, Any], wh
         values["event"] = np.repeat(np.arange(rows), first.lengths)
         facts["assumed"].append("no event: each row is one")
     return values
+
+
+def _first_text(column: Column) -> str:
+    """Where a column of texts holds something else than a number."""
+    for place, value in enumerate(column.values.tolist() if column.values.dtype.kind in "OUS" else ()):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return f": {str(value)[:40]!r} in row {column.row_of(place)}"
+    return ""
 
 
 def _hitset(columns: Mapping[str, NDArray[Any]], choice: Choice, where: str) -> Hitset:
