@@ -46,9 +46,9 @@ def _word(stream: bytes, at: int) -> int:
 
 
 def _sizes(shape: tuple[int, int, int]) -> tuple[bytes, ...]:
-    """What SIZ may say: a column of one band is written as a row."""
+    """What SIZ may say: columns of one pixel are written as the rows of one picture."""
     count, height, width = shape
-    return (_size(shape), _size((count, width, height))) if width == 1 else (_size(shape),)
+    return (_size(shape), _size((1, count, height))) if width == 1 else (_size(shape),)
 
 
 def _size(shape: tuple[int, int, int]) -> bytes:
