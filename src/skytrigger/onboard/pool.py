@@ -88,11 +88,16 @@ def load_pool(sources: Sequence[str], model: ModelFile) -> Pool:
     x = np.ascontiguousarray(np.asarray(data.x)[:, [data.channels.index(b) for b in EUROSAT_ORDER]])
     y = np.array([classes.index(c) for c in data.classes])[np.asarray(data.y)]
     notes: tuple[str, ...] = ()
+    generated = data.source.get("kind") == "synthetic"
     seen = judged_images(model.card, model.card.name, data, np.arange(len(data.x)))
     if seen["images"]:
-        notes = (f"{seen['images']} of the {len(x)} tiles are among those that {model.card.name} learned from or chose "
-                 "by: its errors are fewer here than on other ground",)  # fmt: skip
-    return Pool(x, y, classes, data.source.get("kind") == "synthetic", data.content_hash, reduced(x), notes=notes)
+        found = (
+            f"{seen['images']} of the {len(x)} tiles are among those that {model.card.name} learned from or chose by"
+        )
+        notes = (f"{found}: its errors are fewer here than on other ground",)
+    elif not seen["known"] and not generated:
+        notes = (f"which tiles {model.card.name} has learned from is not known (its card keeps no list)",)
+    return Pool(x, y, classes, generated, data.content_hash, reduced(x), notes=notes)
 
 
 def reduced(x: NDArray[np.uint16]) -> Floats:
