@@ -92,11 +92,11 @@ def load_pool(sources: Sequence[str], model: ModelFile) -> Pool:
     seen = judged_images(model.card, model.card.name, data, np.arange(len(data.x)))
     if seen["images"]:
         found = (
-            f"{seen['images']} of the {len(x)} tiles are among those that {model.card.name} learned from or chose by"
+            f"{seen['images']} of the {len(x)} tiles are among those that the network learned from or chose by"
         )
         notes = (f"{found}: its errors are fewer here than on other ground",)
     elif not seen["known"] and not generated:
-        notes = (f"which tiles {model.card.name} has learned from is not known (its card keeps no list)",)
+        notes = ("which tiles the network has learned from is not known (its card keeps no list)",)
     return Pool(x, y, classes, generated, data.content_hash, reduced(x), notes=notes)
 
 
