@@ -91,9 +91,7 @@ def load_pool(sources: Sequence[str], model: ModelFile) -> Pool:
     generated = data.source.get("kind") == "synthetic"
     seen = judged_images(model.card, model.card.name, data, np.arange(len(data.x)))
     if seen["images"]:
-        found = (
-            f"{seen['images']} of the {len(x)} tiles are among those that the network learned from or chose by"
-        )
+        found = f"{seen['images']} of the {len(x)} tiles are among those that the network learned from or chose by"
         notes = (f"{found}: its errors are fewer here than on other ground",)
     elif not seen["known"] and not generated:
         notes = ("which tiles the network has learned from is not known (its card keeps no list)",)
