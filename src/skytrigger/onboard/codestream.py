@@ -28,7 +28,7 @@ def check_codestream(stream: bytes, shape: tuple[int, int, int]) -> None:
         body = stream[at + 4 : at + 2 + length]
         if marker not in (_SIZ, _COD, _QCD, _COM) or length < 2 or len(body) != length - 2:
             raise InputError(f"a codestream with the marker {marker:#06x}")
-        if (marker == _SIZ and body != _size(shape)) or (marker == _COD and not _ordinary(body)):
+        if (marker == _SIZ and body not in _sizes(shape)) or (marker == _COD and not _ordinary(body)):
             raise InputError(f"a codestream that is not of {shape} samples as they are written here")
         found.add(marker)
         at += 2 + length
@@ -43,6 +43,12 @@ def _word(stream: bytes, at: int) -> int:
     if len(pair) != 2:
         raise InputError("a codestream that is cut off")
     return int.from_bytes(pair, "big")
+
+
+def _sizes(shape: tuple[int, int, int]) -> tuple[bytes, ...]:
+    """What SIZ may say: columns of one pixel are written as the rows of one picture."""
+    count, height, width = shape
+    return (_size(shape), _size((1, count, height))) if width == 1 else (_size(shape),)
 
 
 def _size(shape: tuple[int, int, int]) -> bytes:

@@ -19,6 +19,7 @@ from skytrigger.onboard.windows import class_shares
 
 Floats = NDArray[np.float64]
 Metrics = dict[str, float | None]
+SHARES = ("value_of_oracle", "value_of_offered", "target_recall", "kept_share", "sent_share")
 
 
 def metrics_of(run: Tally, stream: DayStream, best_value: float) -> Metrics:
@@ -74,8 +75,12 @@ def interval(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def over_seeds(runs: Sequence[Metrics]) -> dict[str, dict[str, Any]]:
-    """Metric -> its mean and interval."""
-    return {name: interval([r[name] for r in runs]) for name in runs[0]}
+    """Metric -> its mean and interval; those of shares are cut at 0 and 1."""
+    found = {name: interval([r[name] for r in runs]) for name in runs[0]}
+    for name in SHARES:
+        if found[name]["low"] is not None:
+            found[name]["low"], found[name]["high"] = max(0.0, found[name]["low"]), min(1.0, found[name]["high"])
+    return found
 
 
 def offers_of(stream: DayStream) -> Offers:

@@ -101,6 +101,7 @@ def fresh_work(spec: Spec, out: Path) -> Path:
     if out.exists() and any(out.iterdir()) and not work.exists() and not (out / "summary.json").exists():
         raise InputError(f"{out} holds other files", expected="a new folder, or one of a replay")
     write_json(work / "key.json", key)
+    (out / "summary.json").unlink(missing_ok=True)  # of an earlier replay: until this one is done there is none
     return work
 
 
@@ -113,17 +114,19 @@ def prepare(spec: Spec, work: Path | None = None, threads: int | None = None) ->
     plan = make_plan(spec)
     for note in plan.notes:
         say(f"note: {note}")
-    pool = _pool(spec, model, classes)
+    pool = _pool(spec, model)
     if spec.stream.scenes and not spec.stream.classes:  # the ground's shares are the scenes' own
         counts = np.bincount(pool.y, minlength=len(classes)) / len(pool.y)
         own = {c: float(s) for c, s in zip(classes, counts, strict=True) if s > 0}
         spec = replace(spec, stream=replace(spec.stream, classes=own))
+    for note in pool.notes:
+        say(f"note: {note}")
     check_pool(spec, pool.y, classes)
     found, seconds = _classified(spec, plan, pool, model, work, threads)
     return Day(spec, plan, pool, model, found, worth_of(spec, classes), seconds)
 
 
-def _pool(spec: Spec, model: ModelFile, classes: tuple[str, ...]) -> Pool:
+def _pool(spec: Spec, model: ModelFile) -> Pool:
     """Of whole scenes where the spec names some, else of tiles; paths start from the spec's folder."""
 
     def path(name: str) -> str:
@@ -132,7 +135,7 @@ def _pool(spec: Spec, model: ModelFile, classes: tuple[str, ...]) -> Pool:
     if spec.stream.scenes:
         say("clear tiles of the scenes")
         return scene_pool([path(s) for s in spec.stream.scenes], model, spec.classifier.runtime)
-    return load_pool([path(t) for t in spec.stream.tiles], classes)
+    return load_pool([path(t) for t in spec.stream.tiles], model)
 
 
 def _classified(
@@ -252,7 +255,7 @@ def summary_of(day: Day, orders: list[Order]) -> dict[str, Any]:
             "truth": "the network's own answers: its errors are not counted" if day.pool.self_labelled else "labels",
             "tiles_hash": day.pool.content_hash,
             "clouds_and_references": "drawn: synthetic in every case",
-            "notes": list(plan.notes),
+            "notes": [*plan.notes, *day.pool.notes],
         },
     }
 

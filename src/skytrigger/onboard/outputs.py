@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ MEMORY_ROWS = 5_000
 def write_all(day: Day, stream: DayStream, run: Tally, out: Path, summary: dict[str, Any]) -> None:
     """Everything of the chosen policy's replay; summary.json is the last."""
     write_spec(day.spec, out)
+    shutil.rmtree(out / "packets", ignore_errors=True)
     table = tile_table(day, stream, run)
     write_parquet(out / "tiles.parquet", table)
     write_parquet(out / "memory.parquet", memory_table(day, run))

@@ -18,6 +18,7 @@ from skytrigger.core.errors import InputError
 from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.eo.load import load
 from skytrigger.eo.scene.engine import ModelFile
+from skytrigger.learn.leakage import judged_images
 from skytrigger.onboard.scene_tiles import classes_of, scene_tiles
 
 Floats = NDArray[np.float32]
@@ -43,6 +44,7 @@ class Pool:
     content_hash: str
     low: Floats
     self_labelled: bool = False
+    notes: tuple[str, ...] = ()
 
     def of_class(self, index: int) -> NDArray[np.int64]:
         """Numbers of the tiles of a class."""
@@ -65,7 +67,7 @@ def scene_pool(paths: Sequence[str], model: ModelFile, runtime: str = "") -> Poo
     )
 
 
-def load_pool(sources: Sequence[str], classes: tuple[str, ...]) -> Pool:
+def load_pool(sources: Sequence[str], model: ModelFile) -> Pool:
     """The pool from labelled tiles.
 
     Raises
@@ -74,6 +76,7 @@ def load_pool(sources: Sequence[str], classes: tuple[str, ...]) -> Pool:
         Not 13 bands of Sentinel-2 in DN, tiles of another size, classes that the model does not know.
     """
     data: Dataset = load(list(sources))
+    classes = model.card.heads[0].names
     missing = [b for b in EUROSAT_ORDER if b not in data.channels]
     if missing or data.x.shape[2:] != (64, 64) or data.x.dtype != np.uint16:
         raise InputError(
@@ -84,7 +87,15 @@ def load_pool(sources: Sequence[str], classes: tuple[str, ...]) -> Pool:
         raise InputError(f"{' '.join(sources)}: classes {strange}", expected=", ".join(classes))
     x = np.ascontiguousarray(np.asarray(data.x)[:, [data.channels.index(b) for b in EUROSAT_ORDER]])
     y = np.array([classes.index(c) for c in data.classes])[np.asarray(data.y)]
-    return Pool(x, y, classes, data.source.get("kind") == "synthetic", data.content_hash, reduced(x))
+    notes: tuple[str, ...] = ()
+    generated = data.source.get("kind") == "synthetic"
+    seen = judged_images(model.card, model.card.name, data, np.arange(len(data.x)))
+    if seen["images"]:
+        found = f"{seen['images']} of the {len(x)} tiles are among those that the network learned from or chose by"
+        notes = (f"{found}: its errors are fewer here than on other ground",)
+    elif not seen["known"] and not generated:
+        notes = ("which tiles the network has learned from is not known (its card keeps no list)",)
+    return Pool(x, y, classes, generated, data.content_hash, reduced(x), notes=notes)
 
 
 def reduced(x: NDArray[np.uint16]) -> Floats:
