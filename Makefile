@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= train,openvino,hep,geo,onboard
 OUT ?= runs/quick
+# processes that share the tests out, a file to each
+WORKERS ?= 2
 
 .PHONY: study test check figures bench mutants clean
 
@@ -11,7 +13,7 @@ study: $(VENV)/.study
 	$(BIN)/skytrigger study quick --out $(OUT)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
