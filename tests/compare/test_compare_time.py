@@ -129,8 +129,9 @@ def test_bench_measures_in_processes_of_their_own(tmp_path: Path) -> None:
         assert Record.from_json(record.to_json()) == record
     cell = compare_times([first], [second])["cells"][0]
     assert cell["paired"]
-    assert cell["ratio"]["estimate"] > 1.5
-    assert cell["control_ratio"] is not None
+    stolen = any("usable pairs" in reason for reason in cell["reasons"])  # the host gave the time to others
+    assert (cell["control_ratio"] is None) == stolen
+    assert stolen or cell["ratio"]["estimate"] > 1.5
 
 
 def test_cells_that_fail_do_not_stop_the_others(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,8 +195,9 @@ def _split_of(args: argparse.Namespace, application: Application, dataset: Datas
     from skytrigger.core.errors import InputError
     from skytrigger.core.split import split_by
 
-    known = card.split.get("kind") and card.split.get("data_hash") in (None, dataset.content_hash)
-    if known and not args.split:
+    theirs = not card.split.get("kind")
+    known = not theirs and card.split.get("data_hash") in (None, dataset.content_hash)
+    if (known or theirs) and not args.split:  # of a model of somebody else's the lists or the data's folders decide
         return application.split_again(dataset, card, args.split_lists)
     if known:
         raise InputError(f"--split {args.split}: {args.run} keeps the split of these data", remedy="leave --split out")
