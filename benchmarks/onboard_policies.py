@@ -19,9 +19,10 @@ from skytrigger.core.files import write_json
 from skytrigger.core.host import host_facts
 from skytrigger.onboard import metrics
 from skytrigger.onboard.facts import STATIONS
-from skytrigger.onboard.mission import Order, prepare, replay_order, summary_of
+from skytrigger.onboard.mission import Order, prepare, replay_order
 from skytrigger.onboard.spec import Spec
 from skytrigger.onboard.spec_file import load_spec
+from skytrigger.onboard.summary import summary_of
 
 POLICIES = ("fifo", "cloud-drop", "tile-filter", "elide", "change", "class", "value", "age", "deadline", "tiers")
 KEPT = ("value_of_oracle", "value_per_Gbit", "target_recall", "kept_share", "sent_share", "sent_bit", "latency_p50_s",

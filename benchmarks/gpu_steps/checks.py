@@ -23,7 +23,7 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
     with (out / "log.partial").open("w") as log:  # on disk as it comes: what a killed run said is kept
         done = subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": source}, stdout=log, stderr=log)
     text = (out / "log.partial").read_text()
-    write_text(out / "tests.txt", text.replace(str(root), "."))
+    write_text(out / "tests.txt", text.replace(str(root), ".").replace(sys.prefix, "<python>"))
     (out / "log.partial").unlink()
     counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|skipped|error)", text)}
     extra = {"returned": done.returncode, "counts": counts} | ({"simulated": True} if simulate else {})

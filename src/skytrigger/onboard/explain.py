@@ -7,7 +7,7 @@ from typing import Any
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.parquet import read_table
-from skytrigger.onboard.mission import read_summary
+from skytrigger.onboard.summary import read_summary
 
 
 def explain(folder: str, tile: str) -> dict[str, Any]:

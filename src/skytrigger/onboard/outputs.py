@@ -5,17 +5,16 @@ from __future__ import annotations
 import datetime
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.core.files import atomic_path, write_json
+from skytrigger.core.files import atomic_path, write_json, write_text
 from skytrigger.core.progress import track
 from skytrigger.eo.bands import EUROSAT_ORDER
 from skytrigger.onboard import tally
 from skytrigger.onboard.facts import TILE_M
-from skytrigger.onboard.mission import Day, write_spec
 from skytrigger.onboard.place import window_grid, window_xy
 from skytrigger.onboard.policies.base import Policy
 from skytrigger.onboard.pool import tile as pixels_of
@@ -23,12 +22,15 @@ from skytrigger.onboard.spec import TIERS
 from skytrigger.onboard.stream import DayStream
 from skytrigger.onboard.tally import Tally
 
+if TYPE_CHECKING:
+    from skytrigger.onboard.mission import Day
+
 MEMORY_ROWS = 5_000
 
 
 def write_all(day: Day, stream: DayStream, run: Tally, out: Path, summary: dict[str, Any]) -> None:
     """Everything of the chosen policy's replay; summary.json is the last."""
-    write_spec(day.spec, out)
+    write_text(out / "spec.toml", day.spec.text)  # as it was given
     shutil.rmtree(out / "packets", ignore_errors=True)
     table = tile_table(day, stream, run)
     write_parquet(out / "tiles.parquet", table)

@@ -54,6 +54,21 @@ def build(name: str, channels: int, size: tuple[int, int], outputs: Outputs, **o
     return network
 
 
+def _check(
+    size: tuple[int, int], widths: Sequence[int], depths: Sequence[int], inner: Sequence[int], stem: str, block: str
+) -> None:
+    """Raise InputError for options of no student, or of one that such tiles are too small for."""
+    if stem not in STEMS or block not in BLOCKS:
+        raise InputError(f"stem {stem!r}, block {block!r}", expected=f"{', '.join(STEMS)}; {', '.join(BLOCKS)}")
+    if not (len(widths) == len(depths) == len(inner) > 0) or min(*widths, *inner) < 1 or min(depths) < 0:
+        raise InputError(
+            f"widths {list(widths)}, depths {list(depths)}, inner {list(inner)}", expected="equally many, positive"
+        )
+    down = STEMS[stem][1] << (len(widths) - 1)
+    if min(size) < down:
+        raise InputError(f"tiles of {size[0]}x{size[1]} pixels", expected=f"at least {down}x{down} for these widths")
+
+
 def _student(
     channels: int,
     size: tuple[int, int],
@@ -70,16 +85,8 @@ def _student(
     layer = torch.nn
     if inner is None:
         inner = [w * (2 if block == "dw" else 1) for w in widths]
-    if stem not in STEMS or block not in BLOCKS:
-        raise InputError(f"stem {stem!r}, block {block!r}", expected=f"{', '.join(STEMS)}; {', '.join(BLOCKS)}")
-    if not (len(widths) == len(depths) == len(inner) > 0) or min(*widths, *inner) < 1 or min(depths) < 0:
-        raise InputError(
-            f"widths {list(widths)}, depths {list(depths)}, inner {list(inner)}", expected="equally many, positive"
-        )
+    _check(size, widths, depths, inner, stem, block)
     kernel, stride, padding = STEMS[stem]
-    down = stride << (len(widths) - 1)
-    if min(size) < down:
-        raise InputError(f"tiles of {size[0]}x{size[1]} pixels", expected=f"at least {down}x{down} for these widths")
 
     def convolution(
         source: int, count: int, kernel: int | tuple[int, int], stride: int, padding: int, groups: int = 1
