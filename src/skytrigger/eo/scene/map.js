@@ -1,27 +1,16 @@
 'use strict';
 (() => {
   const d = JSON.parse(document.getElementById('data').textContent);
-  const bytes = (t) => Uint8Array.from(atob(t), (c) => c.charCodeAt(0));
   const codes = bytes(d.codes), best = bytes(d.best), shares = bytes(d.shares), valid = bytes(d.valid), cloud = bytes(d.cloud);
   const byValue = new Map(d.classes.map((c) => [c.value, c]));
-  const stage = document.getElementById('stage'), canvas = document.getElementById('canvas'), pen = canvas.getContext('2d');
-  const tip = document.getElementById('tip'), scale = document.getElementById('scale').firstChild;
+  const stage = openStage(d.width, d.height, 200 / d.cell), {view, pen, tip} = stage;
+  const scale = document.getElementById('scale').firstChild;
   const opacity = document.getElementById('opacity'), shown = document.getElementById('shown');
   const picture = new Image(), map = new Image();
-  let view = {x: 0, y: 0, k: 1}, chosen = -1;
+  let chosen = -1;
 
-  const fit = () => {
-    const k = Math.min(stage.clientWidth / d.width, stage.clientHeight / d.height);
-    view = {k, x: (stage.clientWidth - d.width * k) / 2, y: (stage.clientHeight - d.height * k) / 2};
-    draw();
-  };
-
-  const draw = () => {
-    const ratio = window.devicePixelRatio || 1, w = stage.clientWidth, h = stage.clientHeight;
-    canvas.width = Math.round(w * ratio);
-    canvas.height = Math.round(h * ratio);
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, w, h);
+  const draw = stage.draw = () => {
+    stage.clear();
     pen.save();
     pen.beginPath();
     pen.rect(view.x, view.y, d.width * view.k, d.height * view.k);
@@ -58,18 +47,7 @@
     return [lon > 180 ? lon - 360 : lon, mix(1)];
   };
 
-  const line = (tag, text, colour) => {
-    const e = document.createElement(tag);
-    if (colour) {
-      const mark = document.createElement('i');
-      mark.style.background = colour;
-      e.append(mark);
-    }
-    e.append(text);
-    return e;
-  };
-
-  const show = (px, py) => {
+  stage.show = (px, py) => {
     const x = (px - view.x) / view.k, y = (py - view.y) / view.k;
     const c = Math.floor(x / d.cell), r = Math.floor(y / d.cell);
     if (x < 0 || y < 0 || x >= d.width || y >= d.height || c >= d.columns || r >= d.rows) {
@@ -94,50 +72,12 @@
     tip.append(line('div', ns + ', ' + ew));
     tip.append(line('div', 'row ' + r + ', column ' + c + '; ' + d.crs + ' ' + Math.round(d.left + (c + 0.5) * d.cell) + ', ' + Math.round(d.top - (r + 0.5) * d.cell)));
     tip.hidden = false;
-    tip.style.left = Math.max(0, Math.min(px + 16, stage.clientWidth - tip.offsetWidth - 4)) + 'px';
-    tip.style.top = Math.max(0, Math.min(py + 16, stage.clientHeight - tip.offsetHeight - 4)) + 'px';
+    stage.placeTip(px, py);
     draw();
   };
 
-  const zoom = (by, px, py) => {
-    const low = 0.5 * Math.min(stage.clientWidth / d.width, stage.clientHeight / d.height);
-    const k = Math.min(Math.max(view.k * by, low), 200 / d.cell), f = k / view.k;
-    view = {k, x: px - (px - view.x) * f, y: py - (py - view.y) * f};
-    draw();
-  };
-
-  let held = null;
-  const place = (e) => {
-    const box = stage.getBoundingClientRect();
-    return [e.clientX - box.left, e.clientY - box.top];
-  };
-  stage.addEventListener('pointerdown', (e) => {
-    held = {at: place(e), view: {...view}};
-    stage.setPointerCapture(e.pointerId);
-  });
-  stage.addEventListener('pointerup', () => { held = null; });
-  stage.addEventListener('pointermove', (e) => {
-    const [px, py] = place(e);
-    if (held) {
-      view = {...held.view, x: held.view.x + px - held.at[0], y: held.view.y + py - held.at[1]};
-      draw();
-    } else show(px, py);
-  });
-  stage.addEventListener('pointerleave', () => { chosen = -1; tip.hidden = true; draw(); });
-  stage.addEventListener('wheel', (e) => {
-    e.preventDefault();
-    zoom(Math.exp(-e.deltaY / 400), ...place(e));
-  }, {passive: false});
-  stage.addEventListener('keydown', (e) => {
-    const step = {ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40]}[e.key];
-    if (step) { view.x += step[0]; view.y += step[1]; draw(); }
-    else if (e.key === '+' || e.key === '-') zoom(e.key === '+' ? 1.25 : 0.8, stage.clientWidth / 2, stage.clientHeight / 2);
-    else return;
-    e.preventDefault();
-  });
+  stage.leave = () => { chosen = -1; };
   opacity.addEventListener('input', () => { shown.textContent = opacity.value + ' %'; draw(); });
-  document.getElementById('reset').addEventListener('click', fit);
-  window.addEventListener('resize', fit);
 
   const most = Math.max(1e-9, ...d.classes.map((c) => c.area)), body = document.querySelector('#areas tbody');
   const km2 = (v) => v.toLocaleString('en', {maximumFractionDigits: v < 10 ? 2 : 0});
@@ -158,5 +98,5 @@
   picture.onload = map.onload = draw;
   picture.src = d.picture;
   map.src = d.map;
-  fit();
+  stage.fit();
 })();

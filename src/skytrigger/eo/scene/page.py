@@ -59,9 +59,11 @@ def whole_page(title: str, header: str, main: str, script: str, facts: dict[str,
     header, main
         HTML, escaped already.
     script, facts
-        JavaScript, and what it finds as JSON in the element ``data``.
+        JavaScript, run after ``stage.js``, and what it finds as JSON in the element ``data``.
     """
-    style = resources.files("skytrigger.eo.scene").joinpath("map.css").read_text("utf-8")
+    files = resources.files("skytrigger.eo.scene")
+    style = files.joinpath("map.css").read_text("utf-8")
+    script = files.joinpath("stage.js").read_text("utf-8") + script
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
