@@ -51,6 +51,7 @@ STEPS = (
     Step("batch", "inference at 1 to 8,192, training at 16 to 1,024 images", 100, 150),
     Step("checks", "pytest tests/gpu", 80, 180),
     Step("training", "the seven networks on RGB tiles, 25 epochs, 3 seeds", 240, 600),
+    Step("teacher", "large RGB teachers, and the packaged architectures taught by them", 460, 500),
 )
 
 

@@ -1,4 +1,4 @@
-r"""Large RGB teachers, and the packaged architectures taught by them, in RGB and 13 bands, within given seconds of a GPU.
+r"""Large RGB teachers, and the packaged architectures taught by them, in RGB and 13 bands, in given seconds of a GPU.
 
     python benchmarks/gpu_bring.py --rgb RGB_TRAIN.zip RGB_VAL.zip --ms MS_TRAIN.zip          # into build/bring
     PYTHONPATH=src python benchmarks/gpu_teacher.py --data build/bring --out OUT --seconds 450
@@ -23,10 +23,9 @@ def main() -> None:
     parser.add_argument("--simulate", action="store_true")
     parser.add_argument("--stage", help="one stage, for the step itself")
     parser.add_argument("--work", type=Path)
-    parser.add_argument("--eager", action="store_true", help="without CUDA graphs")
     args = parser.parse_args()
     if args.stage:
-        stage(args.stage, args.work, args.simulate, args.eager)
+        stage(args.stage, args.work, args.simulate)
     elif args.out is None:
         parser.error("--out is needed")
     else:

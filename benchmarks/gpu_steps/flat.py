@@ -29,7 +29,7 @@ class Flat:
         self.decay = torch.zeros(learned, device=device)
         place = 0
         for p in parameters:
-            self.decay[place : place + p.numel()] = decay * (p.ndim > 1)
+            self.decay[place : place + p.numel()].fill_(decay * (p.ndim > 1))
             gradient = _view(self.gradient, place, p)
             p.data = _view(self.all, place, p).copy_(p.data)
             p.grad = gradient

@@ -8,6 +8,7 @@ its records and weights lie whole in at most seven files in ``OUT``, none over 1
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,9 @@ from skytrigger.measure.records import Record, Samples, append
 
 # stages that run at once, and their share of the time
 STAGES = (
-    (("choose",), 0.13),
-    (("teachers",), 0.27),
-    (("students",), 0.30),
+    (("choose",), 0.15),
+    (("teachers",), 0.26),
+    (("students",), 0.29),
     (("ms_teachers", "ms_teachers_held"), 0.08),
     (("ms_students", "ms_students_held"), 0.13),
     (("held_students",), 0.09),
@@ -48,6 +50,7 @@ def run(out: Path, simulate: bool, data: Path | None = None, seconds: float = SE
         prepare(work, data or Path("build/bring"))
         say(begin, "tiles are ready")
         waiting = [[Stage(name, work, simulate) for name in names] for names, _ in STAGES[:1]]
+        graphs = not simulate
         for number, (_, share) in enumerate(STAGES):
             if number + 1 < len(STAGES):  # the next ones import and wait meanwhile
                 waiting.append([Stage(name, work, simulate) for name in STAGES[number + 1][0]])
@@ -56,37 +59,38 @@ def run(out: Path, simulate: bool, data: Path | None = None, seconds: float = SE
             if left < LEAST_S and not simulate:
                 say(begin, f"{', '.join(s.name for s in waiting[number])}: no time left")
             else:
-                turn(waiting[number], given, left, begin, out, simulate)
+                graphs = turn(waiting[number], given, left, begin, out, graphs)
                 keep(work, out)
         for stages in waiting:
             for stage in stages:
                 stage.end()
 
 
-def turn(stages: list[Stage], given: float, left: float, begin: float, out: Path, simulate: bool) -> None:
-    """Let the stages of one turn train; once more without graphs where one fails."""
-    start = time.perf_counter()
+def turn(stages: list[Stage], given: float, left: float, begin: float, out: Path, graphs: bool) -> bool:
+    """Let the stages of one turn train, once more without graphs where one fails; whether the next ones use graphs."""
+    start, simulate = time.perf_counter(), stages[0].simulate
     say(begin, f"{', '.join(s.name for s in stages)}: {given:.0f} s")
-    limit = 600.0 if simulate else min(given + GRACE_S, max(left, LEAST_S))
+    limit = given if simulate else min(given + GRACE_S, max(left, LEAST_S))
     for stage in stages:
-        stage.go(given)
+        stage.go(given, graphs)
     for stage in stages:
         status = stage.wait(limit - (time.perf_counter() - start))
         rest = given - (time.perf_counter() - start)
-        if status and (rest > LEAST_S or simulate):
+        if status and graphs and rest > LEAST_S:
             say(begin, f"{stage.name} failed ({status}); again without graphs")
-            stage.start(eager=True)
-            stage.go(rest)
-            status = stage.wait(600.0 if simulate else rest + GRACE_S)
+            graphs = False
+            stage.start()
+            stage.go(rest, graphs)
+            status = stage.wait(rest + GRACE_S)
         taken = time.perf_counter() - start
-        say(begin, f"{stage.name}: {'killed' if status is None else status or 'done'} after {taken:.0f} s")
+        outcome = "killed" if status is None else f"failed ({status})" if status else "done"
+        say(begin, f"{stage.name}: {outcome} after {taken:.0f} s")
         where = {k: v for k, v in host_facts().items() if k in ("gpus", "cpu", "os", "python", "packages")}
         what = {"network": stage.name, "runtime": "torch", "precision": "bf16", "scenario": "training",
                 "device": "cpu" if simulate else "cuda"}  # fmt: skip
-        extra: dict[str, Any] = {"outcome": "killed" if status is None else status or "done", "given_s": given}
-        if simulate:
-            extra["simulated"] = True
+        extra: dict[str, Any] = {"outcome": outcome, "given_s": given} | ({"simulated": True} if simulate else {})
         append(out / "records.jsonl", Record("training", what, where, {"whole": Samples("s", (taken,))}, extra=extra))
+    return graphs
 
 
 @dataclass
@@ -98,22 +102,23 @@ class Stage:
     simulate: bool
 
     def __post_init__(self) -> None:
-        self.start(eager=self.simulate)
+        self.start()
 
-    def start(self, eager: bool) -> None:
+    def start(self) -> None:
         """Begin the process; it imports, then waits for `go`."""
         self.order = self.work / f"{self.name}.go"
         self.order.unlink(missing_ok=True)
         command = [sys.executable, str(PROGRAM), "--stage", self.name, "--work", str(self.work)]
-        command += ["--simulate"] * self.simulate + ["--eager"] * eager
+        command += ["--simulate"] * self.simulate
         source = os.pathsep.join([str(PROGRAM.parent.with_name("src")), os.environ.get("PYTHONPATH", "")])
         threads = "1" if self.simulate else "2"
         environment = os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(command, start_new_session=True, env=environment)
 
-    def go(self, seconds: float) -> None:
+    def go(self, seconds: float, graphs: bool) -> None:
+        """Its seconds begin."""
         partial = self.order.with_suffix(".part")
-        partial.write_text(f"{time.time() + seconds}\n", encoding="utf-8")
+        partial.write_text(json.dumps({"until": time.time() + seconds, "graphs": graphs}), encoding="utf-8")
         partial.rename(self.order)
 
     def wait(self, limit: float) -> int | None:
@@ -134,9 +139,14 @@ class Stage:
 def prepare(work: Path, data: Path) -> None:
     """Tiles of the lists as arrays that every stage opens; test tiles stay where they are."""
     wanted = listed("rgb_train") | listed("rgb_val") | listed("east") | listed("colour")
-    for kind, tiles in (("rgb", rgb(data, wanted)), ("ms", bands(data, listed("ms_train") | listed("ms_val")))):
+
+    def stored(kind: str) -> None:
+        tiles = rgb(data, wanted) if kind == "rgb" else bands(data, listed("ms_train") | listed("ms_val"))
         np.save(work / f"{kind}.npy", tiles.x)
         (work / f"{kind}.txt").write_text("\n".join(tiles.names) + "\n", encoding="utf-8")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(stored, ("rgb", "ms")))
 
 
 def keep(work: Path, out: Path) -> None:
@@ -165,7 +175,7 @@ def halved(file: Path, target: Path) -> None:
     save_file({k: v.half() if v.ndim == 4 else v for k, v in load_file(file).items()}, target)
 
 
-def stage(name: str, work: Path, simulate: bool, eager: bool) -> None:
+def stage(name: str, work: Path, simulate: bool) -> None:
     """One stage, in its own process."""
     import torch
 
@@ -177,9 +187,9 @@ def stage(name: str, work: Path, simulate: bool, eager: bool) -> None:
     order = work / f"{name}.go"
     while not order.is_file():
         time.sleep(0.05)
-    until = float(order.read_text(encoding="utf-8"))
-    finish = RUNS[name](Job(work, name, device, graphs=not eager, tiny=simulate))
-    finish(until - time.time())
+    given = json.loads(order.read_text(encoding="utf-8"))
+    finish = RUNS[name](Job(work, name, device, graphs=given["graphs"], tiny=simulate))
+    finish(given["until"] - time.time())
 
 
 def say(begin: float, text: str) -> None:

@@ -10,10 +10,10 @@ from gpu_steps.card_tiles import listed
 from gpu_steps.teacher_stages import (
     BANDS_LOOKS,
     FALLBACK,
-    HELD,
     LARGE,
     LOOKS,
     MIDDLE,
+    MILD,
     STUDENTS,
     TEACHERS,
     TWO,
@@ -51,7 +51,7 @@ def choose(job: Job) -> Run:
 def best_looks(job: Job) -> list[str]:
     """Names of looks, best first, by the stage `choose`."""
     facts = job.facts("choose")
-    return ranking(facts, HELD) if facts else list(FALLBACK)
+    return ranking(facts) if facts else list(FALLBACK)
 
 
 def teachers(job: Job) -> Run:
@@ -71,7 +71,7 @@ def students(job: Job) -> Run:
 
 def held_students(job: Job) -> Run:
     """The same without `rgb_held`, taught by the middling networks with the best looks, which lack it, too."""
-    some = [name for name in STUDENTS if not name.endswith("-b")]
+    some = ["k4-a", "k4-b", "r4-a", "r4-b"]
     judged = {"held": listed("rgb_held"), **PLACES, "val": listed("rgb_val")}
     return _students(job, listed("rgb_train") - listed("rgb_held"), judged, "choose", some)
 
@@ -81,12 +81,13 @@ def _students(job: Job, train: set[str], judged: dict[str, set[str]], source: st
         source = "choose"
     best = best_looks(job)
     able = [m for m, v in job.facts(source)["members"].items() if source == "teachers" or v["looks"] in best[:TWO]]
-    # the first looks: those that teach best; as strong as the teachers have seen
-    looks, taught = {best[0]: LOOKS[best[0]]}, {name: taught_by(job, source, name) for name in able}
+    looks = {k: LOOKS[k] for k in (best[0], "plain")}
+    taught = {name: taught_by(job, source, name) for name in able}
     members, options = [], {}
     for name in names:
         made, seed = STUDENTS[name]
-        members.append(Member(name, job.network(made, 100 + seed, 3), best[0], tuple(able)))
+        kind = "plain" if name in MILD else best[0]
+        members.append(Member(name, job.network(made, 100 + seed, 3), kind, tuple(able)))
         options[name] = job.options(made)
     scale = statistics(job.part("rgb", train)[0])
     plan = _plan(job, Plan(rate=4e-3, epochs=600))
@@ -117,7 +118,7 @@ def ms_students(job: Job) -> Run:
     train, judged = _places(held)
     scale = statistics(job.part("ms", train)[0])
     facts = job.facts("ms_teachers_held")
-    looks = ranking(facts, ("east", "colour", "val"))[0] if facts else next(iter(BANDS_LOOKS))
+    looks = ranking(facts)[0] if facts else next(iter(BANDS_LOOKS))
     wide = [m for m, v in job.facts(source)["members"].items() if v["looks"] == looks]
     narrow = list(job.facts("teachers")["members"])
     taught = {m: taught_by(job, source, m) for m in wide} | {m: taught_by(job, "teachers", m, scale) for m in narrow}

@@ -29,8 +29,8 @@ from gpu_steps.together import CLASSES, Member, Plan, Together
 from skytrigger.optimize.students import build
 
 LOOKS = {
-    "plain": Looks(), "strong": Looks(2.0), "stronger": Looks(3.0), "styled": Looks(1.0, style=0.5),
-    "styled-strong": Looks(2.0, style=0.5), "world": Looks(1.0, world=0.3), "sharp": Looks(1.5, sharp=0.5),
+    "plain": Looks(), "strong": Looks(2.0), "styled": Looks(1.0, style=0.5),
+    "styled-strong": Looks(2.0, style=0.5), "sharp": Looks(1.5, sharp=0.5),
     "colours": Looks(1.5, colour=0.3, grey=0.1),
     "mixed": Looks(1.5, style=0.4, world=0.15, colour=0.3, grey=0.1, sharp=0.5),
     "mixed-strong": Looks(2.5, style=0.5, world=0.2, colour=0.4, grey=0.15, sharp=0.5),
@@ -48,7 +48,8 @@ STUDENTS = {  # name -> options, seed
     "p4-a": ({"widths": [32, 64, 128], "depths": [0, 1, 0], "stem": "p4"}, 0),
     "p4-deep": ({"widths": [32, 64, 128], "depths": [0, 2, 0], "stem": "p4"}, 0),
 }  # fmt: skip
-HELD = ("held", "east", "colour")
+UNLIKE_AND_LIKE = (("held", "colour"), ("east", "val"))
+MILD = ("k4-b", "r4-b")  # these get plain looks, whatever was chosen: then the choice can be judged once more
 FALLBACK = ("mixed", "styled", "colours")  # should the stage `choose` fail
 RGB_BANDS, DN_WHITE = (3, 2, 1), 2750.0  # places of B04, B03, B02; the DN that the JPEGs' 255 stands for
 TEACHERS, TWO = 3, 2
@@ -99,15 +100,12 @@ class Job:
 
 
 def statistics(x: Any) -> tuple[list[float], list[float]]:
-    """Exact mean and deviation of each channel of whole-numbered tiles."""
-    means, deviations = [], []
-    for c in range(x.shape[1]):
-        counts = np.bincount(x[:, c].ravel())
-        values = np.arange(len(counts), dtype=np.float64)
-        mean = float((counts * values).sum() / counts.sum())
-        means.append(mean)
-        deviations.append(float(np.sqrt((counts * (values - mean) ** 2).sum() / counts.sum())))
-    return means, deviations
+    """Mean and deviation of each channel of stored tiles, summed in float64."""
+    blocks = [x[i : i + 512] for i in range(0, len(x), 512)]
+    pixels = x.size / x.shape[1]
+    mean = sum(b.sum((0, 2, 3), dtype=np.float64) for b in blocks) / pixels
+    square = sum(((b - mean[:, None, None].astype(np.float32)) ** 2).sum((0, 2, 3), dtype=np.float64) for b in blocks)
+    return mean.tolist(), np.sqrt(square / pixels).tolist()
 
 
 def taught_by(job: Job, stage: str, name: str, scale: tuple[Any, Any] | None = None) -> Callable[[Any], Any]:
@@ -168,13 +166,19 @@ def group(job: Job, kind: str, train: set[str], judged: dict[str, set[str]], mem
     return finish
 
 
-def ranking(facts: dict[str, Any], sets: tuple[str, ...]) -> list[str]:
-    """Looks, best first: by the mean accuracy over all tiles held out (and over the networks), then by the loss."""
-    scores: dict[str, list[Any]] = {}
-    sizes = np.array([facts["judged"][s] for s in sets], float)
+def ranking(facts: dict[str, Any]) -> list[str]:
+    """Looks, best first: by the product of two shares of errors, means over networks.
+
+    One is on tiles that look unlike the training ones (``held``, ``colour``), one on tiles that do not (``east``,
+    ``val``), so that neither is bought with the other.
+    """
+    shares: dict[str, list[list[float]]] = {}
     for member in facts["members"].values():
-        found = [[member["figures"][s][k] for s in sets] for k in ("accuracy", "loss")]
-        right, loss = (float((sizes * f).sum() / sizes.sum()) for f in np.nan_to_num(found, nan=1e9))
-        scores.setdefault(member["looks"], []).append((right if right <= 1 else 0.0, loss))
-    mean = {k: np.mean(v, axis=0) for k, v in scores.items()}
-    return sorted(mean, key=lambda k: (-mean[k][0], mean[k][1]))
+        pair = []
+        for sets in UNLIKE_AND_LIKE:
+            known = [s for s in sets if s in member["figures"]]
+            wrong = sum(facts["judged"][s] * (1 - member["figures"][s]["accuracy"]) for s in known)
+            pair.append((wrong + 1) / (sum(facts["judged"][s] for s in known) + 2))
+        finite = all(np.isfinite(f["loss"]) for f in member["figures"].values())
+        shares.setdefault(member["looks"], []).append(pair if finite else [1.0, 1.0])
+    return sorted(shares, key=lambda k: float(np.prod(np.mean(shares[k], axis=0))))

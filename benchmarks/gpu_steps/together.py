@@ -180,9 +180,8 @@ class Together:
         plan, begin = self.plan, time.perf_counter()
         steps = max(1, len(self.y) // plan.batch)
         pace = steps * self.prepare()
-        say(
-            f"prepared in {time.perf_counter() - begin:.1f} s, {1e3 * pace / steps:.2f} ms a step, {pace:.2f} s an epoch"
-        )
+        spent = time.perf_counter() - begin
+        say(f"prepared in {spent:.1f} s, {1e3 * pace / steps:.2f} ms a step, {pace:.2f} s an epoch")
         progress, done, judged = 0.0, 0, 0
         while progress < 1:
             left = seconds - (time.perf_counter() - begin)
