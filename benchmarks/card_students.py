@@ -6,7 +6,7 @@
         --split-lists lists/ms_train.txt lists/ms_val.txt ../split/test.txt \
         --also lists/rgb_train.txt lists/rgb_val.txt --out RUNS
 
-FOLDER holds ``records.tar`` and ``students_*.tar``. The cards keep hashes of all tiles that the network, its start and
+FOLDER holds ``records.tar`` and ``students_*.tar``, or is the WORK of `cpu_teacher.py`. The cards keep hashes of all tiles that the network, its start and
 its teachers have seen: those of the lists, and of ``--also`` for what it started from and was taught by.
 """
 
@@ -36,7 +36,9 @@ from skytrigger.learn.run_folder import RunFolder, save_tensors
 
 
 def content(folder: Path, name: str) -> bytes:
-    """A file of one of the archives in the folder."""
+    """A file of the folder, or of one of the archives in it."""
+    if (folder / name).is_file():
+        return (folder / name).read_bytes()
     for archive in sorted(folder.glob("*.tar")):
         with tarfile.open(archive) as tar:
             if name in tar.getnames() and (held := tar.extractfile(name)):
@@ -61,8 +63,8 @@ def card(facts: dict[str, Any], member: str, dataset: Dataset, split: Split, als
     if also:
         seen = seen.joined(Seen(*(np.unique(hashes_of(read_list(file)[0], "")) for file in also)))
     plan = facts["plan"] | {"epochs": facts["epochs"]}
-    notes = {"source": dataset.source, "training_precision": "bf16", "device": "cuda",
-             "training": {"script": "benchmarks/gpu_teacher.py", "stage": facts["stage"], "member": member, **plan,
+    notes = {"source": dataset.source, "training_precision": "bf16", "device": "cuda" if facts["graphs"] else "cpu",
+             "training": {"script": "benchmarks/gpu_teacher.py" if facts["graphs"] else "benchmarks/cpu_teacher.py", "stage": facts["stage"], "member": member, **plan,
                           "looks": facts["looks"][made["looks"]], "taught": made["taught"]},
              NOTE: seen.note()}  # fmt: skip
     return ModelCard(
