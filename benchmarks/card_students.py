@@ -6,8 +6,9 @@
         --split-lists lists/ms_train.txt lists/ms_val.txt ../split/test.txt \
         --also lists/rgb_train.txt lists/rgb_val.txt --out RUNS
 
-FOLDER holds ``records.tar`` and ``students_*.tar``, or is the WORK of `cpu_teacher.py`. The cards keep hashes of all tiles that the network, its start and
-its teachers have seen: those of the lists, and of ``--also`` for what it started from and was taught by.
+FOLDER holds ``records.tar`` and ``students_*.tar``, or is the WORK of `cpu_teacher.py`. The cards keep hashes of all
+tiles that the network, its start and its teachers have seen: those of the lists, and of ``--also`` for what it started
+from and was taught by.
 """
 
 from __future__ import annotations
@@ -63,9 +64,10 @@ def card(facts: dict[str, Any], member: str, dataset: Dataset, split: Split, als
     if also:
         seen = seen.joined(Seen(*(np.unique(hashes_of(read_list(file)[0], "")) for file in also)))
     plan = facts["plan"] | {"epochs": facts["epochs"]}
-    notes = {"source": dataset.source, "training_precision": "bf16", "device": "cuda" if facts["graphs"] else "cpu",
-             "training": {"script": "benchmarks/gpu_teacher.py" if facts["graphs"] else "benchmarks/cpu_teacher.py", "stage": facts["stage"], "member": member, **plan,
-                          "looks": facts["looks"][made["looks"]], "taught": made["taught"]},
+    device = "gpu" if facts["graphs"] else "cpu"
+    training = {"script": f"benchmarks/{device}_teacher.py", "stage": facts["stage"], "member": member, **plan,
+                "looks": facts["looks"][made["looks"]], "taught": made["taught"]}  # fmt: skip
+    notes = {"source": dataset.source, "training_precision": "bf16", "device": device, "training": training,
              NOTE: seen.note()}  # fmt: skip
     return ModelCard(
         name="student", channels=dataset.channels, classes=dataset.classes, size=(64, 64), mean=tuple(facts["mean"]),
