@@ -233,6 +233,21 @@ def stage_epochs(stage: str) -> str:
     return str(loaded(f"packaged/stages/{stage}.json")["epochs"])
 
 
+@figure("packaged.tried")
+def tried(name: str) -> str:
+    """Test accuracy of a model that is not shipped, from its own metadata."""
+    found = loaded("packaged/tried.json")[name]["test"]
+    return percent(wilson(round(found["accuracy"] * found["images"]), found["images"]))
+
+
+@figure("packaged.tried_taken")
+def tried_taken(name: str, true: str, answer: str) -> str:
+    """Tiles of a class that a model that is not shipped takes for another."""
+    found = loaded("packaged/tried.json")[name]
+    row = found["confusion"][found["classes"].index(true)]
+    return f"{row[found['classes'].index(answer)]} of {sum(row)}"
+
+
 @figure("packaged.agreement")
 def agreement(name: str) -> str:
     """Share of test tiles with the same class on both engines, `packaged/engines.json`."""
