@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -148,3 +149,29 @@ def test_the_best_looks_have_few_errors_on_both_kinds_of_tiles() -> None:
         "d": member("two", 0.72, 0.97), "e": member("broken", 1.0, 1.0, float("nan")),
     }}  # fmt: skip
     assert ranking(facts) == ["two", "one", "bought", "broken"]
+
+
+def test_a_student_goes_on_from_weights_and_standardisation_of_another(tmp_path: Path, monkeypatch) -> None:
+    import cpu_teacher
+    from gpu_steps.teacher_stages import Job
+
+    names = [f"{kind}_{i}" for kind in ("River", "Forest") for i in range(40)]
+    x = np.random.default_rng(5).integers(0, 256, (80, 3, 64, 64), dtype=np.uint8)
+    np.save(tmp_path / "rgb.npy", x)
+    (tmp_path / "rgb.txt").write_text("\n".join(names))
+    parts = {"rgb_train": set(names[:70]), "rgb_val": set(names[70:])}
+    monkeypatch.setattr(cpu_teacher, "listed", parts.__getitem__)
+    monkeypatch.setattr(cpu_teacher, "PLACES", {})
+    common = ["--work", str(tmp_path), "--seconds", "30", "--epochs", "1", "--batch", "32", "--members", "r4-a"]
+    for name, more in (("first", ["--rate", "1e-3"]), ("second", ["--rate", "1e-9", "--starts", "first"])):
+        monkeypatch.setattr(sys, "argv", ["cpu_teacher.py", "students", "--name", name, *common, *more])
+        if more[-1] == "first":
+            facts = Job(tmp_path, "", torch.device("cpu"), False, False).facts("first")
+            facts["mean"] = [m + 1 for m in facts["mean"]]
+            (tmp_path / "first.json").write_text(json.dumps(facts))
+        cpu_teacher.main()
+    job = Job(tmp_path, "", torch.device("cpu"), False, False)
+    assert job.facts("second")["mean"] == job.facts("first")["mean"]
+    for key, value in job.weights("first", "r4-a").items():
+        if key.endswith("weight"):
+            torch.testing.assert_close(job.weights("second", "r4-a")[key], value, atol=1e-5, rtol=1e-4)
