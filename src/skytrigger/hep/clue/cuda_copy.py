@@ -7,6 +7,8 @@ beyond the infinities at either end.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,no-any-return"
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from skytrigger.hep.clue.compiling import compiled
@@ -17,6 +19,7 @@ MAGNITUDE = np.int32(0x7FFFFFFF)
 SIGN = np.int32(31)
 
 
+@lru_cache(64)
 def key(value: float) -> int:
     """Whole number that orders like the float32 `value`."""
     bits = int(np.float32(value).view(np.int32))

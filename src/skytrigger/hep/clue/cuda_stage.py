@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -184,7 +185,7 @@ class Stage:
         self.sizes = tuple(axis.n for axis in axes)
         self.reach_density = tuple(axis.reach(float(cuts.dc)) for axis in axes)
         self.reach_search = tuple(axis.reach(float(cuts.search)) for axis in axes)
-        self.window = int(np.prod([min(2 * r + 1, n) for r, n in zip(self.reach_density, self.sizes, strict=True)]))
+        self.window = math.prod(min(2 * r + 1, n) for r, n in zip(self.reach_density, self.sizes, strict=True))
         self.period = np.float32(0) if period is None else period
         kernel = cuts.kernel
         self.factor, self.factor_bits = flat_bits(kernel) if kernel.kind == "flat" else (1, FACTOR_BITS)
