@@ -20,6 +20,7 @@ from skytrigger.runtimes.spec import EngineSpec
 
 CAPABILITY = (9, 0)
 PART = 2048  # images that go through all layers before the next ones: bounds memory, and smaller parts were slower
+WAYS = 1  # parts under way at once, on streams of their own that the captured graph forks into
 
 
 class HopperSession(CudaSession):
@@ -76,21 +77,30 @@ class HopperSession(CudaSession):
         def room(images: int, size: int) -> Any:
             return torch.empty((images, size), dtype=torch.float16, device=self._device)
 
-        between, features = [room(part, size) for size in sizes], room(self.spec.batch_size, last)
+        ways = min(WAYS, -(-self.spec.batch_size // part))
+        between = [[room(part, size) for size in sizes] for _ in range(ways)]
+        features = room(self.spec.batch_size, last)
         tile_bytes = int(np.prod(self._shape)) * np.dtype(self.spec.input_type).itemsize
         norm = (self._mean.data_ptr(), self._scale.data_ptr())
+        others = [torch.cuda.Stream(self._device) for _ in range(ways - 1)]
 
-        def convolve(tiles: Any, start: int, count: int) -> None:
-            stream = torch.cuda.current_stream(self._device).cuda_stream
-            places = [b.data_ptr() for b in between] + [features.data_ptr() + start * last * 2]
+        def convolve(tiles: Any, way: int, start: int, count: int, stream: int) -> None:
+            places = [b.data_ptr() for b in between[way]] + [features.data_ptr() + start * last * 2]
             kernels[0].pack(tiles.data_ptr() + start * tile_bytes, *norm, places[0], count, stream)
             for kernel, (weight, bias), (source, out) in zip(kernels, self._weights, pairwise(places), strict=True):
                 kernel.convolve(source, weight.data_ptr(), bias.data_ptr(), out, count, stream)
 
         def forward(tiles: Any) -> Any:
             with torch.inference_mode():
-                for start in range(0, len(tiles), part):
-                    convolve(tiles, start, min(part, len(tiles) - start))
+                own = torch.cuda.current_stream(self._device)
+                streams = [own, *others]
+                for other in others:
+                    other.wait_stream(own)
+                for number, start in enumerate(range(0, len(tiles), part)):
+                    way = number % ways
+                    convolve(tiles, way, start, min(part, len(tiles) - start), streams[way].cuda_stream)
+                for other in others:
+                    own.wait_stream(other)
                 return (self._products(features[: len(tiles)]),)
 
         return forward
