@@ -83,16 +83,21 @@ def agree(name: str, columns: dict[str, Any], space: Workspace) -> None:
             assert np.array_equal(a, b), (name, strategy, field, np.flatnonzero(a != b)[:5])
 
 
-def main(size: int, pack: int) -> None:
-    """Cases of events of about `size` hits in packs of about `pack`."""
+SHORT = ("plain", "one hit, empty, unequal", "layers in order", "no layers", "far layers")
+
+
+def main(size: int, pack: int, short: bool) -> None:
+    """Cases of events of about `size` hits in packs of about `pack`; a few of them where that takes long."""
     backend.PACK_HITS = (pack, pack)
     rng = np.random.default_rng(size)
     space, made = Workspace(), cases(rng, size)
     for name, columns in made.items():
-        agree(name, columns, space)
-    refused(made["plain"])
+        if not short or name in SHORT:
+            agree(name, columns, space)
+    if not short:
+        refused(made["plain"])
     print(f"{len(made)} agree")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]))
+    main(*map(int, sys.argv[1:3]), sys.argv[3:] == ["short"])

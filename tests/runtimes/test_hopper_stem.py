@@ -48,7 +48,7 @@ def run(library: ctypes.CDLL, stem: Stem, kind: str, count: int, blocks: int, se
     weights = [(random.normal(size=(s.channels_out, s.channels_in, 3, 3)) / (3 * s.channels_in**0.5)).astype(np.float16)
                for s in (a, b)]  # fmt: skip
     biases = [random.normal(size=s.channels_out).astype(np.float32) for s in (a, b)]
-    values = torch.from_numpy(((tiles.astype(np.float32) - mean[:, None, None]) * scale[:, None, None]))
+    values = torch.from_numpy((tiles.astype(np.float32) - mean[:, None, None]) * scale[:, None, None])
     for weight, bias in zip(weights, biases, strict=True):
         values = values.half().float()  # what the kernels hold between layers
         values = functional.relu(
@@ -69,7 +69,7 @@ def run(library: ctypes.CDLL, stem: Stem, kind: str, count: int, blocks: int, se
     (3, "uint8", "image", 32, 1, 2),
 ])  # fmt: skip
 def test_two_layers(tmp_path: Path, channels: int, kind: str, pool: str, size: int, count: int, blocks: int) -> None:
-    stem = Stem(Shape(channels, 32, size, size), Shape(32, 32, size, size, pool))
+    stem = Stem(Shape(channels, 32, size, size), Shape(32, 32, size, size, pool), squares=1 if count == 1 else 3)
     assert stem.fits
     error, found, wanted = run(built(tmp_path, stem, kind), stem, kind, count, blocks, 1)
     assert error is None

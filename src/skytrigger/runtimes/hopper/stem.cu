@@ -9,6 +9,7 @@ constexpr int FIRST = 16, WIDE = TILE_W + 4, WIDE_PIXELS = WIDE * (TILE_H + 4), 
 constexpr int FIRST_WEIGHTS = 9 * FIRST * CIN * 2, LINE = (TILE_H + 2) * WIDE - 2;
 constexpr int FIRST_SQUARES = (LINE + 127) / 128;  // each warpgroup
 constexpr int GIVEN = (2 * WIDE_PIXELS + THREADS - 1) / THREADS;  // pieces of eight channels, each thread
+static_assert(FIRST_SQUARES % STEM_SQUARES == 0, "STEM_SQUARES at once, of each warpgroup");
 static_assert(IMAGES == 1 && COUT == N && CIN % 8 == 0 && CIN <= 64, "one image a tile, all channels in a block");
 
 // Where a square of 64 begins in the line; the last one looks back, since the line ends.
@@ -30,7 +31,7 @@ struct Given {
         inside = 0;
 #pragma unroll
         for (int p = 0; p < GIVEN; p++) {
-            const int i = threadIdx.x + p * THREADS, group = i / WIDE_PIXELS, pixel = i % WIDE_PIXELS;
+            const int i = anew(threadIdx.x + p * THREADS), group = i / WIDE_PIXELS, pixel = i % WIDE_PIXELS;
             const int row = tile.row + pixel / WIDE - 2, column = tile.column + pixel % WIDE - 2;
             if (i < 2 * WIDE_PIXELS && (unsigned)row < HEIGHT && (unsigned)column < WIDTH) {
                 inside |= 1u << p;
@@ -44,7 +45,7 @@ struct Given {
     DEVICE void put(unsigned to, const float* norm, int channels) const {
 #pragma unroll
         for (int p = 0; p < GIVEN; p++) {
-            const int i = threadIdx.x + p * THREADS, group = i / WIDE_PIXELS, pixel = i % WIDE_PIXELS;
+            const int i = anew(threadIdx.x + p * THREADS), group = i / WIDE_PIXELS, pixel = i % WIDE_PIXELS;
             if (i < 2 * WIDE_PIXELS) {
                 Eight eight;
 #pragma unroll
@@ -69,7 +70,7 @@ DEVICE void keep(unsigned to, const float* bias, const float (&sums)[CIN / 2], i
     const int pair = threadIdx.x % 4, lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-        const int place = begin + warp * 16 + lane / 4 + 8 * half, row = place / WIDE, column = place % WIDE;
+        const int place = anew(begin + warp * 16 + lane / 4 + 8 * half), row = place / WIDE, column = place % WIDE;
         if (column < ROW) {
             const bool inside = ((unsigned)(tile.row + row - 1) < HEIGHT) & ((unsigned)(tile.column + column - 1) < WIDTH);
 #pragma unroll
@@ -108,29 +109,34 @@ stem(const Stored* tiles, const float* mean, const float* scale, const unsigned 
         given.put(given_at, norm, channels);  // the last tile's first products are done: there was a barrier since
         puts_seen();
         __syncthreads();
-        if (number + (int)gridDim.x < number_of_tiles) given.load(tiles, channels, Tile(number + gridDim.x));
 
-        float between_sums[FIRST_SQUARES][CIN / 2];
-        products_begin();
 #pragma unroll
-        for (int tap = 0; tap < 9; tap++)
+        for (int passed = 0; passed < FIRST_SQUARES; passed += STEM_SQUARES) {
+            float first_sums[STEM_SQUARES][CIN / 2];
+            warp_together();
+            products_begin();
 #pragma unroll
-            for (int s = 0; s < FIRST_SQUARES; s++) {
-                const int begin = first_pixel(group * FIRST_SQUARES + s);
-                const unsigned rows = given_at + (begin + tap / 3 * WIDE + tap % 3) * 16;
-                product(between_sums[s], descriptor(rows, WIDE_PLANE, 128),
-                        descriptor(first_held + tap * 2 * CIN * 16, CIN * 16, 128), tap > 0);
+            for (int tap = 0; tap < 9; tap++)
+#pragma unroll
+                for (int s = 0; s < STEM_SQUARES; s++) {
+                    const int begin = first_pixel(group * FIRST_SQUARES + passed + s);
+                    const unsigned rows = given_at + (begin + tap / 3 * WIDE + tap % 3) * 16;
+                    product(first_sums[s], descriptor(rows, WIDE_PLANE, 128),
+                            descriptor(first_held + tap * 2 * CIN * 16, CIN * 16, 128), tap > 0);
+                }
+            products_committed();
+            products_done<0>();
+#pragma unroll
+            for (int s = 0; s < STEM_SQUARES; s++) {
+                settled(first_sums[s]);
+                keep(between, biases, first_sums[s], first_pixel(group * FIRST_SQUARES + passed + s), tile);
             }
-        products_committed();
-        products_done<0>();
-#pragma unroll
-        for (int s = 0; s < FIRST_SQUARES; s++) {
-            settled(between_sums[s]);
-            keep(between, biases, between_sums[s], first_pixel(group * FIRST_SQUARES + s), tile);
         }
         puts_seen();
         __syncthreads();
-
+        // not before: registers for the first layer's sums and for pixels under way would not be had at once
+        if (number + (int)gridDim.x < number_of_tiles) given.load(tiles, channels, Tile(number + gridDim.x));
+        warp_together();
         float sums[SQUARES][N / 2];
         products_begin();
 #pragma unroll

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skytrigger.runtimes.hopper.shapes import SHARED_BYTES, Shape
+from skytrigger.runtimes.hopper.shapes import SOURCE as CONVOLUTION
 
 SOURCE = Path(__file__).with_name("stem.cu")
 FIRST = 16  # input channels with zeros
@@ -19,6 +20,8 @@ class Stem:
     second: Shape
     blocks: int = 2
     """Of a multiprocessor."""
+    squares: int = 3
+    """Of 64 pixels of the first layer, each warpgroup, summed at once: 1 or 3."""
 
     @property
     def fits(self) -> bool:
@@ -26,6 +29,7 @@ class Stem:
         a, b = self.first, self.second
         return (
             a.padded_in == FIRST
+            and a.columns == a.channels_out
             and a.pool is None
             and b.tile == (16, 16, 1)
             and b.channels_in == b.channels_out == b.columns == 32
@@ -42,9 +46,13 @@ class Stem:
         weights = self.second.weight_bytes(self.second.columns) + self.first.weight_bytes(self.second.channels_in)
         return weights + given + between
 
+    def source(self) -> bytes:
+        """What is compiled."""
+        return CONVOLUTION.read_bytes() + SOURCE.read_bytes()
+
     def defines(self, kind: str = "float32") -> list[str]:
         """The compiler's options: the second layer's, and the blocks of a multiprocessor."""
-        return [*self.second.defines(kind), f"-DSTEM_BLOCKS={self.blocks}"]
+        return [*self.second.defines(kind), f"-DSTEM_BLOCKS={self.blocks}", f"-DSTEM_SQUARES={self.squares}"]
 
     def grid(self, count: int, multiprocessors: int) -> tuple[int, int]:
         """Blocks that share the tiles of `count` images."""
