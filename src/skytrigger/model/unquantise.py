@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 MOVEMENT = ("Reshape", "Slice", "Identity")
 
 
-def float_model(model: ModelFile, precision: str = "fp32") -> ModelFile:
+def float_model(model: ModelFile, precision: str = "fp32", *, bounded: bool = True) -> ModelFile:
     """The same network in memory, ``fp32`` or ``fp16`` behind its standardisation.
+
+    Parameters
+    ----------
+    bounded
+        Whether tiles keep the range of their codes; without, the first convolution is linear in them.
 
     Raises
     ------
@@ -33,18 +38,18 @@ def float_model(model: ModelFile, precision: str = "fp32") -> ModelFile:
     """
     if model.card.precision != "int8":
         raise InputError(f"{model.path} holds {model.card.precision} weights", expected="int8")
-    content = float_graph(model.graph(), precision).SerializeToString()
+    content = float_graph(model.graph(), precision, bounded=bounded).SerializeToString()
     card = replace(model.card, precision=precision)
     return ModelFile(model.path, content, hashlib.sha256(content).hexdigest(), card)
 
 
-def float_graph(model: onnx.ModelProto, precision: str = "fp32") -> onnx.ModelProto:
+def float_graph(model: onnx.ModelProto, precision: str = "fp32", *, bounded: bool = True) -> onnx.ModelProto:
     """See `float_model`; tiles and answers stay float32."""
     from onnx import ModelProto, numpy_helper
 
     out = ModelProto()
     out.CopyFrom(model)
-    writer = _Writer(model, np.dtype(np.float16 if precision == "fp16" else np.float32))
+    writer = _Writer(model, np.dtype(np.float16 if precision == "fp16" else np.float32), bounded)
     for node in model.graph.node:
         writer.node(node)
     if precision == "fp16":
@@ -63,8 +68,8 @@ def float_graph(model: onnx.ModelProto, precision: str = "fp32") -> onnx.ModelPr
 class _Writer:
     """Writes the graph again, node by node."""
 
-    def __init__(self, model: onnx.ModelProto, kind: np.dtype[Any]) -> None:
-        self.constants, self.kind = constants_of(model), kind
+    def __init__(self, model: onnx.ModelProto, kind: np.dtype[Any], bounded: bool) -> None:
+        self.constants, self.kind, self.bounded = constants_of(model), kind, bounded
         self.quantised = {n.output[0]: n for n in model.graph.node if n.op_type == "QuantizeLinear"}
         self.nodes: list[Any] = []
         self.made: dict[str, NDArray[Any]] = {}
@@ -98,6 +103,9 @@ class _Writer:
         source, name = first.input[0], node.output[0]
         if source in self.of_tiles:
             source = self.standardised(first, step, zero, name)
+            if not self.bounded:
+                self.add("Identity", [source], name)
+                return
         elif step.ndim or self.constants[first.input[1]].ndim:
             raise InputError("activations have codes by channel", expected="one scale each, but for the tiles")
         kind = np.iinfo(self.constants[node.input[2]].dtype)

@@ -267,6 +267,6 @@ def write_outputs(
     ]
     for module in ("matplotlib.figure", "PIL.Image", "pyarrow.parquet", "rasterio.shutil", "rasterio.warp"):
         importlib.import_module(module)  # here: two threads that import one another's packages can wait for ever
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(min(len(jobs), cores_in_mask())) as pool:
         for done in [pool.submit(job) for job in jobs]:
             done.result()
