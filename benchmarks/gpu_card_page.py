@@ -277,4 +277,5 @@ def checks_section(records: list[Record]) -> list[str]:
 
 
 SECTIONS = {"clue": clue_section, "networks": networks_section, "power": power_section, "doublets": doublets_section,
-            "batch": batch_section, "scenes": scenes_section, "training": training_section, "checks": checks_section}  # fmt: skip
+            "batch": batch_section, "scenes": scenes_section, "training": training_section,
+            "checks": checks_section}  # fmt: skip

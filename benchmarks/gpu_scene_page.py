@@ -51,7 +51,7 @@ def scenes_section(records: list[Record]) -> list[str]:
         if r.what.get("scenario") == "agreement":
             e = r.extra
             int8 = f", {e['int8_file_decisions']} from the INT8 file's" if "int8_file_decisions" in e else ""
-            lines.append(f"`{r.what['network']}`, {e['tiles']} tiles: {100 * e['dn_differ']:.2g} % of the pixels differ "
-                         f"from the CPU's, by {e['dn_largest']:.0f} DN at most; {e['float32_cpu_decisions']} decisions "
-                         f"differ from float32 on the CPU{int8}.")  # fmt: skip
+            lines.append(f"`{r.what['network']}`, {e['tiles']} tiles: {100 * e['dn_differ']:.2g} % of the pixels "
+                         f"differ from the CPU's, by {e['dn_largest']:.0f} DN at most; {e['float32_cpu_decisions']} "
+                         f"decisions differ from float32 on the CPU{int8}.")  # fmt: skip
     return [*lines, ""]
