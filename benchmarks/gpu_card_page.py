@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpu_card_pictures import pictures
+from gpu_scene_page import scene_goals, scenes_section
 from skytrigger.core.files import read_json, write_text
 from skytrigger.core.host import host_label
 from skytrigger.hep.doublets.throughput_table import table as doublet_rows
@@ -114,6 +115,7 @@ def goals(records: Records) -> list[str]:
     if len(joules) == 2:
         share = joules["hopper"] / joules["torch"]
         rows.append(("joules an image at most a tenth of PyTorch float32's, batch 1,024", f"{share:.3g}", share <= 0.1))
+    rows += scene_goals(records.get("scenes", []))
     return [f"| {goal} | {found} | {'reached' if good else '**missed**'} |" for goal, found, good in rows]
 
 
@@ -275,4 +277,5 @@ def checks_section(records: list[Record]) -> list[str]:
 
 
 SECTIONS = {"clue": clue_section, "networks": networks_section, "power": power_section, "doublets": doublets_section,
-            "batch": batch_section, "training": training_section, "checks": checks_section}  # fmt: skip
+            "batch": batch_section, "scenes": scenes_section, "training": training_section,
+            "checks": checks_section}  # fmt: skip

@@ -49,6 +49,7 @@ STEPS = (
     Step("power", "watts of the framework against the fastest engine, batch 1, 64, 1,024", 160, 240),
     Step("doublets", "PyTorch in every precision and compiled beside hopper", 90, 130),
     Step("batch", "inference at 1 to 8,192, training at 16 to 1,024 images", 100, 150),
+    Step("scenes", "a whole granule from native bands, whole, decoding and the card alone; GeoTIFF, Zarr", 85, 120),
     Step("checks", "pytest tests/gpu", 80, 180),
     Step("clue_many", "CLUE on many events in one call, by threads and packs; the limits of link and host", 65, 110),
     Step("basic_again", "basic in parts, ways and with its first two layers as one; layer by layer", 45, 75),

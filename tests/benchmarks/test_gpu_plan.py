@@ -108,10 +108,11 @@ def test_the_plan_is_printed_without_a_gpu() -> None:
 def test_cheap_steps_and_their_page_in_simulation(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(BENCHMARKS.parent / "src"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(BENCHMARKS / "gpu_plan.py"), "--simulate", "--out", str(tmp_path), "--only"]
-    done = subprocess.run([*command, "power", "training"], capture_output=True, text=True, env=environment)
+    steps = ("power", "training", "scenes")
+    done = subprocess.run([*command, *steps], capture_output=True, text=True, env=environment)
     folder = tmp_path / "simulated"
-    assert gpu_plan.finished(folder) == {"power", "training"}, done.stderr[-3000:]
-    for name in ("power", "training"):
+    assert gpu_plan.finished(folder) == set(steps), done.stderr[-3000:]
+    for name in steps:
         assert all(r.extra["simulated"] for r in read(folder / name / "records.jsonl"))
     power = [r for r in read(folder / "power" / "records.jsonl") if r.what["scenario"] == "window"]
     assert {r.what["network"] for r in power} == {"basic", "winner"}
@@ -124,6 +125,7 @@ def test_cheap_steps_and_their_page_in_simulation(tmp_path: Path) -> None:
     assert "Simulated" in page
     assert "| goal |" not in page
     assert page.count("| basic torch fp32 |") == 1
+    assert page.count("| whole, to the last file |") == 2
 
 
 def test_tiles_are_dealt_once_and_within_the_limit(tmp_path: Path) -> None:

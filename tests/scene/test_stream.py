@@ -15,9 +15,9 @@ from skytrigger.eo.scene.cells import Cells
 from skytrigger.eo.scene.engine import InputCodes
 from skytrigger.eo.scene.native_rows import blocks
 from skytrigger.eo.scene.opening import open_scene
+from skytrigger.eo.scene.planes import DATA_BANDS, MIN_SEEN
 from skytrigger.eo.scene.results import Parts
-from skytrigger.eo.scene.stream import MIN_SEEN, classify_rows
-from skytrigger.eo.scene.tile_maker import DATA_BANDS
+from skytrigger.eo.scene.stream import classify_rows
 
 BANDS = ("B02", "B01", "B8A", "B03", "B10")  # an order of the network's own; all three resolutions
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.card import ModelCard
-from skytrigger.core.errors import InputError
+from skytrigger.core.errors import InputError, UnavailableError
 from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.spec import EngineSpec
 
@@ -135,6 +135,28 @@ class Session(ABC):
     @abstractmethod
     def _infer(self, tiles: NDArray[Any], stream: int) -> Answers:
         """One batch on one stream."""
+
+    def resident(self, tiles: Any) -> tuple[Any, ...]:
+        """Answers to at most `batch_size` tiles that lie on the session's device already, left there.
+
+        Parameters
+        ----------
+        tiles
+            torch tensor of (n, c, h, w) in the session's input type.
+
+        Returns
+        -------
+        tuple of tensor
+            (n, outputs) float32 for each head; the next call may overwrite them.
+
+        Raises
+        ------
+        UnavailableError
+            The engine takes no tensors.
+        """
+        raise UnavailableError(
+            f"runtime {self.spec.runtime} takes no tiles that lie on its device", remedy="--runtime torch"
+        )
 
     def synchronize(self) -> None:  # noqa: B027 - most engines return when the result is there
         """Wait until all that was asked is done."""

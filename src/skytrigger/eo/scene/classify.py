@@ -15,10 +15,10 @@ from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import read_json, sha256_json, write_json
 from skytrigger.core.host import cores_in_mask
-from skytrigger.core.progress import say, track
+from skytrigger.core.progress import Advance, say, track
 from skytrigger.eo.scene.cells import Cells
 from skytrigger.eo.scene.decide import LandCover, decide
-from skytrigger.eo.scene.engine import Lanes, ModelFile, default_runtime, model_for
+from skytrigger.eo.scene.engine import Lanes, ModelFile, ResidentNetwork, default_runtime, model_for, resident_runtime
 from skytrigger.eo.scene.guard import check_offset
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.opening import open_scene
@@ -26,8 +26,8 @@ from skytrigger.eo.scene.page import write_page
 from skytrigger.eo.scene.pictures import write_quicklook
 from skytrigger.eo.scene.raster_band import GDAL_OPTIONS
 from skytrigger.eo.scene.reject import scene_facts
-from skytrigger.eo.scene.results import Parts
-from skytrigger.eo.scene.stream import StageTimes, classify_rows
+from skytrigger.eo.scene.results import CellRows, Parts
+from skytrigger.eo.scene.stages import StageTimes
 from skytrigger.eo.scene.summary import SCHEMA, map_facts
 from skytrigger.eo.scene.write_item import write_item
 from skytrigger.eo.scene.write_raster import BAND_NAMES, percent, write_cog
@@ -52,9 +52,11 @@ class Options:
     force
         Go on where the data contradict the metadata's offset.
     runtime
-        None: OpenVINO where it is installed, else ONNX Runtime.
+        None: OpenVINO where it is installed, else ONNX Runtime; on a GPU PyTorch.
     threads
-        Lanes; None: the cores of this process.
+        Lanes, or on a GPU threads that decode; None: the cores of this process.
+    device
+        ``cpu``, ``cuda`` or ``cuda:N``: then bands are brought to 10 m there, too, where the runtime takes such tiles.
     """
 
     stride: int | None = None
@@ -66,7 +68,8 @@ class Options:
     device: str = "cpu"
 
 
-OpenLanes = Callable[[ModelFile, Options], tuple[Lanes, Callable[[], None]]]
+Engine = Lanes | ResidentNetwork
+OpenLanes = Callable[[ModelFile, Options], tuple[Engine, Callable[[], None]]]
 
 
 def classify_scene(
@@ -114,11 +117,41 @@ def classify_scene(
             opened.close()
 
 
-def own_lanes(model: ModelFile, options: Options) -> tuple[Lanes, Callable[[], None]]:
-    """Lanes for one scene."""
-    runtime, threads = options.runtime or default_runtime(), options.threads or cores_in_mask()
-    lanes = Lanes(model, runtime, threads, device=options.device)
-    return lanes, lanes.close
+def own_lanes(model: ModelFile, options: Options) -> tuple[Engine, Callable[[], None]]:
+    """The engine for one scene."""
+    engine = open_engine(model, options)
+    return engine, engine.close
+
+
+def open_engine(model: ModelFile, options: Options) -> Engine:
+    """Lanes, or on a GPU a network whose tiles are made there."""
+    resident = resident_runtime(options.runtime, options.device)
+    if resident is None:
+        runtime, threads = options.runtime or default_runtime(), options.threads or cores_in_mask()
+        return Lanes(model, runtime, threads, device=options.device)
+    from skytrigger.eo.scene.device_tiles import BATCH
+
+    return ResidentNetwork(model, resident, options.device, BATCH)
+
+
+def engine_key(options: Options) -> tuple[str, str]:
+    """(runtime, device) that decide a map's numbers."""
+    runtime = resident_runtime(options.runtime, options.device) or options.runtime or default_runtime()
+    return runtime, options.device
+
+
+def classify_cells(
+    scene: Scene, cells: Cells, model: ModelFile, engine: Engine, parts: Parts, advance: Advance, threads: int | None
+) -> tuple[CellRows, tuple[str, ...], StageTimes]:
+    """All cells; see `stream.classify_rows`."""
+    card = model.card
+    if isinstance(engine, ResidentNetwork):
+        from skytrigger.eo.scene import device_stream
+
+        return device_stream.classify_rows(scene, cells, card.channels, engine, parts, advance, threads)
+    from skytrigger.eo.scene import stream
+
+    return stream.classify_rows(scene, cells, card.channels, len(card.classes), engine, parts, advance)
 
 
 def check_bands(scene: Scene, model: ModelFile) -> None:
@@ -141,9 +174,8 @@ def check_bands(scene: Scene, model: ModelFile) -> None:
 def run_key(scene: Scene, model: ModelFile, options: Options) -> str:
     """Hash of all that decides the map."""
     bands = {n: [b.reader.identity(), b.radiometry.gain, b.radiometry.shift] for n, b in sorted(scene.bands.items())}
-    runtime = options.runtime or default_runtime()
     return sha256_json(
-        [__version__, SCHEMA, bands, model.sha256, options.stride, scene.reduce, runtime, options.device, options.force]
+        [__version__, SCHEMA, bands, model.sha256, options.stride, scene.reduce, *engine_key(options), options.force]
     )
 
 
@@ -172,7 +204,7 @@ def _classify(
         parts = Parts(out, key)
         opened = time.perf_counter()
         with track(f"{scene.name}: tiles", cells.rows * cells.columns) as advance:
-            rows, planes, times = classify_rows(scene, cells, card.channels, len(card.classes), lanes, parts, advance)
+            rows, planes, times = classify_cells(scene, cells, model, lanes, parts, advance, options.threads)
         streamed = time.perf_counter()
         cover = decide(rows, planes, card.classes, facts.reject if facts else None)
         summary = {
@@ -235,6 +267,6 @@ def write_outputs(
     ]
     for module in ("matplotlib.figure", "PIL.Image", "pyarrow.parquet", "rasterio.shutil", "rasterio.warp"):
         importlib.import_module(module)  # here: two threads that import one another's packages can wait for ever
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(min(len(jobs), cores_in_mask())) as pool:
         for done in [pool.submit(job) for job in jobs]:
             done.result()

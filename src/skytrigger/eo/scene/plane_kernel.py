@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from skytrigger.core.extras import require
+from skytrigger.eo.scene.clouds import STEP
 from skytrigger.eo.scene.cubic import compiled, contracted, copy_band, cubic_lines, model_dn, slow_tile, vertical
-from skytrigger.eo.scene.tile_measures import STEP, picture_plane
+from skytrigger.eo.scene.tile_measures import picture_plane
 
 # sums in any order: each lane of a vector has its own
 summing: Any = require("numba", why="scenes").njit(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,33 +14,11 @@ from skytrigger.eo.scene.cells import Cells
 from skytrigger.eo.scene.engine import BATCH, Lanes
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk, ChunkReader, chunk_plan
+from skytrigger.eo.scene.planes import MIN_SEEN
 from skytrigger.eo.scene.results import CellRows, Parts, empty_rows, joined
+from skytrigger.eo.scene.stages import StageTimes, stretches
 from skytrigger.eo.scene.tile_maker import Room, TileMaker
 from skytrigger.runtimes.feed import Feed
-
-MIN_SEEN = 0.5  # a cell has a class where at least this share of its window's pixels in the scene has data
-
-
-@dataclass
-class StageTimes:
-    """CPU seconds of each stage, added over its threads.
-
-    Attributes
-    ----------
-    infer
-        What the process used besides decoding and preparing: engines have threads of their own, which nothing counts
-        apart, and little else runs meanwhile.
-    """
-
-    decode: float = 0.0
-    prepare: float = 0.0
-    infer: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, prepare: float) -> None:
-        """From any lane."""
-        with self._lock:
-            self.prepare += prepare
 
 
 def classify_rows(
@@ -66,21 +42,10 @@ def classify_rows(
     for span in done:
         advance((span[1] - span[0]) * cells.columns)
     times, before = StageTimes(), time.process_time()
-    for stretch in _stretches([span for span in plan if span not in done]):
+    for stretch in stretches([span for span in plan if span not in done]):
         _run_stretch(maker, stretch, classes, lanes, parts, done, times, advance)
     times.infer = time.process_time() - before - times.decode - times.prepare
     return joined([done[span] for span in plan]), maker.planes, times
-
-
-def _stretches(plan: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """Chunks that follow one another."""
-    groups: list[list[tuple[int, int]]] = []
-    for span in plan:
-        if groups and groups[-1][-1][1] == span[0]:
-            groups[-1].append(span)
-        else:
-            groups.append([span])
-    return groups
 
 
 def _run_stretch(

@@ -8,20 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.eo.bands import RGB, RGB_WHITE_DN
+from skytrigger.eo.bands import RGB_WHITE_DN
 from skytrigger.eo.scene.cells import Cells, mirrored
-from skytrigger.eo.scene.clouds import LIMITS_DN, SCREEN_BANDS, scl_share
+from skytrigger.eo.scene.clouds import LIMITS_DN, SCREEN_BANDS, STEP, scl_share
 from skytrigger.eo.scene.cubic import copy_band, phase_weights, resample_band
 from skytrigger.eo.scene.engine import InputCodes
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk
 from skytrigger.eo.scene.plane_kernel import plane_of_tiles
+from skytrigger.eo.scene.planes import planes_of
 from skytrigger.eo.scene.results import CellRows
-from skytrigger.eo.scene.tile_measures import STEP, measure_tiles, picture_plane, screen_clouds
-
-# Where one of these is 0 there is no data: light scattered by the air keeps them above 0 over lit ground, while far
-# infrared over water may be 0; the first and last bands on the focal plane are among them, so swath edges are found.
-DATA_BANDS = ("B01", "B02", "B03")
+from skytrigger.eo.scene.tile_measures import measure_tiles, picture_plane, screen_clouds
 
 
 @dataclass(frozen=True)
@@ -50,20 +47,13 @@ class TileMaker:
         self, scene: Scene, cells: Cells, channels: tuple[str, ...], dtype: str, codes: InputCodes | None = None
     ) -> None:
         self.scene, self.cells, self.dtype, self.codes = scene, cells, np.dtype(dtype), codes
-        self.screened = () if "SCL" in scene.bands else tuple(n for n in SCREEN_BANDS if n in scene.bands)
-        if not {"B02", "B11"} <= set(self.screened):
-            self.screened = ()
-        more = [n for n in (*RGB, *DATA_BANDS, *self.screened) if n in scene.bands and n not in channels]
-        self.channels = len(channels)
-        self.planes = (*channels, *dict.fromkeys(more))
+        planes = planes_of(scene, channels)
+        self.screened, self.every, self.colours = planes.screened, planes.every, planes.colours
+        self.channels, self.planes, self.names = planes.channels, planes.names, planes.read
         self.index = {name: i for i, name in enumerate(self.planes)}
-        self.names = (*self.planes, "SCL") if "SCL" in scene.bands else self.planes
+        self.references = np.array(planes.references, np.int64)
         self.factors = scene.factors()
         self.tables = {f: phase_weights(f) for f in set(self.factors.values())}
-        data = [self.index[n] for n in DATA_BANDS if n in self.index]
-        self.every = bool(data)
-        self.references = np.array(data or range(len(self.planes)), np.int64)
-        self.colours = {n: i for i, n in enumerate(RGB)} if all(n in self.index for n in RGB) else {}
         self.margin = (cells.tile - cells.stride) // 2
         windows = cells.column_windows()
         self.columns = mirrored(windows, cells.grid.width)

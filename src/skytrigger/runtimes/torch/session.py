@@ -56,10 +56,13 @@ class TorchSession(Session):
         self.engine = _facts(torch, model, spec, compiled, start)
 
     def _infer(self, tiles: NDArray[Any], stream: int) -> Answers:
-        torch = self._torch
-        bf16 = self.spec.precision == "bf16"
+        return tuple(values.numpy() for values in self.resident(as_tensor(self._torch, tiles)))
+
+    def resident(self, tiles: Any) -> tuple[Any, ...]:
+        """See `Session`."""
+        torch, bf16 = self._torch, self.spec.precision == "bf16"
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            return tuple(values.float().numpy() for values in self._forward(as_tensor(torch, tiles)))
+            return tuple(values.float() for values in self._forward(tiles))
 
 
 class FixedTorchSession(TorchSession):
