@@ -42,8 +42,10 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
     for variants in (VARIANTS, STEMS):
         opened = [] if usual is None else [("usual", usual)]
         opened += [(n, e) for n, how in variants.items() if n != "usual" and (e := opened_as(bench, batch, how))]
+        if variants is STEMS and (stored := opened_as(bench, batch, STEMS["stem 3/1"], "uint16")):
+            opened.append(("stem 3/1", stored))
         for name, engine in opened:
-            agrees(bench, name, engine, tiles, expected)
+            agrees(bench, name, engine, tiles.astype(engine.kind if not simulate else "float32"), expected)
         bursts(bench, [("", e) for e in rivals] + opened)
         if usual and not bench.simulate and variants is VARIANTS:
             for count in LAYERS:

@@ -19,12 +19,13 @@ import numpy as np
 from gpu_steps.clue import HGCAL, PHASES, DeviceClock, difference, replays, step_of
 from skytrigger.core.host import cores_in_mask
 from skytrigger.core.progress import say
-from skytrigger.hep.clue import Workspace, cluster
+from skytrigger.hep.clue import Workspace, cluster, cuda_stage
 from skytrigger.hep.clue import cuda as backend
 from skytrigger.hep.clue.events import pu200_event, pu200_events
 from skytrigger.measure.records import Samples
 
-COPIERS = (1, 2, 4, 8)
+COPIERS = ((1, 1 << 17), (2, 1 << 17), (4, 1 << 17), (8, 1 << 17), (4, 1 << 19))
+"""Threads that copy one event's columns, and hits of a piece."""
 PACKERS = (4, 8, 12, 16)
 LARGE_PACKS = (1 << 17, 1 << 19)
 
@@ -52,9 +53,9 @@ def one_event(step: Any, size: int) -> None:
     hits = pu200_event(size, 2 if step.simulate else 96)
     columns = hits.x, hits.y, hits.layer, hits.weight
     expected = cluster(*columns, **HGCAL)
-    usual = backend.COPIERS
-    for copiers in COPIERS[: 1 if step.simulate else 4]:
-        backend.COPIERS = copiers
+    usual = backend.COPIERS, cuda_stage.PIECE
+    for copiers, piece in COPIERS[:1] if step.simulate else COPIERS:
+        backend.COPIERS, cuda_stage.PIECE = copiers, piece
         space = Workspace()
         how = {"backend": "cuda", "strategy": 3, "workspace": space}
         differ = [difference(expected, cluster(*columns, **HGCAL, **how)) for _ in range(1 if step.simulate else 3)]
@@ -64,11 +65,11 @@ def one_event(step: Any, size: int) -> None:
             samples |= {phase: Samples("s", tuple(clock[0].seconds[phase])) for phase in PHASES}
             samples["graph"] = Samples("s", tuple(replays(clock[1], 10, 20)))
         what = {"network": f"clue pu200 {size}", "runtime": "cuda", "strategy": 3, "device": "cuda", "hits": size,
-                "batch_size": 1, "copiers": copiers}  # fmt: skip
-        step.keep("latency", what, samples, labels=words(differ), usual=copiers == usual)
+                "batch_size": 1, "copiers": copiers, "piece": piece}  # fmt: skip
+        step.keep("latency", what, samples, labels=words(differ), usual=(copiers, piece) == usual)
         told = {k: f"{1e3 * np.median(s.values):.3f} ms" for k, s in samples.items()}
-        say(f"{what['network']}, {copiers} copy: {told} labels {words(differ)}")
-    backend.COPIERS = usual
+        say(f"{what['network']}, {copiers} copy {piece}: {told} labels {words(differ)}")
+    backend.COPIERS, cuda_stage.PIECE = usual
 
 
 def traced(columns: tuple[Any, ...]) -> tuple[DeviceClock, Workspace]:
