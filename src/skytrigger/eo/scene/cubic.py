@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.extras import require
+from skytrigger.model.native_inputs import cubic_taps
 
 compiled: Any = require("numba", why="scenes").njit(nogil=True, cache=True, error_model="numpy")
 # In the loops arrays are indexed and not sliced: a slice counts a reference to its array up and down, atomically, and
@@ -31,13 +32,8 @@ def phase_weights(factor: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 
     Output pixel x has its centre at native (x + 1/2) / factor - 1/2; its taps start at x // factor + offset.
     """
-    position = (np.arange(factor) + 0.5) / factor - 0.5
-    base = np.floor(position)
-    t = position - base
-    distance = np.abs(np.stack([1 + t, t, 1 - t, 2 - t], axis=1))
-    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
-    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
-    return base.astype(np.int64) - 1, np.where(distance <= 1, near, far).astype(np.float32)
+    base, weights = cubic_taps(factor)
+    return base, weights.astype(np.float32)
 
 
 @compiled
