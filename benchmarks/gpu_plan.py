@@ -51,7 +51,12 @@ STEPS = (
     Step("batch", "inference at 1 to 8,192, training at 16 to 1,024 images", 100, 150),
     Step("scenes", "a whole granule from native bands, whole, decoding and the card alone; GeoTIFF, Zarr", 85, 120),
     Step("checks", "pytest tests/gpu", 80, 180),
+    Step("clue_many", "CLUE on many events in one call, by threads and packs; the limits of link and host", 65, 110),
+    Step("basic_again", "basic in parts, ways and with its first two layers as one; layer by layer", 45, 75),
+    Step("eager_streams", "PyTorch eager on 1, 2 and 4 streams, driven by one thread", 30, 60),
+    Step("batch_half", "the training rows of `batch` in bfloat16 alone", 30, 60),
     Step("training", "the seven networks on RGB tiles, 25 epochs, 3 seeds", 240, 600),
+    Step("teacher", "large RGB teachers, and the packaged architectures taught by them", 460, 500),
 )
 
 

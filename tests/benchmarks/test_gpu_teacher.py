@@ -1,0 +1,150 @@
+"""The step that trains on a card: what travels, what is drawn on the device, one vector of weights, what is chosen."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+from gpu_steps import card_tiles  # noqa: E402
+from gpu_steps.flat import Flat  # noqa: E402
+from gpu_steps.looks import Looks, crops, cutmix  # noqa: E402
+from gpu_steps.teacher_stages import LOOKS, ranking, statistics  # noqa: E402
+from gpu_steps.together import Member, Plan, Together  # noqa: E402
+from skytrigger.optimize.students import build  # noqa: E402
+
+torch.set_num_threads(1)  # two would wait for each other in networks of this size
+TINY = {"widths": [8, 8], "depths": [0, 1], "stem": "k4"}
+
+
+def test_tiles_travel_to_the_bit(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 1 << 16, (3, 2, 5, 7), dtype=np.uint16)
+    x[0] = 65535
+    x[1, :, ::2] = 0
+    card_tiles.pack(x, ["River_1", "River_2", "Forest_1"], tmp_path / "ms_1.lzma")
+    back = card_tiles.unpack(tmp_path / "ms_1.lzma")
+    assert back.names == ("River_1", "River_2", "Forest_1")
+    assert back.x.dtype == np.uint16
+    np.testing.assert_array_equal(back.x, x)
+    some = card_tiles.bands(tmp_path, {"River_2", "Forest_1"})
+    assert some.names == ("Forest_1", "River_2")
+    np.testing.assert_array_equal(some.y, [1, 8])
+    np.testing.assert_array_equal(some.x, x[[2, 1]])
+    with pytest.raises(SystemExit, match="2 tiles of the 3"):
+        card_tiles.bands(tmp_path, {"River_2", "Forest_1", "Forest_9"})
+
+
+def test_no_list_that_trains_or_chooses_holds_a_test_tile() -> None:
+    for name in ("rgb_train", "rgb_val", "rgb_held", "ms_train", "ms_val", "ms_train_held", "ms_val_held"):
+        assert card_tiles.listed(name)
+    assert card_tiles.listed("rgb_held") <= card_tiles.listed("rgb_train")
+    places = card_tiles.listed("east") | card_tiles.listed("colour")
+    assert not places & (card_tiles.listed("rgb_train") | card_tiles.listed("rgb_val"))
+    assert not places & card_tiles.listed("ms_train_held")
+
+
+def test_a_crop_is_one_of_the_turned_and_mirrored_squares() -> None:
+    torch.manual_seed(0)
+    images = torch.arange(2 * 6 * 6, dtype=torch.int16).view(1, 2, 6, 6).repeat(64, 1, 1, 1)
+    made = crops(images, 4)
+    known = {
+        image.rot90(turns, (1, 2))[:, top : top + 4, left : left + 4].numpy().tobytes()
+        for image in (images[0], images[0].flip(2))
+        for turns in range(4)
+        for top in range(3)
+        for left in range(3)
+    }
+    drawn = {one.numpy().tobytes() for one in made}
+    assert len(known) == 72
+    assert drawn <= known
+    assert len(drawn) > 30  # of 72
+
+
+def test_mixed_images_have_mixed_targets() -> None:
+    torch.manual_seed(1)
+    z = torch.arange(16.0).view(16, 1, 1, 1).expand(16, 1, 8, 8)
+    mixed, goals = cutmix(z, torch.eye(16), 0.5)
+    before = z.roll(1, 0)
+    area = (mixed == before).float().mean((1, 2, 3))
+    assert 0 < (area > 0).sum() < 16
+    assert (area <= 0.5).all()
+    torch.testing.assert_close(goals.diag(), 1 - area)
+    torch.testing.assert_close(goals.sum(1), torch.ones(16))
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_looks_keep_shapes_and_finite_values(name: str) -> None:
+    torch.manual_seed(2)
+    z = torch.randn(32, 3, 8, 8)
+    z[0] = 0  # a flat tile has no deviation
+    changed = LOOKS[name](z, torch.ones(1, 3, 1, 1))
+    assert changed.shape == z.shape
+    assert torch.isfinite(changed).all()
+    assert torch.equal(Looks(0.0)(z, torch.ones(1, 3, 1, 1)), z)
+
+
+def test_one_vector_learns_as_adamw_does() -> None:
+    torch.manual_seed(3)
+    mine, theirs = (build("student", 3, (16, 16), 4, **TINY) for _ in range(2))
+    theirs.load_state_dict(mine.state_dict())
+    flat = Flat([mine.to(memory_format=torch.channels_last)], 0.05, torch.device("cpu"))
+    groups = [{"params": [p for p in theirs.parameters() if (p.ndim > 1) == wide], "weight_decay": 0.05 * wide}
+              for wide in (True, False)]  # fmt: skip
+    adamw = torch.optim.AdamW(groups, lr=0.01)
+    for step in range(1, 4):
+        images = torch.randn(8, 3, 16, 16)
+        flat.gradient.zero_()
+        flat.knobs.copy_(torch.tensor([0.01, 1 - 0.9**step, 1 - 0.999**step, 0.5]))
+        mine(images).square().sum().backward()
+        flat.update()
+        adamw.zero_grad()
+        theirs(images).square().sum().backward()
+        adamw.step()
+    for (name, a), b in zip(mine.state_dict().items(), theirs.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_a_group_learns_what_can_be_learned() -> None:
+    """Classes that differ by brightness; the taught one learns from the teacher alone."""
+    random = np.random.default_rng(4)
+    y = random.integers(0, 10, 320)
+    x = (y[:, None, None, None] * 20 + random.integers(0, 8, (320, 3, 16, 16))).astype(np.uint8)
+    mean, std = statistics(x)
+    np.testing.assert_allclose(mean, x.mean((0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(std, x.std((0, 2, 3)), rtol=1e-5)
+
+    def teach(z: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.one_hot((z.mean((1, 2, 3)) > 0).long(), 10).float()
+
+    members = [Member(n, build("student", 3, (16, 16), 10, **TINY), "none", t) for n, t in (("a", ()), ("b", ("t",)))]
+    plan = Plan(batch=64, rate=0.02, epochs=15, average=0.9, cutmix=0.0, distil=1.0, sides=(12, 16))
+    together = Together(members, {"none": Looks(0.0)}, {"t": teach}, x, y, mean, std, {"own": (x, y)}, plan,
+                        torch.device("cpu"), graphs=False)  # fmt: skip
+    together.run(600, lambda text: None)
+    figures, logits = together.judge()
+    assert len(together.history) == 15
+    assert together.history[-1]["progress"] == 1
+    assert figures["a"]["own"]["accuracy"] > 0.6
+    assert set(logits["b"]["own"].argmax(1).tolist()) <= {0, 1}
+    again = build("student", 3, (16, 16), 10, **TINY)
+    again.load_state_dict(together.weights()["a"])
+    z = (torch.from_numpy(x).float() - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
+    np.testing.assert_allclose(again.eval()(z).detach().numpy(), logits["a"]["own"], atol=0.05)
+
+
+def test_the_best_looks_have_few_errors_on_both_kinds_of_tiles() -> None:
+    def member(looks: str, colour: float, val: float, loss: float = 1.0) -> dict[str, object]:
+        return {"looks": looks, "figures": {"held": {"accuracy": colour, "loss": loss},
+                                            "val": {"accuracy": val, "loss": loss}}}  # fmt: skip
+
+    facts = {"judged": {"held": 998, "val": 498}, "members": {
+        "a": member("one", 0.7, 0.97), "b": member("one", 0.7, 0.97), "c": member("bought", 0.75, 0.95),
+        "d": member("two", 0.72, 0.97), "e": member("broken", 1.0, 1.0, float("nan")),
+    }}  # fmt: skip
+    assert ranking(facts) == ["two", "one", "bought", "broken"]
