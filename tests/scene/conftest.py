@@ -11,7 +11,7 @@ pytest.importorskip("rasterio")
 class Fingerprints:
     """Lanes whose 'logits' are facts of a tile: means of each band's quarters and corner pixels."""
 
-    input_type, codes = "uint16", None
+    input_type, codes, native = "uint16", None, ()
     facts: dict = {"version": "0"}
 
     def __init__(self, lanes: int = 2) -> None:

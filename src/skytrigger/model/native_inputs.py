@@ -44,7 +44,7 @@ class Group:
     phases, step
         Where tiles may begin: phase k is k * step tile pixels after the beginning of a native pixel.
     halo
-        Native pixels of a window before the tile's first.
+        Native pixels that its windows, or the means of its blocks, reach over the tile's border.
     grid
         Blocks on a side of the tile that means are taken of; 0: native pixels.
     """
@@ -90,6 +90,12 @@ def upsampling(factor: int, size: int, start: int = 0) -> Weights:
         first = pixel // factor + HALO + base[pixel % factor]
         out[row, first : first + TAPS] = weights[pixel % factor]
     return out
+
+
+@cache
+def block_means(factor: int, size: int, grid: int, start: int) -> Weights:
+    """(grid, native) weights of native pixels, `HALO` before the tile's first on, in the means of its blocks."""
+    return np.kron(np.eye(grid), np.full((1, size // grid), grid / size)) @ upsampling(factor, size, start)
 
 
 @cache

@@ -14,6 +14,7 @@ from skytrigger.eo.scene.cells import Cells
 from skytrigger.eo.scene.engine import BATCH, Lanes
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk, ChunkReader, chunk_plan
+from skytrigger.eo.scene.native_tiles import NativeMaker
 from skytrigger.eo.scene.planes import MIN_SEEN
 from skytrigger.eo.scene.results import CellRows, Parts, empty_rows, joined
 from skytrigger.eo.scene.stages import StageTimes, stretches
@@ -35,7 +36,11 @@ def classify_rows(
     StageTimes
         Of what was done now.
     """
-    maker = TileMaker(scene, cells, channels, lanes.input_type, lanes.codes)
+    maker = (
+        NativeMaker(scene, cells, channels, lanes.native)
+        if lanes.native
+        else TileMaker(scene, cells, channels, lanes.input_type, lanes.codes)
+    )
     plan = chunk_plan(scene, maker.names, cells)
     kept = {span: parts.load(*span) for span in plan if parts.has(*span)}
     done: dict[tuple[int, int], CellRows] = {span: rows for span, rows in kept.items() if rows is not None}
@@ -99,6 +104,9 @@ def _classify_row(
     """One row of cells, a batch of tiles at a time: a batch stays in the core's cache from making to inference."""
     columns = maker.cells.columns
     out = empty_rows(1, columns, classes, len(maker.planes), maker.cells.picture)
+    if isinstance(maker, NativeMaker):
+        maker.row(chunk, row, logits, room, out)
+        return out
     for first in range(0, columns, BATCH):
         last = min(first + BATCH, columns)
         start = time.thread_time()

@@ -148,7 +148,7 @@ class TileMaker:
         inputs = tiles[:, : self.channels]
         room.inputs[rest] = self.codes.of(inputs) if self.codes else inputs
 
-    def _clouds(self, chunk: Chunk, ys: Any, part: slice, samples: Any) -> Any:
+    def _clouds(self, chunk: Chunk, ys: Any, part: Any, samples: Any) -> Any:
         if "SCL" in self.scene.bands:
             rows, factor = chunk.rows["SCL"], self.factors["SCL"]
             # codes of the nearest pixel
