@@ -35,9 +35,10 @@ class Worker:
         opened_s = time.perf_counter()
         self.items = self.spec.images
         kind = job.get("stored") or self.spec.input_type
-        tiles = batches(self.session.card, self.items, kind, job.get("tiles"))
+        native = bool(self.session.model.native)
+        tiles = batches(self.session.card, self.items, "float32" if native else kind, job.get("tiles"))
         # native pixels are made beforehand: bringing tiles back to them is no part of the network's use
-        self.inputs: list[Any] = [self.session.given(t) for t in tiles] if self.session.model.native else list(tiles)
+        self.inputs: list[Any] = [self.session.given(t).astype(kind) for t in tiles] if native else list(tiles)
         self.call = rotating(self._run_of(self.session), self.inputs)
         stream = getattr(self.session, "stream", None)  # of a session on a GPU that tells which
         self.device_clock = CudaClock(stream) if stream is not None and self.spec.streams == 1 else None

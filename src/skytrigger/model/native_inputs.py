@@ -145,6 +145,13 @@ class NativeTiles:
             k: np.concatenate([v, np.zeros((count, *v.shape[1:]), v.dtype)]) for k, v in self.windows.items()
         })  # fmt: skip
 
+    def astype(self, kind: str) -> NativeTiles:
+        """In another type; whole numbers are rounded and held within its range."""
+        if np.dtype(kind).kind != "u":
+            return replace(self, windows={k: v.astype(kind) for k, v in self.windows.items()})
+        top = np.iinfo(kind).max
+        return replace(self, windows={k: np.clip(np.rint(v), 0, top).astype(kind) for k, v in self.windows.items()})
+
     def feeds(self) -> dict[str, NDArray[Any]]:
         """Input -> array, for an engine."""
         phase = {} if self.phase is None else {PHASE: np.array(self.phase, np.int64)}

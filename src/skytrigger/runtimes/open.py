@@ -69,14 +69,14 @@ def open_session(
 
 
 def _check_native(row: Runtime, spec: EngineSpec) -> None:
-    """Raise UnavailableError or InputError where windows of native pixels are not what the engine can take."""
+    """Raise UnavailableError where windows of native pixels are not what the engine can take."""
     if not row.native or spec.device.startswith("cuda"):
         able = [r.name for r in RUNTIMES.values() if r.native]
         raise UnavailableError(
             f"runtime {row.name} on {spec.device} takes no native pixels", expected=f"{', '.join(able)} on a CPU"
         )
     if spec.input_type != "float32":
-        raise InputError(f"input type {spec.input_type!r} for a network on native pixels", expected="float32")
+        raise UnavailableError(f"input type {spec.input_type!r} for a network on native pixels", expected="float32")
 
 
 def check_precision(model: ModelFile, precision: str, asked: str) -> None:
