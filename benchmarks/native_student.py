@@ -1,8 +1,8 @@
 """A student on native pixels beside one on tiles at 10 m, of the same body: accuracy on test tiles, time, numbers read.
 
 Both learn from the training tiles and from the packaged network's answers on them, by one recipe (that of `optimize`),
-for as many epochs; nothing chooses among epochs or arms. Both become INT8 by one calibration. Native pixels of tiles are
-those whose upsampling is nearest to them. Times: one thread, batches of 29 that lie ready, arms in turn.
+for as many epochs; nothing chooses among epochs or arms. Both become INT8 by one calibration. Native pixels of tiles
+are those whose upsampling is nearest to them. Times: one thread, batches of 29 that lie ready, arms in turn.
 
     python benchmarks/native_student.py --train MS_TRAIN.zip --test MS_TEST.zip --work FOLDER [--epochs 40]
 """
