@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.extras import require
+from skytrigger.eo.scene.jpeg2000 import check_jpeg2000
 
 Pixels = NDArray[np.uint16]
 
@@ -66,9 +67,10 @@ def open_quietly(path: str, **options: Any) -> Any:
     Raises
     ------
     InputError
-        GDAL cannot open it, or it is not what its name says.
+        GDAL cannot open it, it is not what its name says, or it is damaged JPEG 2000.
     """
     rasterio = require("rasterio", why="scenes")
+    check_jpeg2000(path, shown(path))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         # beside a remote file nothing is looked for: each miss would be a request
