@@ -17,6 +17,7 @@ from skytrigger.core.files import read_json, sha256_json, write_json
 from skytrigger.core.host import cores_in_mask
 from skytrigger.core.progress import say, track
 from skytrigger.eo.scene.cells import Cells
+from skytrigger.eo.scene.checksums import check_files
 from skytrigger.eo.scene.decide import LandCover, decide
 from skytrigger.eo.scene.engine import Lanes, ModelFile, default_runtime, model_for
 from skytrigger.eo.scene.guard import check_offset
@@ -50,7 +51,7 @@ class Options:
     offset
         See `open_scene`.
     force
-        Go on where the data contradict the metadata's offset.
+        Go on where the data contradict the metadata's offset, or files their checksums.
     runtime
         None: OpenVINO where it is installed, else ONNX Runtime.
     threads
@@ -163,6 +164,7 @@ def _classify(
 ) -> dict[str, Any]:
     card = model.card
     cells = Cells(scene.grid, card.size[0], options.stride or card.size[0])
+    checked = 0 if options.force else check_files(scene)
     offset = check_offset(scene, card, force=options.force)
     facts = scene_facts(model)
     if scene.off_scale:
@@ -178,8 +180,9 @@ def _classify(
         summary = {
             "schema": SCHEMA, "key": key, "scene": scene.name, "source": scene.source, "kind": scene.kind,
             "level": scene.level, "time": scene.time, "baseline": scene.baseline, "model": model.path.stem,
-            "model_sha256": model.sha256, "radiometry": offset, "engine": lanes.facts, "version": __version__,
-            "stride": cells.stride, "reduce": scene.reduce, **map_facts(scene, cells, cover, facts),
+            "model_sha256": model.sha256, "radiometry": offset, "files_checked": checked, "engine": lanes.facts,
+            "version": __version__, "stride": cells.stride, "reduce": scene.reduce,
+            **map_facts(scene, cells, cover, facts),
         }  # fmt: skip
         write_outputs(out, scene, cells, cover, model, lanes.facts, summary)
         summary |= _pace(start, opened, streamed, times, len(lanes), summary["tiles"])

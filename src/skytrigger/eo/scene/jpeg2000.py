@@ -11,7 +11,6 @@ import os
 import struct
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from skytrigger.core.errors import InputError
@@ -36,8 +35,10 @@ def check_jpeg2000(path: str, shown: str) -> None:
         are named.
     """
     try:
-        if path.startswith(_ZIP):
-            _zip_member(path)
+        member = archive_of(path)
+        if member is not None:
+            facts = member[0].stat()
+            _member(*member, facts.st_size, facts.st_mtime_ns)
         elif path.startswith(_REMOTE):
             _remote(path)
         elif os.path.isfile(path):
@@ -47,6 +48,13 @@ def check_jpeg2000(path: str, shown: str) -> None:
         raise InputError(
             f"{shown}: {error.problem}", expected=error.expected or "a whole file", remedy="download it again"
         ) from error
+
+
+def archive_of(path: str) -> tuple[Path, str] | None:
+    """The zip and the member that ``/vsizip/ARCHIVE/MEMBER`` names; the archive is the file on the way."""
+    whole = Path(path.removeprefix(_ZIP))
+    archive = next((p for p in whole.parents if p.is_file()), None) if path.startswith(_ZIP) else None
+    return (archive, whole.relative_to(archive).as_posix()) if archive else None
 
 
 @functools.lru_cache(maxsize=512)
@@ -61,18 +69,9 @@ def _local(path: str, size: int, mtime_ns: int) -> None:
         _check(read, size, parts=True)
 
 
-def _zip_member(path: str) -> None:
-    """``/vsizip/ARCHIVE/MEMBER``: the archive is the file on the way."""
-    whole = Path(path.removeprefix(_ZIP))
-    archive = next((p for p in whole.parents if p.is_file()), None)
-    if archive is not None:
-        facts = archive.stat()
-        _member(str(archive), whole.relative_to(archive).as_posix(), facts.st_size, facts.st_mtime_ns)
-
-
 @functools.lru_cache(maxsize=512)
-def _member(archive: str, name: str, size: int, mtime_ns: int) -> None:
-    with _opened(archive) as opened:
+def _member(archive: Path, name: str, size: int, mtime_ns: int) -> None:
+    with open_zip(archive) as opened:
         try:
             info = opened.getinfo(name)
             with opened.open(info) as stream:
@@ -87,12 +86,6 @@ def _member(archive: str, name: str, size: int, mtime_ns: int) -> None:
             raise
         except Exception as error:  # zipfile, zlib and lzma raise a dozen kinds on damaged members
             raise InputError(f"it cannot be unpacked: {error}") from error
-
-
-@contextmanager
-def _opened(archive: str) -> Iterator[zipfile.ZipFile]:
-    with open_zip(Path(archive)) as opened:
-        yield opened
 
 
 @functools.lru_cache(maxsize=512)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import warnings
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.extras import require
-from skytrigger.eo.scene.jpeg2000 import check_jpeg2000
+from skytrigger.eo.scene.jpeg2000 import archive_of, check_jpeg2000
 
 Pixels = NDArray[np.uint16]
 
@@ -194,10 +195,9 @@ class RasterBand:
 
     def identity(self) -> list[Any]:
         """See `BandReader`."""
-        import os
-
-        local = os.path.exists(self.path)
-        facts = os.stat(self.path) if local else None
+        member = archive_of(self.path)
+        file = str(member[0]) if member else self.path
+        facts = os.stat(file) if os.path.exists(file) else None
         return [self.path, self.index, self.reduce, *([facts.st_size, facts.st_mtime_ns] if facts else [])]
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element
 from skytrigger.core.errors import InputError
 from skytrigger.eo.bands import BY_NAME
 from skytrigger.eo.scene.band_names import SCL, bands_in, known_band
+from skytrigger.eo.scene.checksums import manifest_checksums
 from skytrigger.eo.scene.grid import Grid, grid_of_dataset
 from skytrigger.eo.scene.model import Scene, SceneBand
 from skytrigger.eo.scene.radiometry import Radiometry
@@ -166,7 +167,7 @@ def open_safe(tree: Tree, product_file: str, reduce: int) -> Scene:
         bands[name] = SceneBand(name, grid.coarser(2**reader.reduce), radiometry, reader)
     name = product.name or (folder or tree.root.name).removesuffix(".SAFE")
     notes = ("The images are not those of the whole granule: placed by their own georeference.",) if cut else ()
-    facts = {"full_grid": full} if reduce else {}
+    facts = {"checksums": manifest_checksums(tree, inside)} | ({"full_grid": full} if reduce else {})
     return Scene(
         name, str(tree.root), "SAFE", product.level, bands, product.time, reduce, product.baseline, notes, facts
     )
