@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from skytrigger.eo.scene.clouds import CLOUDY_SHARE
 from skytrigger.eo.scene.legend import NO_DATA, Entry, legend
 from skytrigger.eo.scene.reject import Reject
-from skytrigger.eo.scene.results import CellRows
-from skytrigger.eo.scene.stream import MIN_SEEN
+from skytrigger.eo.scene.results import MIN_SEEN, CellRows
 
 Floats = NDArray[np.float32]
 

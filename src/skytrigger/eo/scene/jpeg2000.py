@@ -6,12 +6,14 @@ only the beginning is: all else would be read twice.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
@@ -20,9 +22,10 @@ from skytrigger.eo.codestream import Read, check_stream
 
 _SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 _BARE = b"\xff\x4f\xff\x51"  # a codestream without boxes
-_ZIP, _REMOTE = "/vsizip/", ("/vsicurl/", "/vsis3/")
+_ZIP = "/vsizip/"
+REMOTE = ("/vsicurl/", "/vsis3/", "/vsigs/", "/vsiaz/")
 _BOXES = 64
-_BEGINNING = 1 << 16  # bytes of a remote file
+_BEGINNINGS = (1 << 16, 1 << 12)  # bytes of a remote file; fewer of a small one
 
 
 def check_jpeg2000(path: str, shown: str) -> None:
@@ -39,7 +42,7 @@ def check_jpeg2000(path: str, shown: str) -> None:
         if member is not None:
             facts = member[0].stat()
             _member(*member, facts.st_size, facts.st_mtime_ns)
-        elif path.startswith(_REMOTE):
+        elif path.startswith(REMOTE) and not path.split("?")[0].lower().endswith((".tif", ".tiff")):
             _remote(path)
         elif os.path.isfile(path):
             facts = os.stat(path)
@@ -51,10 +54,15 @@ def check_jpeg2000(path: str, shown: str) -> None:
 
 
 def archive_of(path: str) -> tuple[Path, str] | None:
-    """The zip and the member that ``/vsizip/ARCHIVE/MEMBER`` names; the archive is the file on the way."""
+    """Zip and member that ``/vsizip/{ARCHIVE}/MEMBER`` names; without braces the zip is the file on the way."""
+    if not path.startswith(_ZIP):
+        return None
+    archive, braces, name = path.removeprefix(f"{_ZIP}{{").partition("}/")
+    if braces:
+        return Path(archive), name
     whole = Path(path.removeprefix(_ZIP))
-    archive = next((p for p in whole.parents if p.is_file()), None) if path.startswith(_ZIP) else None
-    return (archive, whole.relative_to(archive).as_posix()) if archive else None
+    found = next((p for p in whole.parents if p.is_file()), None)
+    return (found, whole.relative_to(found).as_posix()) if found else None
 
 
 @functools.lru_cache(maxsize=512)
@@ -90,20 +98,33 @@ def _member(archive: Path, name: str, size: int, mtime_ns: int) -> None:
 
 @functools.lru_cache(maxsize=512)
 def _remote(path: str) -> None:
-    """GDAL reads the bytes: it has the connection's options and credentials. Past the end it gives zeros."""
+    """GDAL reads the bytes, as a raster of one row: it has the connection's options and credentials."""
     rasterio = require("rasterio", why="scenes")
     source = path.replace("&", "&amp;").replace("<", "&lt;")
+    content = next((c for c in (_bytes(rasterio, source, n) for n in _BEGINNINGS) if c), b"")
+
+    def read(at: int, count: int) -> bytes:
+        if at + count > len(content):
+            raise EOFError  # a header longer than what was read: nothing is known of it
+        return content[at : at + count]
+
+    with contextlib.suppress(EOFError):
+        _check(read, len(content), parts=False)
+
+
+def _bytes(rasterio: Any, source: str, count: int) -> bytes:
+    """The first `count`; none where the file is smaller, or not there: then GDAL says so when it opens it itself."""
     raw = (
-        f'<VRTDataset rasterXSize="{_BEGINNING}" rasterYSize="1"><VRTRasterBand dataType="Byte" band="1" '
+        f'<VRTDataset rasterXSize="{count}" rasterYSize="1"><VRTRasterBand dataType="Byte" band="1" '
         f'subClass="VRTRawRasterBand"><SourceFilename relativeToVRT="0">{source}</SourceFilename>'
         "<PixelOffset>1</PixelOffset></VRTRasterBand></VRTDataset>"
     )
     try:
         with rasterio.Env(GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE="ALL"), rasterio.open(raw) as dataset:
-            content = dataset.read(1).tobytes()
+            content: bytes = dataset.read(1).tobytes()
     except rasterio.errors.RasterioError:
-        return  # GDAL says the same when it opens the file itself
-    _check(lambda at, count: content[at : at + count], _BEGINNING, parts=False)
+        return b""
+    return content
 
 
 def _check(read: Read, size: int, *, parts: bool) -> None:
@@ -130,7 +151,8 @@ def _check_boxes(read: Read, size: int, *, parts: bool) -> None:
                     f"components, and the image header says {stated}"
                 )
             return
-    raise InputError(f"byte {size}: the file ends before its codestream begins")
+    if parts:
+        raise InputError(f"byte {size}: the file ends before its codestream begins")
 
 
 def _boxes(read: Read, size: int, known_size: bool) -> Iterator[tuple[bytes, int, int, int]]:

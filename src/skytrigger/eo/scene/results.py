@@ -15,6 +15,7 @@ from skytrigger.core.files import atomic_path, read_json, write_json
 
 Floats = NDArray[np.float32]
 PARTS = ".parts"
+MIN_SEEN = 0.5  # a cell has a class where at least this share of its window's pixels in the scene has data
 
 
 @dataclass(frozen=True)

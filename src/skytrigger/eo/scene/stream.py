@@ -16,11 +16,9 @@ from skytrigger.eo.scene.cells import Cells
 from skytrigger.eo.scene.engine import BATCH, Lanes
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk, ChunkReader, chunk_plan
-from skytrigger.eo.scene.results import CellRows, Parts, empty_rows, joined
+from skytrigger.eo.scene.results import MIN_SEEN, CellRows, Parts, empty_rows, joined
 from skytrigger.eo.scene.tile_maker import Room, TileMaker
 from skytrigger.runtimes.feed import Feed
-
-MIN_SEEN = 0.5  # a cell has a class where at least this share of its window's pixels in the scene has data
 
 
 @dataclass
@@ -138,6 +136,8 @@ def _classify_row(
         last = min(first + BATCH, columns)
         start = time.thread_time()
         inputs = maker.batch(chunk, row, first, last, room, out)
+        # a tile without a single pixel of a band: a file that was written in part, or a hole in the product
+        out.seen[0, first:last][(out.means[0, first:last, : maker.channels] == 0).any(axis=1)] = 0
         enough = np.flatnonzero(out.seen[0, first:last] >= MIN_SEEN)
         if len(enough) < len(inputs):
             inputs = inputs[enough]
