@@ -24,7 +24,7 @@ from skytrigger.eo.scene.guard import check_offset
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.opening import open_scene
 from skytrigger.eo.scene.page import write_page
-from skytrigger.eo.scene.pictures import write_quicklook
+from skytrigger.eo.scene.quicklook import write_quicklook
 from skytrigger.eo.scene.raster_band import GDAL_OPTIONS
 from skytrigger.eo.scene.reject import scene_facts
 from skytrigger.eo.scene.results import Parts
@@ -236,7 +236,7 @@ def write_outputs(
         lambda: write_page(out / "map.html", scene, cells, cover, summary),
         lambda: write_item(out / "item.json", scene, grid, cover, model, engine),
     ]
-    for module in ("matplotlib.figure", "PIL.Image", "pyarrow.parquet", "rasterio.shutil", "rasterio.warp"):
+    for module in ("PIL.Image", "pyarrow.parquet", "rasterio.shutil", "rasterio.warp"):
         importlib.import_module(module)  # here: two threads that import one another's packages can wait for ever
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(job) for job in jobs]:

@@ -61,13 +61,14 @@ def _sums(dn: Any, near: Any) -> Any:
 
 
 @compiled
-def _codes(dn: Any, gain: Any, zero: Any, out: Any, k: int, plane: int) -> None:
+def _codes(dn: Any, gain: Any, zero: Any, kept: int, step: int, out: Any, k: int, plane: int) -> None:
     """See `model.input_codes`; adding and taking 1.5 x 2^23 rounds to whole numbers, halves to even."""
     magic = np.float32(12_582_912.0)
     low, high = np.float32(0.0), np.float32(255.0)
-    for i in range(dn.shape[2]):
+    for i in range(out.shape[2]):
+        row = np.uint64(i // kept * step + i % kept)
         for j in range(dn.shape[3]):
-            value = dn[0, 0, i, j] * gain
+            value = dn[0, 0, row, j] * gain
             value = np.float32(512.0) if value > np.float32(512.0) else value
             value = ((value + magic) - magic) + zero
             value = low if value < low else value
@@ -109,7 +110,8 @@ def _touch(src: Any, top: int, bottom: int, left: int, right: int) -> Any:
 @compiled
 def plane_of_tiles(
     src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: float, shift: float,
-    ys: Any, xs: Any, todo: Any, stops: bool, code_gain: float, code_zero: float, out: Any, target: int,
+    ys: Any, xs: Any, todo: Any, stops: bool, code_gain: float, code_zero: float, kept: int, step: int,
+    out: Any, target: int,
     plane: int, means: Any, spreads: Any, samples: Any, slot: int, picture: Any, colour: int, margin: int, white: float,
 ) -> None:  # fmt: skip
     """One band of the tiles that are still to do.
@@ -120,8 +122,8 @@ def plane_of_tiles(
         See `cubic.resample_band`.
     todo
         (n,) which tiles; with `stops` those with a pixel without data are taken off it, and have no result.
-    code_gain, code_zero
-        Of the network's codes in this band; 0: `out` takes the numbers themselves.
+    code_gain, code_zero, kept, step
+        Of the network's codes in this band, and which rows it reads; gain 0: `out` takes the numbers themselves.
     out, target
         (n, channels, t, t); `target` is written.
     plane, means, spreads
@@ -178,7 +180,7 @@ def plane_of_tiles(
         means[k, plane] = near + mean
         spreads[k, plane] = np.sqrt(max(square / (size * size) - mean * mean, 0.0))
         if code_gain > 0:
-            _codes(dn, code_gain, code_zero, out, k, target)
+            _codes(dn, code_gain, code_zero, kept, step, out, k, target)
         else:
             _numbers(dn, out, k, target)
         if slot >= 0:

@@ -13,7 +13,7 @@ import numpy as np
 from skytrigger.core.host import cores_in_mask
 from skytrigger.core.progress import Advance
 from skytrigger.eo.scene.cells import Cells
-from skytrigger.eo.scene.engine import BATCH, Lanes
+from skytrigger.eo.scene.engine import Lanes
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk, ChunkReader, chunk_plan
 from skytrigger.eo.scene.results import MIN_SEEN, CellRows, Parts, empty_rows, joined
@@ -104,7 +104,7 @@ def _run_stretch(
                 yield chunk, row
 
     def lane(number: int) -> Callable[[tuple[Chunk, int]], CellRows]:
-        logits, room = lanes.logits(number), maker.room(BATCH)
+        logits, room = lanes.logits(number), maker.room(lanes.batch)
         return lambda job: _classify_row(maker, *job, classes, logits, room, times)
 
     def keep(_: tuple[Chunk, int], row: CellRows) -> None:
@@ -132,8 +132,8 @@ def _classify_row(
     """One row of cells, a batch of tiles at a time: a batch stays in the core's cache from making to inference."""
     columns = maker.cells.columns
     out = empty_rows(1, columns, classes, len(maker.planes), maker.cells.picture)
-    for first in range(0, columns, BATCH):
-        last = min(first + BATCH, columns)
+    for first in range(0, columns, room.batch):
+        last = min(first + room.batch, columns)
         start = time.thread_time()
         inputs = maker.batch(chunk, row, first, last, room, out)
         # a tile without a single pixel of a band: a file that was written in part, or a hole in the product
