@@ -79,7 +79,7 @@ def test_bands_on_one_grid_are_brought_back(tmp_path, networks):
 class Prints:
     """Lanes that answer with facts of the windows which they are given."""
 
-    input_type, codes, facts = "float32", None, {"version": "0"}
+    input_type, codes, batch, facts = "float32", None, 29, {"version": "0"}
 
     def __init__(self, native):
         self.native = native

@@ -22,7 +22,7 @@ from skytrigger.eo.scene.clouds import SCREEN_BANDS, STEP
 from skytrigger.eo.scene.engine import BATCH, Group, NativeTiles, block_means, native_of
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk
-from skytrigger.eo.scene.planes import MIN_SEEN
+from skytrigger.eo.scene.planes import MIN_SEEN, without_band
 from skytrigger.eo.scene.results import CellRows
 from skytrigger.eo.scene.tile_maker import Room, TileMaker
 from skytrigger.eo.scene.tile_measures import picture_plane
@@ -47,6 +47,7 @@ class NativeMaker(TileMaker):
         plain = self._plain(chunk, row)
         for first, last in _runs(~plain):
             inputs = self.batch(chunk, row, first, last, room, out)
+            out.seen[0, first:last][without_band(out.means[0, first:last], self.channels)] = 0
             enough = np.flatnonzero(out.seen[0, first:last] >= MIN_SEEN)
             if len(enough):
                 out.logits[0, first + enough] = run(native_of(inputs[enough], self.groups))
