@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -120,26 +119,19 @@ def test_fewer_numbers_go_in(bands):
 
 
 def test_command(tmp_path, capsys):
-    """An fp32 file of the student network; the INT8 one is refused."""
-    import torch
-
-    from skytrigger.core.card import ModelCard
-    from skytrigger.model.export import export_onnx
-    from skytrigger.optimize.students import build
-
+    """Of the packaged network: its weights in float32."""
     int8 = read_model(packaged("eurosat_ms"))
-    card = replace(int8.card, precision="fp32")
-    assert isinstance(card, ModelCard)
-    torch.manual_seed(0)
-    plain = tmp_path / "plain.onnx"
-    export_onnx(build("student", 13, (64, 64), card.heads[0].outputs, widths=(4, 4), depths=(0, 0)).eval(), card, plain)
-    assert main(["export", str(plain), "--native", "--out", str(tmp_path / "n.onnx"), "--json"]) == 0
+    assert main(["export", str(int8.path), "--native", "--out", str(tmp_path / "n.onnx"), "--json"]) == 0
     inputs = json.loads(capsys.readouterr().out)["inputs"]
     assert inputs["tiles_10m"]["bands"] == ["B02", "B03", "B04", "B08"]
     assert inputs["tiles_60m"] == {"bands": ["B01", "B09", "B10"], "pixels": 16, "phases": 3}
-    onnx.checker.check_model(onnx.load(tmp_path / "n.onnx"))
-    assert main(["export", str(int8.path), "--native", "--out", str(tmp_path / "m.onnx")]) == 2
-    assert "INT8" in capsys.readouterr().err
+    file = read_model(tmp_path / "n.onnx")
+    assert file.card.precision == "fp32"
+    assert file.card.notes == int8.card.notes
+    assert [g.side for g in file.native] == [64, 36, 16]
+    rgb = str(packaged("eurosat_rgb"))
+    assert main(["export", rgb, "--native", "--out", str(tmp_path / "m.onnx")]) == 2
+    assert "Sentinel-2" in capsys.readouterr().err
 
 
 def test_refusals():

@@ -19,7 +19,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stride", type=int, help="pixels of a cell: 64 (default), or 32, 16 for overlapping tiles")
     parser.add_argument("--reduce", type=int, default=0, help="decode at 1/2 (1) or 1/4 (2) of the resolution")
     parser.add_argument("--offset", default="metadata", help="metadata (default), none, or DN to add such as -1000")
-    parser.add_argument("--force", action="store_true", help="go on where the data contradict the metadata's offset")
+    parser.add_argument(
+        "--force", action="store_true", help="go on where the data contradict the metadata's offset or their checksums"
+    )
     parser.add_argument("--runtime", help="default: openvino where installed, else onnxruntime")
     parser.add_argument("--threads", type=int, help="default: the cores of this process")
     parser.add_argument("--device", default="cpu")

@@ -27,9 +27,13 @@ def count_work(model: Any, batch_size: int = 1) -> Work:
     """
     import onnx
 
+    from skytrigger.model.native_inputs import PHASE
+
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     for value in fixed.graph.input:
+        if value.name == PHASE:  # of no batch
+            continue
         value.type.tensor_type.shape.dim[0].dim_value = batch_size
     for value in fixed.graph.output:
         value.type.tensor_type.shape.dim[0].dim_value = batch_size

@@ -74,6 +74,7 @@ class _Writer:
         self.nodes: list[Any] = []
         self.made: dict[str, NDArray[Any]] = {}
         self.of_tiles = {INPUT}
+        self.names: dict[str, str] = {}
 
     def node(self, node: Any) -> None:
         """One of the old nodes."""
@@ -88,6 +89,7 @@ class _Writer:
             self.of_tiles.add(node.output[0])
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
+        copy.input[:] = [self.names.get(i, i) for i in node.input]
         self.nodes.append(copy)
 
     def values(self, node: Any) -> None:
@@ -104,7 +106,7 @@ class _Writer:
         if source in self.of_tiles:
             source = self.standardised(first, step, zero, name)
             if not self.bounded:
-                self.add("Identity", [source], name)
+                self.names[name] = source
                 return
         elif step.ndim or self.constants[first.input[1]].ndim:
             raise InputError("activations have codes by channel", expected="one scale each, but for the tiles")

@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from skytrigger.core.errors import UnavailableError
 from skytrigger.model.file import INPUT, ModelFile
 from skytrigger.runtimes.input_type import with_input_type
 from skytrigger.runtimes.offers import Offer, cpu_precisions, precision
-from skytrigger.runtimes.session import Answers, EngineFacts, Session
+from skytrigger.runtimes.session import Answers, EngineFacts, Session, Tiles, feeds
 from skytrigger.runtimes.spec import EngineSpec
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -66,8 +65,8 @@ class OnnxRuntimeSession(Session):
             build_s=build_s,
         )
 
-    def _infer(self, tiles: NDArray[Any], stream: int) -> Answers:
-        return tuple(self._session.run(self._outputs, {INPUT: tiles}))
+    def _infer(self, tiles: Tiles, stream: int) -> Answers:
+        return tuple(self._session.run(self._outputs, feeds(tiles)))
 
 
 def precision_of(content: bytes) -> str:

@@ -37,6 +37,8 @@ class Runtime:
         Whether engines can be built ahead of time (`skytrigger export --engine`).
     resident
         Whether its sessions take tiles that lie on their device (`Session.resident`).
+    native
+        Whether, on a CPU, it runs networks that take native pixels.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Runtime:
     searched: bool = False
     ahead: bool = False
     resident: bool = False
+    native: bool = False
 
     @property
     def extra(self) -> str | None:
@@ -72,13 +75,13 @@ _TORCH = ("fp32", "tf32", "bf16", "fp16")
 _TENSORRT = ("fp32", "tf32", "bf16", "fp16", "int8")
 _ROWS = (
     Runtime("torch", "PyTorch", "torch.session", "torch_session", _TORCH, "torch", ("torch",), "c1", "#777777",
-            resident=True),
+            resident=True, native=True),
     Runtime("torch-compiled", "PyTorch compiled", "torch.session", "torch_session", _TORCH, "torch", ("torch",),
             "c2", "#cc79a7", resident=True),
     Runtime("onnxruntime", "ONNX Runtime", "onnxruntime_session", "OnnxRuntimeSession", ("fp32", "fp16", "int8"),
-            "onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "c3", "#0072b2", searched=True),
+            "onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "c3", "#0072b2", searched=True, native=True),
     Runtime("openvino", "OpenVINO", "openvino_session", "OpenVinoSession", ("fp32", "bf16", "fp16", "int8"),
-            "openvino", ("openvino",), "c4", "#d55e00", searched=True),
+            "openvino", ("openvino",), "c4", "#d55e00", searched=True, native=True),
     Runtime("tensorrt", "TensorRT", "tensorrt.session", "TensorRtSession", _TENSORRT, "tensorrt",
             ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"), "c5", "#009e73", on_cpu=False, ahead=True),
     Runtime("tensorrt_rtx", "TensorRT-RTX", "tensorrt.session", "TensorRtSession", _TENSORRT, "tensorrt_rtx_bindings",

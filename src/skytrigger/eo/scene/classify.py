@@ -17,13 +17,14 @@ from skytrigger.core.files import read_json, sha256_json, write_json
 from skytrigger.core.host import cores_in_mask
 from skytrigger.core.progress import Advance, say, track
 from skytrigger.eo.scene.cells import Cells
+from skytrigger.eo.scene.checksums import check_files
 from skytrigger.eo.scene.decide import LandCover, decide
 from skytrigger.eo.scene.engine import Lanes, ModelFile, ResidentNetwork, default_runtime, model_for, resident_runtime
 from skytrigger.eo.scene.guard import check_offset
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.opening import open_scene
 from skytrigger.eo.scene.page import write_page
-from skytrigger.eo.scene.pictures import write_quicklook
+from skytrigger.eo.scene.quicklook import write_quicklook
 from skytrigger.eo.scene.raster_band import GDAL_OPTIONS
 from skytrigger.eo.scene.reject import scene_facts
 from skytrigger.eo.scene.results import CellRows, Parts
@@ -50,7 +51,7 @@ class Options:
     offset
         See `open_scene`.
     force
-        Go on where the data contradict the metadata's offset.
+        Go on where the data contradict the metadata's offset, or files their checksums.
     runtime
         None: OpenVINO where it is installed, else ONNX Runtime; on a GPU PyTorch.
     threads
@@ -195,6 +196,7 @@ def _classify(
 ) -> dict[str, Any]:
     card = model.card
     cells = Cells(scene.grid, card.size[0], options.stride or card.size[0])
+    checked = 0 if options.force else check_files(scene)
     offset = check_offset(scene, card, force=options.force)
     facts = scene_facts(model)
     if scene.off_scale:
@@ -210,8 +212,9 @@ def _classify(
         summary = {
             "schema": SCHEMA, "key": key, "scene": scene.name, "source": scene.source, "kind": scene.kind,
             "level": scene.level, "time": scene.time, "baseline": scene.baseline, "model": model.path.stem,
-            "model_sha256": model.sha256, "radiometry": offset, "engine": lanes.facts, "version": __version__,
-            "stride": cells.stride, "reduce": scene.reduce, **map_facts(scene, cells, cover, facts),
+            "model_sha256": model.sha256, "radiometry": offset, "files_checked": checked, "engine": lanes.facts,
+            "version": __version__, "stride": cells.stride, "reduce": scene.reduce,
+            **map_facts(scene, cells, cover, facts),
         }  # fmt: skip
         write_outputs(out, scene, cells, cover, model, lanes.facts, summary)
         summary |= _pace(start, opened, streamed, times, len(lanes), summary["tiles"])
@@ -265,7 +268,7 @@ def write_outputs(
         lambda: write_page(out / "map.html", scene, cells, cover, summary),
         lambda: write_item(out / "item.json", scene, grid, cover, model, engine),
     ]
-    for module in ("matplotlib.figure", "PIL.Image", "pyarrow.parquet", "rasterio.shutil", "rasterio.warp"):
+    for module in ("PIL.Image", "pyarrow.parquet", "rasterio.shutil", "rasterio.warp"):
         importlib.import_module(module)  # here: two threads that import one another's packages can wait for ever
     with ThreadPoolExecutor(min(len(jobs), cores_in_mask())) as pool:
         for done in [pool.submit(job) for job in jobs]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from skytrigger.core.extras import require
-from skytrigger.model.native import HALO, cubic_taps
+from skytrigger.model.native_inputs import HALO, cubic_taps
 
 torch: Any = require("torch", why="scenes on a device")
 

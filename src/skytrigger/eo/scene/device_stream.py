@@ -23,7 +23,7 @@ from skytrigger.eo.scene.device_tiles import DeviceTiles, Measured
 from skytrigger.eo.scene.engine import ResidentNetwork
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk, ChunkReader, chunk_plan
-from skytrigger.eo.scene.planes import MIN_SEEN
+from skytrigger.eo.scene.planes import MIN_SEEN, without_band
 from skytrigger.eo.scene.results import CellRows, Parts, joined
 from skytrigger.eo.scene.stages import Span, StageTimes, stretches
 
@@ -124,14 +124,14 @@ class _Run:
         if flight.done is not None:
             flight.done.synchronize()
         first, last = flight.span
-        rows = _rows(flight, self.tiles.cells)
+        rows = _rows(flight, self.tiles.cells, self.tiles.planes.channels)
         self.found[flight.span] = rows
         self.parts.save(first, last, rows)
         self.count += rows.valid.size
         self.advance(rows.valid.size, f"{self.count / (time.perf_counter() - self.started):,.0f} tiles/s")
 
 
-def _rows(flight: _Flight, cells: Cells) -> CellRows:
+def _rows(flight: _Flight, cells: Cells, channels: int) -> CellRows:
     """As the CPU's way leaves them."""
     first, last = flight.span
     shape = last - first, cells.columns
@@ -147,12 +147,12 @@ def _rows(flight: _Flight, cells: Cells) -> CellRows:
     valid = all_of("valid")
     seen = (valid / np.maximum(inside_y[:, None] * inside_x[None], 1)).astype(np.float32)
     whole = valid / cells.tile**2 if cells.tile == cells.stride else seen * cells.in_cell_area()[first:last]
+    means = all_of("means")
+    seen[without_band(means, channels)] = 0
     logits = all_of("logits").astype(np.float32, copy=False)
     logits[seen < MIN_SEEN] = 0
     cloud = all_of("cloudy").astype(np.float32, copy=False)
-    return CellRows(
-        logits, whole.astype(np.float32), seen, cloud, all_of("means"), all_of("spreads"), all_of("picture")
-    )
+    return CellRows(logits, whole.astype(np.float32), seen, cloud, means, all_of("spreads"), all_of("picture"))
 
 
 def page_locked(shape: tuple[int, int], dtype: Any) -> Any:

@@ -15,16 +15,18 @@ from skytrigger.core.heads import CLASSES
 from skytrigger.eo.packaged import PACKAGED, packaged
 from skytrigger.model.file import ModelFile, read_model
 from skytrigger.model.input_codes import InputCodes, from_codes, input_codes
+from skytrigger.model.native_inputs import Group, NativeTiles, block_means, native_of
 from skytrigger.model.unquantise import float_model
 from skytrigger.runtimes.open import open_session
 from skytrigger.runtimes.registry import DEFAULT, FRAMEWORK, RUNTIMES, runtime_of
 
 __all__ = [
-    "BATCH", "InputCodes", "Lanes", "ModelFile", "ResidentNetwork", "default_runtime", "model_for", "resident_runtime",
+    "BATCH", "Group", "InputCodes", "Lanes", "ModelFile", "NativeTiles", "ResidentNetwork", "block_means",
+    "default_runtime", "model_for", "native_of", "resident_runtime",
 ]  # fmt: skip
 Logits = NDArray[np.float32]
 # Tiles of 13 bands in codes are 1.5 MB then: they stay in a core's cache between making and use. A granule has 172, 344
-# or 687 columns of cells: 6, 12 or 24 batches, nearly full.
+# or 687 columns of cells: 6, 12 or 24 batches, nearly full. Twice as many where half of the rows are read.
 BATCH = 29
 
 
@@ -121,14 +123,21 @@ class Lanes:
         does where the tiles are there already (``codes=False``).
     input_type
         Of the tiles: ``uint8`` codes, else ``float32``, which every engine takes without a cast of its own.
+    batch
+        Tiles that are made and inferred together.
+    native
+        What the network's inputs hold where it takes native pixels.
     """
 
     def __init__(self, model: ModelFile, runtime: str, lanes: int, device: str = "cpu", *, codes: bool = True) -> None:
+        self.native = model.native
         self.codes = input_codes(model) if codes and model.card.precision == "int8" and device == "cpu" else None
         self.input_type = "uint8" if self.codes else "float32"
         given = from_codes(model) if self.codes else model
+        kept, step = self.codes.rows if self.codes else (1, 1)
+        self.batch = BATCH * step // kept
         self._session = open_session(
-            given, runtime, model.card.precision, BATCH, threads=1, streams=lanes, device=device,
+            given, runtime, model.card.precision, self.batch, threads=1, streams=lanes, device=device,
             input_type=self.input_type,
         )  # fmt: skip
         self._lanes = self._session.lanes()
@@ -138,7 +147,7 @@ class Lanes:
     def __len__(self) -> int:
         return len(self._lanes)
 
-    def logits(self, lane: int) -> Callable[[NDArray[Any]], Logits]:
+    def logits(self, lane: int) -> Callable[[NDArray[Any] | NativeTiles], Logits]:
         """(n, c, t, t) tiles of `input_type` -> (n, classes)."""
         run, head = self._lanes[lane], self._head
         return lambda tiles: run(tiles)[head]

@@ -13,7 +13,7 @@ import numpy as np
 
 from skytrigger.core.extras import require
 from skytrigger.eo.scene.clouds import STEP
-from skytrigger.eo.scene.cubic import compiled, contracted, copy_band, cubic_lines, model_dn, slow_tile, vertical
+from skytrigger.eo.scene.cubic import compiled, copy_band, cubic_lines, cubic_pixels, model_dn, slow_tile
 from skytrigger.eo.scene.tile_measures import picture_plane
 
 # sums in any order: each lane of a vector has its own
@@ -33,16 +33,12 @@ def _copied(src: Any, top: int, left: int, gain: Any, shift: Any, dn: Any) -> No
             dn[0, 0, i, j] = np.float32(0.0) if value == np.float32(0.0) else scaled
 
 
-@contracted
-def _resampled(rows: Any, y0: int, factor: int, base: Any, weights: Any, gain: Any, shift: Any, dn: Any) -> None:
-    """A tile from its lines (`cubic.cubic_lines`)."""
-    low = y0 // factor + base[y0 % factor]
-    for i in range(dn.shape[2]):
-        phase = (y0 + i) % factor
-        r = (y0 + i) // factor + base[phase] - low
-        w0, w1, w2, w3 = weights[phase, 0], weights[phase, 1], weights[phase, 2], weights[phase, 3]
-        for j in range(dn.shape[3]):
-            dn[0, 0, i, j] = vertical(rows, r, j, w0, w1, w2, w3, gain, shift)
+@compiled
+def _mirrored(part: Any, y0: int, x0: int, ys: Any, xs: Any, dn: Any) -> None:
+    """A tile that is its scene's own pixels (y0, x0) and on, mirrored."""
+    for i in range(ys.shape[0]):
+        for j in range(xs.shape[0]):
+            dn[0, 0, i, j] = part[0, 0, ys[i] - y0, xs[j] - x0]
 
 
 @summing
@@ -66,13 +62,14 @@ def _sums(dn: Any, near: Any) -> Any:
 
 
 @compiled
-def _codes(dn: Any, gain: Any, zero: Any, out: Any, k: int, plane: int) -> None:
+def _codes(dn: Any, gain: Any, zero: Any, kept: int, step: int, out: Any, k: int, plane: int) -> None:
     """See `model.input_codes`; adding and taking 1.5 x 2^23 rounds to whole numbers, halves to even."""
     magic = np.float32(12_582_912.0)
     low, high = np.float32(0.0), np.float32(255.0)
-    for i in range(dn.shape[2]):
+    for i in range(out.shape[2]):
+        row = np.uint64(i // kept * step + i % kept)
         for j in range(dn.shape[3]):
-            value = dn[0, 0, i, j] * gain
+            value = dn[0, 0, row, j] * gain
             value = np.float32(512.0) if value > np.float32(512.0) else value
             value = ((value + magic) - magic) + zero
             value = low if value < low else value
@@ -88,6 +85,20 @@ def _numbers(dn: Any, out: Any, k: int, plane: int) -> None:
 
 
 @compiled
+def _interpolated(
+    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: Any, shift: Any,
+    y0: int, ny: int, xs: Any, local: Any, rows: Any, out: Any,
+) -> bool:  # fmt: skip
+    """The scene's own pixels of a tile, from its first row and column on; False: see `cubic_lines`."""
+    x0 = xs.min()
+    nx = xs.max() - x0 + 1
+    if not cubic_lines(src, first_row, height, factor, base, weights, y0, x0, ny, nx, local, rows):
+        return False
+    cubic_pixels(rows, y0, ny, nx, height, factor, base, weights, gain, shift, out, 0, 0)
+    return True
+
+
+@compiled
 def _touch(src: Any, top: int, bottom: int, left: int, right: int) -> Any:
     """Read a pixel of each cache line: a row of many tiles lies together, the rows of one tile do not."""
     seen = np.uint64(0)
@@ -100,7 +111,8 @@ def _touch(src: Any, top: int, bottom: int, left: int, right: int) -> Any:
 @compiled
 def plane_of_tiles(
     src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: float, shift: float,
-    ys: Any, xs: Any, todo: Any, stops: bool, code_gain: float, code_zero: float, out: Any, target: int,
+    ys: Any, xs: Any, todo: Any, stops: bool, code_gain: float, code_zero: float, kept: int, step: int,
+    out: Any, target: int,
     plane: int, means: Any, spreads: Any, samples: Any, slot: int, picture: Any, colour: int, margin: int, white: float,
 ) -> None:  # fmt: skip
     """One band of the tiles that are still to do.
@@ -111,8 +123,8 @@ def plane_of_tiles(
         See `cubic.resample_band`.
     todo
         (n,) which tiles; with `stops` those with a pixel without data are taken off it, and have no result.
-    code_gain, code_zero
-        Of the network's codes in this band; 0: `out` takes the numbers themselves.
+    code_gain, code_zero, kept, step
+        Of the network's codes in this band, and which rows it reads; gain 0: `out` takes the numbers themselves.
     out, target
         (n, channels, t, t); `target` is written.
     plane, means, spreads
@@ -124,9 +136,11 @@ def plane_of_tiles(
     """
     size = ys.shape[0]
     dn = np.empty((1, 1, size, size), np.float32)
+    part = np.empty((1, 1, size, size), np.float32)
     local = np.empty((size // factor + 6, size // factor + 8), np.float32)
     rows = np.empty((size // factor + 6, size), np.float32)
     straight_y = ys[size - 1] == ys[0] + size - 1
+    y0, ny = ys.min(), ys.max() - ys.min() + 1
     n = xs.shape[0]
     top = ys[0] // factor - first_row
     _touch(src, top, top + size // factor + 2, xs[0, 0] // factor, xs[n - 1, size - 1] // factor)
@@ -138,8 +152,24 @@ def plane_of_tiles(
             _copied(src, ys[0] - first_row, xs[k, 0], gain, shift, dn)
         elif factor == 1:
             copy_band(src, first_row, gain, shift, ys, xs[k : k + 1], dn, 0)
-        elif straight and cubic_lines(src, first_row, height, factor, base, weights, ys[0], xs[k, 0], local, rows):
-            _resampled(rows, ys[0], factor, base, weights, gain, shift, dn)
+        elif _interpolated(
+            src,
+            first_row,
+            height,
+            factor,
+            base,
+            weights,
+            gain,
+            shift,
+            y0,
+            ny,
+            xs[k],
+            local,
+            rows,
+            dn if straight else part,
+        ):
+            if not straight:
+                _mirrored(part, y0, xs[k].min(), ys, xs[k], dn)
         else:
             slow_tile(src, first_row, height, factor, base, weights, gain, shift, ys, xs[k], dn, 0, 0)
         near = dn[0, 0, size // 2, size // 2]
@@ -151,7 +181,7 @@ def plane_of_tiles(
         means[k, plane] = near + mean
         spreads[k, plane] = np.sqrt(max(square / (size * size) - mean * mean, 0.0))
         if code_gain > 0:
-            _codes(dn, code_gain, code_zero, out, k, target)
+            _codes(dn, code_gain, code_zero, kept, step, out, k, target)
         else:
             _numbers(dn, out, k, target)
         if slot >= 0:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from skytrigger.eo.bands import RGB
 from skytrigger.eo.scene.clouds import SCREEN_BANDS
 from skytrigger.eo.scene.model import Scene
@@ -56,3 +59,9 @@ def planes_of(scene: Scene, channels: tuple[str, ...]) -> Planes:
         data or tuple(range(len(names))), bool(data),
         {n: i for i, n in enumerate(RGB)} if all(n in names for n in RGB) else {},
     )  # fmt: skip
+
+
+def without_band(means: NDArray[np.float32], channels: int) -> NDArray[np.bool_]:
+    """(...,) whether a tile of (..., planes) means has no pixel of some band: a file written in part, or a hole."""
+    found: NDArray[np.bool_] = (means[..., :channels] == 0).any(axis=-1)
+    return found

@@ -17,9 +17,10 @@ from skytrigger.eo.scene.grid import Grid, grid_of_dataset
 from skytrigger.eo.scene.mgrs import tile_grid, tile_name
 from skytrigger.eo.scene.model import Scene, SceneBand
 from skytrigger.eo.scene.radiometry import Radiometry, from_scale_offset
-from skytrigger.eo.scene.raster_band import RasterBand, open_quietly
+from skytrigger.eo.scene.raster_band import band_reader, one_band, open_quietly
 
 ITEM_LIMIT = 1 << 24
+STORES = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
 APPLIED = "earthsearch:boa_offset_applied"
 
 
@@ -75,10 +76,10 @@ def open_item(item: dict[str, Any], base: str, reduce: int) -> Scene:
     for name, assets in sorted(found.items()):
         key, asset = _one(name, assets)
         path = gdal_path(asset["href"], base)
-        grid = _grid(path, item, notes)
+        grid = _grid(path, name, item, notes)
         if full is None or grid.pixel_m < full.pixel_m:
             full = grid
-        reader = RasterBand(path, 1, 0 if name == SCL else reduce)
+        reader = band_reader(name, path, 1, reduce)
         radiometry = Radiometry() if name == SCL else _radiometry(asset, properties, f"asset {key}", notes)
         bands[name] = SceneBand(name, grid.coarser(2**reader.reduce), radiometry, reader)
     return Scene(
@@ -96,14 +97,31 @@ def open_item(item: dict[str, Any], base: str, reduce: int) -> Scene:
 
 
 def gdal_path(href: str, base: str) -> str:
-    """GDAL's own file systems for http(s) and S3; relative hrefs start at the item."""
-    if href.startswith("s3://"):
-        return f"/vsis3/{href[5:]}"
-    if not href.startswith(("http://", "https://", "file://", "/")):
-        href = urllib.parse.urljoin(base, href) if base.startswith(("http://", "https://")) else f"{base}{href}"
-    if href.startswith(("http://", "https://")):
+    """GDAL's own file systems for http(s) and object stores; relative hrefs start at the item.
+
+    Raises
+    ------
+    InputError
+        An address of another kind.
+    """
+    scheme = urllib.parse.urlsplit(href).scheme if "://" in href else ""
+    if not scheme and not href.startswith("/"):
+        far = base.startswith(("http://", "https://"))
+        href = urllib.parse.urljoin(base, href) if far else _beside(base, href)
+        scheme = "https" if far else ""
+    if scheme in ("http", "https"):
         return f"/vsicurl/{href}"
-    return urllib.parse.unquote(href.removeprefix("file://")) if href.startswith("file://") else href
+    if scheme in STORES:
+        return f"{STORES[scheme]}{href.removeprefix(f'{scheme}://')}"
+    if scheme not in ("", "file"):
+        raise InputError(f"asset {href}", expected=f"a file, http, https, {', '.join(STORES)}")
+    return urllib.parse.unquote(href.removeprefix("file://")) if scheme else href
+
+
+def _beside(base: str, href: str) -> str:
+    """Hrefs are addresses, in which a space is %20; some catalogues write plain paths."""
+    plain = f"{base}{href}"
+    return plain if Path(plain).exists() else f"{base}{urllib.parse.unquote(href)}"
 
 
 def _band_of(key: str, asset: dict[str, Any]) -> str | None:
@@ -151,8 +169,9 @@ def _radiometry(asset: dict[str, Any], properties: dict[str, Any], where: str, n
     return stated
 
 
-def _grid(path: str, item: dict[str, Any], notes: list[str]) -> Grid:
+def _grid(path: str, name: str, item: dict[str, Any], notes: list[str]) -> Grid:
     with open_quietly(path) as dataset:
+        one_band(dataset, name, path)
         grid = grid_of_dataset(dataset, path)
         if grid is None:
             tile = tile_name(str(item.get("id", "")))

@@ -11,10 +11,11 @@ import numpy as np
 from skytrigger.core.host import cores_in_mask
 from skytrigger.core.progress import Advance
 from skytrigger.eo.scene.cells import Cells
-from skytrigger.eo.scene.engine import BATCH, Lanes
+from skytrigger.eo.scene.engine import Lanes
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk, ChunkReader, chunk_plan
-from skytrigger.eo.scene.planes import MIN_SEEN
+from skytrigger.eo.scene.native_tiles import NativeMaker
+from skytrigger.eo.scene.planes import MIN_SEEN, without_band
 from skytrigger.eo.scene.results import CellRows, Parts, empty_rows, joined
 from skytrigger.eo.scene.stages import StageTimes, stretches
 from skytrigger.eo.scene.tile_maker import Room, TileMaker
@@ -35,7 +36,11 @@ def classify_rows(
     StageTimes
         Of what was done now.
     """
-    maker = TileMaker(scene, cells, channels, lanes.input_type, lanes.codes)
+    maker = (
+        NativeMaker(scene, cells, channels, lanes.native)
+        if lanes.native
+        else TileMaker(scene, cells, channels, lanes.input_type, lanes.codes)
+    )
     plan = chunk_plan(scene, maker.names, cells)
     kept = {span: parts.load(*span) for span in plan if parts.has(*span)}
     done: dict[tuple[int, int], CellRows] = {span: rows for span, rows in kept.items() if rows is not None}
@@ -71,7 +76,7 @@ def _run_stretch(
                 yield chunk, row
 
     def lane(number: int) -> Callable[[tuple[Chunk, int]], CellRows]:
-        logits, room = lanes.logits(number), maker.room(BATCH)
+        logits, room = lanes.logits(number), maker.room(lanes.batch)
         return lambda job: _classify_row(maker, *job, classes, logits, room, times)
 
     def keep(_: tuple[Chunk, int], row: CellRows) -> None:
@@ -99,10 +104,14 @@ def _classify_row(
     """One row of cells, a batch of tiles at a time: a batch stays in the core's cache from making to inference."""
     columns = maker.cells.columns
     out = empty_rows(1, columns, classes, len(maker.planes), maker.cells.picture)
-    for first in range(0, columns, BATCH):
-        last = min(first + BATCH, columns)
+    if isinstance(maker, NativeMaker):
+        maker.row(chunk, row, logits, room, out)
+        return out
+    for first in range(0, columns, room.batch):
+        last = min(first + room.batch, columns)
         start = time.thread_time()
         inputs = maker.batch(chunk, row, first, last, room, out)
+        out.seen[0, first:last][without_band(out.means[0, first:last], maker.channels)] = 0
         enough = np.flatnonzero(out.seen[0, first:last] >= MIN_SEEN)
         if len(enough) < len(inputs):
             inputs = inputs[enough]

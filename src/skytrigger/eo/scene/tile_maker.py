@@ -29,6 +29,11 @@ class Room:
     spare: NDArray[Any]  # for a band that the network does not read
     samples: NDArray[np.float32]
 
+    @property
+    def batch(self) -> int:
+        """Tiles that there is room for."""
+        return len(self.inputs)
+
 
 class TileMaker:
     """Tiles of a row of cells, from the native rows of a chunk.
@@ -64,7 +69,8 @@ class TileMaker:
         """For batches of so many tiles."""
         size = self.cells.tile
         side = len(range(STEP // 2, size, STEP))
-        inputs = np.empty((batch, self.channels, size, size), self.dtype)
+        height = self.codes.height(size) if self.codes else size
+        inputs = np.empty((batch, self.channels, height, size), self.dtype)
         spare = np.empty((batch, 1, size, size), self.dtype)
         return Room(inputs, spare, np.zeros((batch, len(SCREEN_BANDS), side, side), np.float32))
 
@@ -111,7 +117,8 @@ class TileMaker:
         slot = SCREEN_BANDS.index(name) if name in self.screened else -1
         plane_of_tiles(
             *self._source(chunk, name), ys, self.columns[part], whole, stops, np.float32(gain), np.float32(zero),
-            target, to, plane, out.means[0, part], out.spreads[0, part], room.samples, slot,
+            *(codes.rows if codes else (1, 1)), target, to, plane, out.means[0, part], out.spreads[0, part],
+            room.samples, slot,
             out.picture[0, part], self.colours.get(name, -1), self.margin, RGB_WHITE_DN,
         )  # fmt: skip
 
@@ -148,7 +155,7 @@ class TileMaker:
         inputs = tiles[:, : self.channels]
         room.inputs[rest] = self.codes.of(inputs) if self.codes else inputs
 
-    def _clouds(self, chunk: Chunk, ys: Any, part: slice, samples: Any) -> Any:
+    def _clouds(self, chunk: Chunk, ys: Any, part: Any, samples: Any) -> Any:
         if "SCL" in self.scene.bands:
             rows, factor = chunk.rows["SCL"], self.factors["SCL"]
             # codes of the nearest pixel

@@ -25,8 +25,8 @@ class Tree:
     zipped: bool
 
     def gdal_path(self, name: str) -> str:
-        """The path by which GDAL opens a file."""
-        return f"/vsizip/{self.root.resolve()}/{name}" if self.zipped else str(self.root / name)
+        """The path by which GDAL opens a file; braces: an archive may be called anything."""
+        return f"/vsizip/{{{self.root.resolve()}}}/{name}" if self.zipped else str(self.root / name)
 
     def read(self, name: str) -> bytes:
         """Content of a metadata file.
@@ -58,16 +58,22 @@ def open_tree(path: Path) -> Tree:
         names = []
         for folder, _, files in os.walk(path):
             inside = Path(folder).relative_to(path).as_posix()
-            names += [f if inside == "." else f"{inside}/{f}" for f in files]
+            names += [f if inside == "." else f"{inside}/{f}" for f in files if not hidden(f)]
             if len(names) > FILES_LIMIT:
                 raise InputError(f"{path} holds over {FILES_LIMIT} files", expected="one product")
         return Tree(path, tuple(sorted(names)), False)
     with open_zip(path) as archive:
-        names = [i.filename for i in archive.infolist() if not i.is_dir()]
+        names = [i.filename for i in archive.infolist() if not i.is_dir() and not hidden(i.filename)]
     bad = [n for n in names if unsafe_name(n)]
     if bad:
         raise InputError(f"{path}: {bad[0]}: {unsafe_name(bad[0])}")
     return Tree(path, tuple(sorted(names)), True)
+
+
+def hidden(name: str) -> bool:
+    """Such as ``._B02.jp2``, which macOS leaves beside every file; Zarr's own metadata are not."""
+    last = PurePosixPath(name).name
+    return last.startswith(".") and not last.startswith(".z")
 
 
 def stem(name: str) -> str:

@@ -30,10 +30,11 @@ CLASSIFICATION = "conditions/mask/l2a_classification"
 class ZarrBand:
     """One array, read by blocks of whole chunks."""
 
-    def __init__(self, array: Any, where: str) -> None:
-        if array.ndim != 2 or array.dtype not in (np.uint16, np.uint8):
+    def __init__(self, array: Any, place: Path, *, coded: bool = False) -> None:
+        where = str(place)
+        if array.ndim != 2 or array.dtype not in ((np.uint16, np.uint8) if coded else (np.uint16,)):
             raise InputError(f"{where}: {array.ndim} dimensions of {array.dtype}", expected="(y, x) of uint16 DN")
-        self._array, self._where = array, where
+        self._array, self._where, self._place = array, where, place
         self.height, self.width = (int(n) for n in array.shape)
         self.block = (int(array.chunks[0]), int(array.chunks[1]))
         self._lock = threading.Lock()
@@ -62,10 +63,17 @@ class ZarrBand:
 
     def identity(self) -> list[Any]:
         """See `BandReader`."""
-        return [self._where, self.height, self.width]
+        return [str(self._place), self.height, self.width, *_state(self._place)]
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _state(place: Path) -> list[int]:
+    """Files, bytes and times (added) of an array's folder, or of the zip that holds it."""
+    files = [p for p in place.rglob("*") if p.is_file()] if place.is_dir() else []
+    found = [p.stat() for p in files or [next(p for p in place.parents if p.exists())]]
+    return [len(found), sum(f.st_size for f in found), sum(f.st_mtime_ns for f in found)]
 
 
 def is_zarr(path: Path) -> bool:
@@ -101,7 +109,7 @@ def open_zarr(path: Path) -> Scene:
         where = f"{path.name}/{place}"
         grid = _grid(array, parent, facts, where)
         radiometry = Radiometry() if name == SCL else _radiometry(array, where)
-        bands[name] = SceneBand(name, grid, radiometry, ZarrBand(array, str(path / place)))
+        bands[name] = SceneBand(name, grid, radiometry, ZarrBand(array, path / place, coded=name == SCL))
     if not set(bands) - {SCL}:
         raise InputError(f"{path}: no bands below {ROOT}")
     level = facts["level"] or ("L1C" if "B10" in bands else "")
@@ -171,6 +179,8 @@ def _facts(root: Any) -> dict[str, str]:
     level = "L2A" if "2A" in text else "L1C" if "1C" in text else ""
     version = properties.get("processing:version") or properties.get("s2:processing_baseline") or ""
     code = properties.get("proj:code") or (f"EPSG:{properties['proj:epsg']}" if properties.get("proj:epsg") else "")
+    other = dict(root.attrs).get("other_metadata")
+    code = code or (other.get("horizontal_CRS_code", "") if isinstance(other, dict) else "")
     time = properties.get("start_datetime") or properties.get("datetime") or ""
     return {"level": level, "time": str(time), "baseline": str(version), "crs": str(code)}
 
