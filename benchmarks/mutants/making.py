@@ -88,10 +88,10 @@ class _Walk(cst.CSTVisitor):
                     self._add(node, new)
 
     def _add(self, node: cst.CSTNode, new: cst.CSTNode) -> None:
-        text = hashlib.sha256(self._code(self.scope[-1]).strip().encode()).hexdigest()
         scope = ".".join(self.names)
-        count = self.counts[scope + text] = self.counts.get(scope + text, -1) + 1
-        key = hashlib.sha256(f"{scope} {text} {count}".encode()).hexdigest()[:12]
+        change = "\0".join([scope, self._code(self.scope[-1]).strip(), self._code(node), self._code(new)])
+        count = self.counts[change] = self.counts.get(change, -1) + 1  # the same may be said twice
+        key = hashlib.sha256(f"{change}\0{count}".encode()).hexdigest()[:12]
         statement = self.get_metadata(PositionProvider, self.statements[-1])
         self.found.append(
             Mutant(

@@ -25,6 +25,7 @@ def run(plan: Plan, *, again: bool) -> int:
         begin = time.monotonic()
         reached = reach(plan.name, plan.path, plan.tests, plain=plan.plain)
         warm(reached.modules)
+        _check_that_changes_are_seen(plan, reached)
         print(f"  {len(reached.seconds)} tests in {time.monotonic() - begin:.0f} s", flush=True)
     for number, mutant in enumerate(todo, 1):
         status, by = _one(plan, made.text(mutant), reached, mutant)
@@ -40,6 +41,16 @@ def run(plan: Plan, *, again: bool) -> int:
     seen = sum(found[m.key] in SEEN for m in mutants)
     print(f"  killed {seen} of {len(mutants)} ({100 * seen / max(1, len(mutants)):.1f} %)", flush=True)
     return 0
+
+
+def _check_that_changes_are_seen(plan: Plan, reached: Reach) -> None:
+    """A module that cannot even be imported must fail: else it is another copy of it that is tested."""
+    broken = 'raise RuntimeError("changed")\n'
+    status, _ = attempt(
+        plan.name, plan.path, broken, [*reached.seconds], sum(reached.seconds.values()), plain=plan.plain
+    )
+    if status != "killed":
+        raise SystemExit(f"{plan.name}: a module that raises is {status}: its tests do not import it")
 
 
 def _one(plan: Plan, text: str, reached: Reach, mutant: Mutant) -> tuple[str, str]:

@@ -123,8 +123,8 @@ def attempt(name: str, path: Path, text: str, tests: Sequence[str], seconds: flo
     verdict.unlink(missing_ok=True)
 
     def child() -> int:
-        as_plain(plain)
         sys.meta_path.insert(0, Changed(module_name(path), path, text))
+        as_plain(plain)
         watch = Watch(wanted=tests)
         code = run_pytest(sorted({t.split("::")[0] for t in tests}), watch)
         verdict.write_text(watch.failed)
