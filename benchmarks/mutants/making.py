@@ -85,7 +85,8 @@ class _Walk(cst.CSTVisitor):
         for kind, operator in mutation_operators:
             if isinstance(node, kind) and not (isinstance(node, cst.SimpleString) and " " in node.value):
                 for new in operator(node):
-                    self._add(node, new)
+                    if not (isinstance(node, cst.BaseNumber) and node.evaluated_value == new.evaluated_value):
+                        self._add(node, new)  # 1e18 + 1 is 1e18
 
     def _add(self, node: cst.CSTNode, new: cst.CSTNode) -> None:
         scope = ".".join(self.names)
