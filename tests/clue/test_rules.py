@@ -155,14 +155,14 @@ def test_cuts_reach_as_far_as_the_larger_of_dc_and_search() -> None:
     for seed, outlier, reach in ((0.5, 0.5, 1.0), (0.5, 3.0, 3.0)):
         cuts = resolve_cuts(RULES["paper"], 1.0, seed, outlier, None)
         assert cuts.reach == reach
-        assert (cuts.zero_ties, cuts.kernel, cuts.density_square) == (True, Kernel(), 1.0)
+        assert (cuts.zero_ties, cuts.kernel, np.sqrt(cuts.density_square)) == (True, Kernel(), 1.0)
     own = resolve_cuts(RULES["cluestering"], 1.0, None, None, "flat:0.25")
     assert (own.zero_ties, own.kernel) == (False, Kernel("flat", (0.25,)))
     assert resolve_rules(RULES["paper"]) is resolve_rules("paper")
     for bad in (1e18, 2e18, np.inf, 0.0, "1", [1.0]):
         with pytest.raises(InputError, match="dc"):
             resolve_cuts(RULES["paper"], bad, None, None, None)
-    assert resolve_cuts(RULES["paper"], 0.99e18, None, None, None).dc == np.float32(0.99e18)
+    assert resolve_cuts(RULES["paper"], 0.99e18, 1.0, 1.0, None).dc == np.float32(0.99e18)
 
 
 def test_limbs_hold_the_weights() -> None:
