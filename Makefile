@@ -30,7 +30,6 @@ bench: $(VENV)/.dev
 
 # one changed operator or number at a time: what survives was not tested; MUTANTS="stats paired" for a part
 mutants: $(VENV)/.dev
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'
 	PYTHONPATH=benchmarks $(BIN)/python -m mutants $(MUTANTS)
 
 # torch first and alone: with it in place nothing else pulls another build of it

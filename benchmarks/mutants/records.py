@@ -81,12 +81,16 @@ def known(plan: Plan) -> dict[str, dict[str, Any]]:
         found |= {m["key"]: m for m in record["left"]}
     else:
         found |= {m["key"]: m for m in record.get("left", []) if m["status"] in SEEN}
-    if plan.journal.exists():
-        for line in plan.journal.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            if entry["status"] in (*SEEN, NO_PYTHON) or entry["tests"] == now:
-                found[entry["key"]] = entry
+    for entry in _journal(plan):
+        if entry["status"] in (*SEEN, NO_PYTHON) or entry["tests"] == now:
+            found[entry["key"]] = entry
     return found
+
+
+def _journal(plan: Plan) -> list[dict[str, Any]]:
+    """Whole lines; one that a kill has torn is none."""
+    lines = plan.journal.read_text(encoding="utf-8").splitlines(keepends=True) if plan.journal.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}\n")]
 
 
 def note(plan: Plan, mutant: Mutant, status: str, by: str) -> None:
