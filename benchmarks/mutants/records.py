@@ -28,6 +28,7 @@ class Plan:
     seed: int
     sample: int | None = None
     plain: bool = False
+    without: tuple[str, ...] = ()
 
     def drawn(self, mutants: list[Mutant]) -> list[Mutant]:
         """The sample: those with the smallest hashes, so that a change of one function draws no others anew."""
@@ -68,6 +69,7 @@ def plans() -> list[Plan]:
             raw["seed"],
             row.get("sample"),
             row.get("plain", False),
+            tuple(row.get("without", ())),
         )
         for name, row in raw["modules"].items()
     ]
@@ -112,6 +114,7 @@ def keep(plan: Plan, made: int, tried: list[tuple[Mutant, str]]) -> None:
         "module": plan.path.relative_to(ROOT / "src").as_posix(),
         "sha256": hashlib.sha256(plan.path.read_bytes()).hexdigest(),
         "tests": list(plan.tests),
+        "without": list(plan.without),
         "tests_sha256": plan.tests_hash(),
         "plain": plan.plain,
         "made": made,

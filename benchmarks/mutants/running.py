@@ -23,7 +23,7 @@ def run(plan: Plan, *, again: bool) -> int:
     found = {m.key: before[m.key]["status"] for m in mutants if m.key in before}
     if todo:
         begin = time.monotonic()
-        reached = reach(plan.name, plan.path, plan.tests, plain=plan.plain)
+        reached = reach(plan.name, plan.path, _selected(plan), plain=plan.plain)
         warm(reached.modules)
         _check_that_changes_are_seen(plan, reached)
         print(f"  {len(reached.seconds)} tests in {time.monotonic() - begin:.0f} s", flush=True)
@@ -41,6 +41,11 @@ def run(plan: Plan, *, again: bool) -> int:
     seen = sum(found[m.key] in SEEN for m in mutants)
     print(f"  killed {seen} of {len(mutants)} ({100 * seen / max(1, len(mutants)):.1f} %)", flush=True)
     return 0
+
+
+def _selected(plan: Plan) -> list[str]:
+    """What pytest is asked for."""
+    return [*plan.tests, *(["-k", f"not ({' or '.join(plan.without)})"] if plan.without else [])]
 
 
 def _check_that_changes_are_seen(plan: Plan, reached: Reach) -> None:
