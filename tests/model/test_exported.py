@@ -16,7 +16,7 @@ from skytrigger import __version__
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
 from skytrigger.core.heads import Head
-from skytrigger.core.seen import NOTE
+from skytrigger.core.seen import FILE_LIMIT, NOTE, Seen, hashes_of, seen_of
 from skytrigger.model.export import OPSET, export_onnx, with_normalisation, write_model
 from skytrigger.model.file import read_model
 
@@ -97,7 +97,7 @@ def test_other_precisions_are_not_exported(tmp_path: Path, precision: str) -> No
     assert not (tmp_path / "m.onnx").exists()
 
 
-def test_a_files_list_of_what_was_seen_is_thinned(tmp_path: Path) -> None:
+def test_a_file_is_the_same_each_time_and_has_one_card(tmp_path: Path) -> None:
     export_onnx(Net(), CARD, tmp_path / "m.onnx")
     model = read_model(tmp_path / "m.onnx").graph()
     assert NOTE not in read_model(tmp_path / "m.onnx").card.notes
@@ -108,3 +108,18 @@ def test_a_files_list_of_what_was_seen_is_thinned(tmp_path: Path) -> None:
     assert [(t.name, t.raw_data) for t in again.graph().graph.initializer] == before
     write_model(model, again.card, tmp_path / "twice.onnx")
     assert (tmp_path / "twice.onnx").read_bytes() == again.content
+
+
+@pytest.mark.parametrize(("count", "share"), [(FILE_LIMIT, 1), (FILE_LIMIT + 1, 8)])
+def test_a_long_list_of_what_was_seen_is_thinned_in_the_file(tmp_path: Path, count: int, share: int) -> None:
+    nothing = np.zeros(0, np.uint64)
+    seen = Seen(np.unique(hashes_of([f"River_{i}" for i in range(count)], "")), nothing)
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3))
+    with_list = replace(CARD, notes={NOTE: seen.note(), "kept": 1})
+    export_onnx(module, with_list, tmp_path / "m.onnx")
+    notes = read_model(tmp_path / "m.onnx").card.notes
+    found = seen_of(notes, "m")
+    assert found is not None
+    assert (found.share, notes["kept"]) == (share, 1)
+    assert len(found.train) == pytest.approx(count / share, rel=0.2)
+    assert with_list.notes[NOTE] == seen.note()
