@@ -127,7 +127,8 @@ def test_a_refused_result_says_why_and_nothing_else() -> None:
 
 def test_too_few_blocks_are_counted_and_nothing_is_made_of_them() -> None:
     rng = np.random.default_rng(3)
-    few = compare_blocks(arm(rng, 9, 1.0), arm(rng, 9, 2.0), None, 0.9)
+    few = compare_blocks(arm(rng, 9, 0.5), arm(rng, 9, 2.0), None, 0.9)
+    assert few.ratio.estimate == pytest.approx(4.0, rel=0.02)
     assert (few.pairs, few.ratio.n, few.ratio.level, few.rejected_blocks, few.control) == (18, 18, 0.9, 0, None)
     assert all(map(math.isnan, (few.p_value, few.floor, few.ratio.low, few.ratio.high)))
     told = few.to_json()
