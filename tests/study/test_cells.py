@@ -15,7 +15,7 @@ CELL = Cell("time", "basic", {"batch": 64}, (TRAINING,))
 
 @pytest.mark.parametrize(
     "change",
-    [{"kind": "energy"}, {"params": {"batch": 65}}, {"needs": ()}, 
+    [{"kind": "energy"}, {"params": {"batch": 65}}, {"needs": ()},
      {"needs": (replace(TRAINING, params={"epochs": 4}),)}, {"needs": (replace(TRAINING, kind="tune"),)}],
 )  # fmt: skip
 def test_what_decides_the_result_is_in_the_key(change: dict[str, Any]) -> None:
