@@ -89,6 +89,11 @@ def known(plan: Plan) -> dict[str, dict[str, Any]]:
     return found
 
 
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _journal(plan: Plan) -> list[dict[str, Any]]:
     """Whole lines; one that a kill has torn is none."""
     lines = plan.journal.read_text(encoding="utf-8").splitlines(keepends=True) if plan.journal.exists() else []
@@ -112,7 +117,7 @@ def keep(plan: Plan, made: int, tried: list[tuple[Mutant, str]]) -> None:
     ]
     content = {
         "module": plan.path.relative_to(ROOT / "src").as_posix(),
-        "sha256": hashlib.sha256(plan.path.read_bytes()).hexdigest(),
+        "sha256": sha256_of(plan.path),
         "tests": list(plan.tests),
         "without": list(plan.without),
         "tests_sha256": plan.tests_hash(),

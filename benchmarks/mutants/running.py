@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from mutants.making import Mutant, make
-from mutants.records import NO_PYTHON, SEEN, Plan, keep, known, note
+from mutants.records import NO_PYTHON, SEEN, Plan, keep, known, note, sha256_of
 from mutants.trying import WORK, Reach, attempt, reach, warm
 
 
@@ -23,9 +23,11 @@ def run(plan: Plan, *, again: bool) -> int:
     found = {m.key: before[m.key]["status"] for m in mutants if m.key in before}
     if todo:
         begin = time.monotonic()
-        reached = reach(plan.name, plan.path, _selected(plan), plain=plan.plain)
+        key = f"{plan.tests_hash()} {sha256_of(plan.path)} {_selected(plan)} {plan.plain}"
+        reached, known_before = reach(plan.name, plan.path, _selected(plan), plain=plan.plain, key=key)
         warm(reached.modules)
-        _check_that_changes_are_seen(plan, reached)
+        if not known_before:
+            _check_that_changes_are_seen(plan, reached)
         print(f"  {len(reached.seconds)} tests in {time.monotonic() - begin:.0f} s", flush=True)
     for number, mutant in enumerate(todo, 1):
         status, by = _one(plan, made.text(mutant), reached, mutant)

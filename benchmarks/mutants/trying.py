@@ -83,9 +83,11 @@ def run_pytest(arguments: Sequence[str], watch: Watch) -> int:
     return int(pytest.main([*OPTIONS, f"--basetemp={folder}", *arguments], [watch]))
 
 
-def reach(name: str, path: Path, tests: Sequence[str], *, plain: bool) -> Reach:
-    """Run the tests once; exits where one fails."""
+def reach(name: str, path: Path, tests: Sequence[str], *, plain: bool, key: str) -> tuple[Reach, bool]:
+    """Run the tests once, exiting where one fails; or what was found before under the same `key`, and True."""
     out = WORK / f"{name}.reach.json"
+    if out.exists() and (raw := json.loads(out.read_text())).get("key") == key:
+        return Reach(raw["seconds"], {int(k): v for k, v in raw["lines"].items()}, raw["modules"]), True
 
     def child() -> int:
         from coverage import Coverage
@@ -100,14 +102,16 @@ def reach(name: str, path: Path, tests: Sequence[str], *, plain: bool) -> Reach:
         lines = {line: [c for c in found if c] for line, found in data.contexts_by_lineno(str(path)).items()}
         modules = [n for n, m in list(sys.modules.items()) if not str(getattr(m, "__file__", None)).startswith(OURS)]
         modules = [n for n in modules if n.split(".")[0] not in ("skytrigger", "__main__")]
-        out.write_text(json.dumps({"seconds": watch.seconds, "lines": lines, "modules": modules}))
+        out.write_text(
+            json.dumps({"key": "" if code else key, "seconds": watch.seconds, "lines": lines, "modules": modules})
+        )
         return code
 
     code, _ = in_a_child(child, WORK / f"{name}.reach.txt", cpu_s=1200, wall_s=3600)
     if code:
         sys.exit(f"{name}: its tests fail without a change (exit {code}): {WORK / f'{name}.reach.txt'}")
     raw = json.loads(out.read_text())
-    return Reach(raw["seconds"], {int(k): v for k, v in raw["lines"].items()}, raw["modules"])
+    return Reach(raw["seconds"], {int(k): v for k, v in raw["lines"].items()}, raw["modules"]), False
 
 
 def warm(modules: Sequence[str]) -> None:
