@@ -155,6 +155,9 @@ def test_the_written_graph_node_by_node(limit: int) -> None:
     made = write_qdq(model, RANGES, limit=limit)
     assert model.SerializeToString() == before
     onnx.checker.check_model(made)
+    names = [n.name for n in made.graph.node]
+    assert all(names)
+    assert len({*names}) == len(names)
     kinds = [n.op_type for n in made.graph.node]
     assert "Relu" not in kinds  # quantising to codes from 0 is the ReLU
     assert kinds.count("QuantizeLinear") == 6
@@ -223,6 +226,7 @@ def test_float_nodes_keep_their_weights_and_read_floats() -> None:
 def test_the_input_is_standardised_by_its_codes() -> None:
     model = graph(*NETWORK)
     made = write_qdq(model, RANGES, merge_input=True)
+    assert len({n.name for n in made.graph.node} - {""}) == len(made.graph.node)
     assert not {"Sub", "Div"} & {n.op_type for n in made.graph.node}
     mean, std = (VALUES[k].reshape(-1).astype(float) for k in ("mean", "std"))
     scale = Scale.of(*input_range(-5.0, 9.0, mean, std))
