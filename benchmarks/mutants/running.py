@@ -9,8 +9,8 @@ from mutants.records import NO_PYTHON, SEEN, Plan, keep, known, note, sha256_of
 from mutants.trying import WORK, Reach, attempt, reach, warm
 
 
-def run(plan: Plan, *, again: bool) -> int:
-    """Try what is left of a module; 0 when its record is written."""
+def run(plan: Plan, *, again: bool) -> None:
+    """Try what is left of a module and write its record."""
     WORK.mkdir(parents=True, exist_ok=True)
     if again:
         plan.journal.unlink(missing_ok=True)
@@ -42,7 +42,6 @@ def run(plan: Plan, *, again: bool) -> int:
     mutants = [m for m in mutants if found[m.key] != NO_PYTHON]
     seen = sum(found[m.key] in SEEN for m in mutants)
     print(f"  killed {seen} of {len(mutants)} ({100 * seen / max(1, len(mutants)):.1f} %)", flush=True)
-    return 0
 
 
 def _selected(plan: Plan) -> list[str]:

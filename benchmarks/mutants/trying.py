@@ -29,7 +29,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WORK = ROOT / "build" / "mutants"
 OURS = tuple(str(ROOT / folder) for folder in ("src", "tests", "benchmarks"))
-OPTIONS = ("-q", "-x", "-m", "not slow and not real and not gpu", "-p", "no:cacheprovider", "-p", "no:xdist")
+OPTIONS = ("-q", "-x", "-m", "not slow and not real and not gpu", "-p", "no:cacheprovider", "-p", "pytest_timeout")
 MEMORY = 6 << 30
 
 
@@ -79,6 +79,7 @@ def run_pytest(arguments: Sequence[str], watch: Watch) -> int:
         "mutants", database=None, derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate)
     )
     settings.load_profile("mutants")
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # looking for plugins is most of what a short run takes
     folder = WORK / f"tmp-{os.getpid()}"
     return int(pytest.main([*OPTIONS, f"--basetemp={folder}", *arguments], [watch]))
 
