@@ -2,7 +2,7 @@
 
 mutmut's own runner changes functions only, and none that is decorated: no constant of a module, no default of a
 dataclass, no property and no loop that Numba compiles. So only its operators are taken, on the whole file. Left out are
-annotations, decorators, imports, docstrings, and what a ``raise`` says: a test that holds a message to the letter pins
+annotations, aliases of types, decorators, imports, docstrings, and what a ``raise`` says: a test that holds a message to the letter pins
 its text and nothing else (whether it is raised is mutated); and for the same reason strings with a blank in them, which
 are words for people.
 """
@@ -54,7 +54,7 @@ class _Walk(cst.CSTVisitor):
         self.found: list[Mutant] = []
 
     def on_visit(self, node: cst.CSTNode) -> bool:
-        if isinstance(node, SKIPPED):
+        if isinstance(node, SKIPPED) or self._is_alias(node):
             return False
         if isinstance(node, STATEMENTS):
             self.statements.append(node)
@@ -80,6 +80,10 @@ class _Walk(cst.CSTVisitor):
             self.statements.pop()
             if not self.functions:
                 self.scope.pop()
+
+    def _is_alias(self, node: cst.CSTNode) -> bool:
+        """``Flags = NDArray[np.bool_]``: read by the type checker alone."""
+        return isinstance(node, cst.Assign) and not self.names and isinstance(node.value, cst.Subscript)
 
     def _mutate(self, node: cst.CSTNode) -> None:
         for kind, operator in mutation_operators:

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 LIMIT = 0.1
 """How far."""
 HUGE = 1e18
+Sizes = dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -65,16 +66,16 @@ def test_constants_defaults_properties_and_decorated_functions_are_changed(sourc
         ("loop", "7", "8"), ("loop", ">= 9", "> 9"), ("loop", "first + 1", "first - 1"), ("loop", '"key"', '"KEY"'),
     } <= found  # fmt: skip
     text = " ".join(was for _, was, _ in found if "=" not in was)
-    assert not re.search("no such|words for|About|dataclass|int|1e18|annotations", text)
+    assert not re.search("no such|words for|About|dataclass|int|1e18|Sizes|annotations", text)
     for mutant in made.mutants:
         changed = made.text(mutant)
         assert changed != SOURCE
         ast.parse(changed)
     assert len({m.key for m in made.mutants}) == len(made.mutants)
     (one,) = [m for m in made.mutants if m.was == "first + 1"]
-    assert (one.line, one.first, one.last, one.inside) == (28, 28, 28, True)
+    assert (one.line, one.first, one.last, one.inside) == (29, 29, 29, True)
     (default,) = [m for m in made.mutants if (m.was, m.now) == ("7", "8")]
-    assert (default.first, default.last, default.inside) == (24, 28, True)  # whoever runs the function sees it
+    assert (default.first, default.last, default.inside) == (25, 29, True)  # whoever runs the function sees it
     (constant,) = [m for m in made.mutants if m.was == "0.1"]
     assert not constant.inside
 
