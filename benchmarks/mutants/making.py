@@ -2,8 +2,8 @@
 
 mutmut's own runner changes functions only, and none that is decorated: no constant of a module, no default of a
 dataclass, no property and no loop that Numba compiles. So only its operators are taken, on the whole file. Left out are
-annotations, aliases of types, decorators, imports, docstrings, and what a ``raise`` says: a test that holds a message to
-the letter pins its text and nothing else (whether it is raised is mutated); and for the same reason strings with a
+annotations, aliases of types, decorators, imports, docstrings, and what a ``raise`` says: a test that holds a message
+to the letter pins its text and nothing else (whether it is raised is mutated); and for the same reason strings with a
 blank in them, which are words for people.
 """
 

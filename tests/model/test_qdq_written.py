@@ -237,7 +237,7 @@ def test_the_input_is_standardised_by_its_codes() -> None:
     np.testing.assert_array_equal(values[to.input[1]], steps)
     np.testing.assert_array_equal(values[to.input[2]], zeros)
     (back,) = [n for n in made.graph.node if n.output[0] == "x/d"]
-    assert back.input[0] == "x/q"
+    assert (back.op_type, back.input[0]) == ("DequantizeLinear", "x/q")
     assert (float(values[back.input[1]]), int(values[back.input[2]])) == (scale.step, scale.zero)
     kept = write_qdq(model, RANGES, float_nodes=("c/node",), merge_input=True)  # nobody reads codes of the input
     assert [n.op_type for n in kept.graph.node][:2] == ["Sub", "Div"]
