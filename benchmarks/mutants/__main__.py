@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "src")]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
 
-from mutants.records import Plan, plans  # noqa: E402
+from mutants.records import Plan, plans, table  # noqa: E402
 from mutants.running import run  # noqa: E402
+from mutants.trying import warm  # noqa: E402
 
 
 def main() -> int:
@@ -33,11 +34,13 @@ def main() -> int:
     wanted = list(dict.fromkeys(plan for name in asked for plan in plans() if plan.name.startswith(name)))
     if not wanted:
         parser.error(f"none of {', '.join(plan.name for plan in plans())} begins so")
-    for plan in wanted:
-        if args.survivors:
+    if args.survivors:
+        for plan in wanted:
             _survivors(plan)
-        else:
-            run(plan, again=args.again)
+        return 0
+    warm(table()["warm"])
+    for plan in wanted:
+        run(plan, again=args.again)
     return 0
 
 

@@ -58,9 +58,14 @@ class Plan:
         return WORK / f"{self.name}.jsonl"
 
 
+def table() -> dict[str, Any]:
+    """modules.toml."""
+    return tomllib.loads((Path(__file__).parent / "modules.toml").read_text(encoding="utf-8"))
+
+
 def plans() -> list[Plan]:
     """All rows."""
-    raw = tomllib.loads((Path(__file__).parent / "modules.toml").read_text(encoding="utf-8"))
+    raw = table()
     return [
         Plan(
             name,
