@@ -40,27 +40,6 @@ Draw = Callable[[np.random.Generator], bool]
 BEGIN, END = "<!-- coverage: begin -->", "<!-- coverage: end -->"
 
 
-@dataclass(frozen=True)
-class Case:
-    """One interval under one kind of noise.
-
-    `draw` says whether one simulated interval held the truth; `effort` is its cost, about in milliseconds. `least`
-    is what the test asks for: the level less what the method is known to lack there (stated in `what`).
-    """
-
-    method: str
-    what: str
-    n: str
-    draw: Draw
-    effort: float = 1.0
-    nominal: float = 0.95
-    least: float = 0.945
-
-
-def holds(interval: Interval, truth: float) -> bool:
-    return interval.low - 1e-12 <= truth <= interval.high + 1e-12
-
-
 # --- accuracy -------------------------------------------------------------------------------------------------------
 def networks(rng: np.random.Generator, accuracies: Array, images: int, hard: float) -> Array:
     """(networks, images) right or not: images that are hard for one are hard for all, more so the larger `hard` is."""
@@ -240,7 +219,7 @@ def _median(n: int, phi: float) -> Draw:
     return draw
 
 
-# --- energy, losses, doublets ---------------------------------------------------------------------------------------
+# --- energy, losses, values ---------------------------------------------------------------------------------------
 def energy_cases() -> Iterator[Case]:
     for n in (5, 10, 20):
         for name, phi, least in (("white", 0.0, 0.94), ("AR(1) with 0.5 between stretches", 0.5, 0.85)):
@@ -273,35 +252,6 @@ def loss_cases() -> Iterator[Case]:
                 return holds(mean_interval(sample(rng, n), resamples=600), truth)
 
             yield Case("mean loss over images", name, str(n), draw, 25, least=least)
-
-
-def doublet_cases() -> Iterator[Case]:
-    for n in (200, 800):
-        for apart, least in ((0.6, 0.93), (1.5, 0.93), (2.5, 0.915)):
-            truth = float(ndtr(apart / math.sqrt(2)))
-
-            def scored(rng: np.random.Generator, n: int = n, apart: float = apart) -> tuple[Array, Array, Array]:
-                """Scores of families of two doublets that share a cluster."""
-                true = np.repeat(np.arange(n // 2) % 2, 2)
-                common = np.repeat(rng.standard_normal(n // 2), 2)
-                score = math.sqrt(0.5) * common + math.sqrt(0.5) * rng.standard_normal(n) + apart * true
-                return score, true, np.repeat(np.arange(n // 2), 2)
-
-            def auc(rng, scored=scored, truth=truth):  # type: ignore[no-untyped-def]
-                score, true, group = scored(rng)
-                logits = np.stack([np.zeros_like(score), score], axis=1)
-                found = filter_metrics(logits, true, group, resamples=400, seed=int(rng.integers(1 << 30)))
-                low, high = found["intervals_95"]["auc"]
-                return low <= truth <= high
-
-            def pair(rng, scored=scored):  # type: ignore[no-untyped-def]
-                score, true, group = scored(rng)
-                a, b = (score + 0.7 * rng.standard_normal(len(score)) for _ in range(2))
-                _, low, high = auc_difference(a, b, true, group, resamples=400, seed=int(rng.integers(1 << 30)))
-                return low <= 0 <= high
-
-            yield Case("AUC of doublets, by families", f"true AUC {truth:.2f}", str(n), auc, 60, least=least)
-            yield Case("difference of two AUCs", f"true AUC about {truth:.2f}", str(n), pair, 90, least=least)
 
 
 def all_cases() -> list[Case]:
