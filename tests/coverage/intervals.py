@@ -14,29 +14,32 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "measure"))
+sys.path.insert(0, str(Path(__file__).parent))
 
+from cases import Array, Case, Draw, holds, within
+from map_intervals import area_cases, replay_cases
 from noisy_machine import log_noise, palindromic
+from physics_intervals import doublet_cases, shower_cases
 
 from skytrigger.bench.compare_times import apart as apart_of
-from skytrigger.hep.doublets.metrics import auc_difference, filter_metrics
+from skytrigger.core.heads import Head
+from skytrigger.learn.metrics import value_metrics
 from skytrigger.measure.accuracy import confusion_change, mcnemar
-from skytrigger.measure.calibration import calibration_interval
+from skytrigger.measure.calibration import calibrated_p, calibration_interval
 from skytrigger.measure.paired import log_intervals
+from skytrigger.measure.records import Record
 from skytrigger.measure.seed_variance import seed_difference, seed_variance
-from skytrigger.measure.stats import Interval, interval_of_stretches, mean_interval, median_interval, newcombe, wilson
-from skytrigger.measure.summary import EnergySummary, joules_per_correct
+from skytrigger.measure.stats import interval_of_stretches, mean_interval, median_interval, newcombe, wilson
+from skytrigger.measure.summary import EnergySummary, energy_summary, joules_per_correct
 from skytrigger.optimize.floor import HOLDS, judge
 from skytrigger.optimize.metric import ACCURACY
 
-Array = np.ndarray
-Draw = Callable[[np.random.Generator], bool]
 BEGIN, END = "<!-- coverage: begin -->", "<!-- coverage: end -->"
 
 
@@ -53,6 +56,9 @@ def accuracy_cases() -> Iterator[Case]:
         for p in (0.8, 0.95, 0.99):
             # of a discrete count the coverage swings about the level (Brown, Cai & DasGupta 2001)
             yield Case("Wilson: accuracy", f"accuracy {100 * p:g} %", str(n), _wilson(n, p), 0.05, least=0.92)
+    for n in (10, 27):
+        for p in (0.5, 0.8, 0.95):
+            yield Case("Wilson: recall of a class", f"recall {100 * p:g} %", str(n), _wilson(n, p), 0.05, least=0.91)
     for n in (276, 5400):
         for p in (0.8, 0.95):
             pair = np.array([p, p - 0.02])
@@ -126,6 +132,15 @@ def calibration_cases() -> Iterator[Case]:
                     return holds(calibration_interval(confidence, right), error)
 
                 yield Case("calibration error", f"true error {100 * error:g} %, {name}", str(n), draw, 8)
+
+    for n in (276, 1000):
+        for name, confident in kinds.items():
+
+            def honest(rng, n=n, confident=confident):  # type: ignore[no-untyped-def]
+                confidence = confident(rng, n)
+                return calibrated_p(confidence, rng.random(n) < confidence) > 0.05
+
+            yield Case("test of calibrated: an honest network is not refused", name, str(n), honest, 40)
 
 
 # --- seeds ----------------------------------------------------------------------------------------------------------
@@ -230,6 +245,18 @@ def energy_cases() -> Iterator[Case]:
 
             yield Case("power of a window", name, f"{n} stretches", power, 0.3, least=least)
 
+        def net(rng: np.random.Generator, n: int = n) -> bool:
+            """The true idle power lies anywhere between those before and after, as the room or the fan has it."""
+            watts, idle, at = 50 + 2 * rng.standard_normal(n), 20 + rng.standard_normal(2), rng.random()
+            found = energy_summary(_window(watts, idle))
+            return (
+                found is not None
+                and found.net is not None
+                and holds(found.net, 30 - (at * idle[0] + (1 - at) * idle[1] - 20))
+            )
+
+        yield Case("net power of a window", "idle power somewhere between before and after", f"{n} stretches", net, 0.4)
+
         def correct(rng: np.random.Generator, n: int = n) -> bool:
             watts = 50 + 2 * rng.standard_normal(n)
             gross = interval_of_stretches(float(watts.mean()), watts)
@@ -238,6 +265,40 @@ def energy_cases() -> Iterator[Case]:
             return found is not None and holds(found, 50 / 0.9)
 
         yield Case("joules per correct image", "accuracy 90 % of 276", f"{n} stretches", correct, 0.4)
+
+
+def _window(watts: Array, idle: Array) -> Record:
+    """A record of one second and one image."""
+    energy = {"label": "measured", "items": 1, "seconds": 1.0, "joules_gross": float(watts.mean()),
+              "joules_net": float(watts.mean() - idle.mean()), "watts_stretches": watts.tolist(),
+              "idle_watts": idle.tolist()}  # fmt: skip
+    return Record("power", {}, {}, {}, energy=energy)
+
+
+def value_cases() -> Iterator[Case]:
+    """Errors of a head of values: skewed ones, as a network's often are."""
+    head = Head("energy", "values", ("x",), "GeV")
+    kinds = {  # name -> (errors, mean, mean size, root mean square)
+        "normal": (lambda rng, n: 0.2 + rng.standard_normal(n), 0.2, _folded(0.2), math.hypot(0.2, 1)),
+        "skewed (exponential)": (lambda rng, n: rng.exponential(1, n), 1.0, 1.0, math.sqrt(2)),
+    }
+    for n in (81, 276, 1000):
+        for name, (errors, *truths) in kinds.items():
+            for figure, truth in zip(("bias", "mae", "rmse"), truths, strict=True):
+
+                def draw(rng, n=n, errors=errors, figure=figure, truth=truth):  # type: ignore[no-untyped-def]
+                    true = rng.uniform(0, 100, (n, 1))
+                    found = value_metrics(true + errors(rng, n)[:, None], true, head)["values"]["x"]
+                    return within(found[f"{figure}_interval_95"], truth)
+
+                yield Case(
+                    f"head of values: {figure}", name, str(n), draw, 0.3, least=0.92 if figure != "rmse" else 0.87
+                )
+
+
+def _folded(mean: float) -> float:
+    """E|x| of a normal of unit deviation."""
+    return math.sqrt(2 / math.pi) * math.exp(-(mean**2) / 2) + mean * (1 - 2 * float(ndtr(-mean)))
 
 
 def loss_cases() -> Iterator[Case]:
@@ -256,7 +317,7 @@ def loss_cases() -> Iterator[Case]:
 
 def all_cases() -> list[Case]:
     makers = (accuracy_cases, floor_cases, calibration_cases, seed_cases, time_cases, energy_cases, loss_cases,
-              doublet_cases)  # fmt: skip
+              value_cases, doublet_cases, shower_cases, area_cases, replay_cases)  # fmt: skip
     return [case for make in makers for case in make()]
 
 
