@@ -258,8 +258,8 @@ def batch_section(records: list[Record]) -> list[str]:
 def training_section(records: list[Record]) -> list[str]:
     """Accuracy on the test tiles, each seed; the validation tiles' loss chose the best epoch."""
     lines = ["## Training on RGB", "",
-             "25 epochs, batch 32, float32 as PyTorch comes, on the parts of `results/eurosat-rgb`. Test accuracy of each "
-             "seed, after the last epoch and after that of the least validation loss:", "",
+             "25 epochs, batch 32, float32 as PyTorch comes, on the parts of `results/eurosat-rgb`. Test accuracy of "
+             "each seed, after the last epoch and after that of the least validation loss:", "",
              "| network | seeds | last epoch | least validation loss | s a run, several at once |",
              "|---|--:|---|---|--:|"]  # fmt: skip
     for name in dict.fromkeys(r.what["network"] for r in records):
