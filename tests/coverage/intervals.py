@@ -1,6 +1,6 @@
 """How often each interval that is printed holds the truth, found by simulation.
 
-    python tests/coverage/intervals.py [--replicates 1000] [--write docs/measuring.md]
+    python tests/coverage/intervals.py [--replicates 1000] [--methods area recall] [--write docs/measuring.md]
 
 Every case draws a data set whose truth is known, asks the product for its interval and says whether that holds it. The
 tests run the same cases (`test_coverage.py`); `--write` puts the table between the markers of a page.
@@ -140,7 +140,7 @@ def calibration_cases() -> Iterator[Case]:
                 confidence = confident(rng, n)
                 return calibrated_p(confidence, rng.random(n) < confidence) > 0.05
 
-            yield Case("test of calibrated: an honest network is not refused", name, str(n), honest, 40)
+            yield Case("test of calibrated: an honest network is not refused", name, str(n), honest, 40, least=0.94)
 
 
 # --- seeds ----------------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def value_cases() -> Iterator[Case]:
                     return within(found[f"{figure}_interval_95"], truth)
 
                 yield Case(
-                    f"head of values: {figure}", name, str(n), draw, 0.3, least=0.92 if figure != "rmse" else 0.87
+                    f"head of values: {figure}", name, str(n), draw, 0.3, least=0.90 if figure != "rmse" else 0.87
                 )
 
 
@@ -336,32 +336,48 @@ def found_at(index: int, replicates: int) -> float:
     return share
 
 
-def table(replicates: int, workers: int) -> str:
-    """The page's table, one row for a method and n, the lowest and mean found over its kinds of noise."""
+def table(replicates: int, workers: int, methods: list[str], before: dict[tuple[str, str], str]) -> str:
+    """The page's table, one row for a method and n, the lowest and mean found over its kinds of noise.
+
+    Of other methods than `methods` (words of their names; none: all) the rows that stand in `before` are kept.
+    """
     cases = all_cases()
+    wanted = [i for i, c in enumerate(cases) if not methods or any(word in c.method for word in methods)]
     with ProcessPoolExecutor(workers) as pool:
-        shares = list(pool.map(found_at, range(len(cases)), [replicates] * len(cases)))
-    groups: dict[tuple[str, str], list[tuple[Case, float]]] = {}
-    for case, share in zip(cases, shares, strict=True):
-        groups.setdefault((case.method, case.n), []).append((case, share))
+        shares = dict(zip(wanted, pool.map(found_at, wanted, [replicates] * len(wanted)), strict=True))
+    groups: dict[tuple[str, str], list[tuple[Case, float | None]]] = {}
+    for number, case in enumerate(cases):
+        groups.setdefault((case.method, case.n), []).append((case, shares.get(number)))
     lines = [
         "| method | n | nominal | found, mean | found, lowest | where lowest |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for (method, n), rows in groups.items():
-        case, low = min(rows, key=lambda r: r[1])
-        mean = np.mean([share for _, share in rows])
-        shares = f"{100 * case.nominal:g} % | {100 * mean:.1f} % | {100 * low:.1f} %"
-        lines.append(f"| {method} | {n} | {shares} | {case.what} |")
+        found_here = [(case, share) for case, share in rows if share is not None]
+        if not found_here:
+            lines += [before[method, n]] if (method, n) in before else []
+            continue
+        case, low = min(found_here, key=lambda r: r[1])
+        mean = np.mean([share for _, share in found_here])
+        shown = f"{100 * case.nominal:g} % | {100 * mean:.1f} % | {100 * low:.1f} %"
+        lines.append(f"| {method} | {n} | {shown} | {case.what} |")
     return "\n".join(lines)
+
+
+def rows_of(page: str) -> dict[tuple[str, str], str]:
+    """Rows of the page's table by method and n."""
+    rows = page.split(BEGIN)[1].split(END)[0].strip().splitlines()[2:]
+    return {(cells[1].strip(), cells[2].strip()): row for row in rows if (cells := row.split("|"))}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--methods", nargs="*", default=[], help="words of methods; other rows of the page stay")
     parser.add_argument("--write", type=Path, help="page with the two markers")
     args = parser.parse_args()
-    text = table(args.replicates, args.workers)
+    page = args.write.read_text() if args.write else ""
+    text = table(args.replicates, args.workers, args.methods, rows_of(page) if page else {})
     if args.write is None:
         print(text)
         return
