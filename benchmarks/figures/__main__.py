@@ -20,6 +20,7 @@ from figures import (  # noqa: F401 (they register their figures)
     scenes,
     searches,
     tiles,
+    trainings,
 )
 from figures.pages import pages_of, rendered
 from figures.scan import read_constants, unexplained
