@@ -32,12 +32,15 @@ def clue() -> str:
         event = f"clue pu200 {size}"
         cells = [
             _spread(1e3 * np.array(_one("clue", network=event, kind="latency", **how).samples["call"].values))
-            for how in ({"runtime": "cpu", "threads": 1}, *({"runtime": "cuda", "strategy": s} for s in (1, 2, 3)))
+            for how in (
+                *({"runtime": "cpu", "threads": t} for t in (1, 16)),
+                *({"runtime": "cuda", "strategy": s} for s in (1, 2, 3)),
+            )
         ]
         graph = _one("clue", network=event, kind="latency", strategy=3).samples["graph"]
         rows.append([f"PU200-like, {size:,} hits (synthetic)", *cells, _spread(1e3 * np.array(graph.values))])
-    head = "| event | CPU, 1 thread | GPU version 1 | version 2 | version 3 | its kernels alone |"
-    return table(f"{head}\n|---|--:|--:|--:|--:|--:|", rows)
+    head = "| event | CPU, 1 thread | CPU, 16 | GPU version 1 | version 2 | version 3 | its kernels alone |"
+    return table(f"{head}\n|---|--:|--:|--:|--:|--:|--:|", rows)
 
 
 @figure("card.power")
@@ -59,6 +62,17 @@ def power() -> str:
             )
         rows.append([title, *cells])
     return table("| engine | batch 1 | 64 | 1,024 |\n|---|---|---|---|", rows)
+
+
+@figure("card.doubts")
+def doubts() -> str:
+    """Of how many windows of the table the counter and the integrated power disagree by more than 5 %."""
+    engines = (("basic", "torch", "fp32"), ("basic", "torch", "default"), ("basic", "hopper", "fp16"),
+               ("winner", "torch-compiled", "bf16"))  # fmt: skip
+    shown = [
+        _one("power", network=n, runtime=r, precision=p, batch_size=b) for n, r, p in engines for b in (1, 64, 1024)
+    ]
+    return f"{sum(any('disagree' in f for f in r.energy['flags']) for r in shown)} of {len(shown)}"
 
 
 @figure("card.idle")

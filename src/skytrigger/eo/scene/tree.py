@@ -66,11 +66,11 @@ def open_tree(path: Path) -> Tree:
         return Tree(path, tuple(sorted(names)), False)
     with open_zip(path) as archive:
         names = [i.filename for i in archive.infolist() if not i.is_dir() and not hidden(i.filename)]
-    if len(names) > FILES_LIMIT:
-        raise InputError(f"{path} holds over {FILES_LIMIT} files", expected="one product")
     bad = [n for n in names if unsafe_name(n)]
     if bad:
         raise InputError(f"{path}: {bad[0]}: {unsafe_name(bad[0])}")
+    if len(names) > FILES_LIMIT:
+        raise InputError(f"{path} holds over {FILES_LIMIT} files", expected="one product")
     return Tree(path, tuple(sorted(names)), True)
 
 

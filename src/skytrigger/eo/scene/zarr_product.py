@@ -36,9 +36,9 @@ class ZarrBand:
         if array.ndim != 2 or array.dtype not in ((np.uint16, np.uint8) if coded else (np.uint16,)):
             raise InputError(f"{where}: {array.ndim} dimensions of {array.dtype}", expected="(y, x) of uint16 DN")
         self._array, self._where, self._place = array, where, place
-        check_sizes(array, where)
         self.height, self.width = (int(n) for n in array.shape)
         self.block = (int(array.chunks[0]), int(array.chunks[1]))
+        check_sizes(array, where)
         self._lock = threading.Lock()
 
     def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Pixels:
