@@ -159,3 +159,54 @@ def flat() -> str:
     """Peak memory after each of several scenes of one process."""
     peaks = loaded("scene/memory.json")["peaks_mb"]
     return ", ".join(f"{p:,.0f}" for p in peaks[:-1]) + f" and {peaks[-1]:,.0f} MB"
+
+
+@figure("scene.device")
+def device_table() -> str:
+    """Packaged networks as float ones on test tiles."""
+    rows = []
+    for name, run in loaded("scene/device.json")["answers"].items():
+        n = run["tiles"]
+        rows.append([f"`{name}`", *(percent(wilson(run[k]["right"], n)) for k in ("int8", "fp16")),
+                     f"{run['fp16']['decisions_changed']} of {n}",
+                     f"{run['fp16']['largest_difference'] / run['fp16']['logits_std']:.2f}"])  # fmt: skip
+    head = (
+        "| | INT8 file | float16 | decisions changed | largest difference of a logit, in their standard deviation |\n"
+        "|---|---:|---:|---:|---:|"
+    )
+    return table(head, rows)
+
+
+@figure("scene.ways")
+def ways() -> str:
+    """Pixels that differ between the two ways to make tiles."""
+    found = loaded("scene/device.json")["ways"]
+    return f"{found['differ']:,} of {found['numbers']:,}"
+
+
+KINDS = {"inside, whole": "whole tiles, inside", "outermost": "whole tiles at the scene's edges",
+         "with gaps": "tiles with gaps"}  # fmt: skip
+
+
+@figure("scene.native_scene")
+def native_scene_table() -> str:
+    """Answers on native pixels against those on whole bands at 10 m."""
+    rows = []
+    for name, run in loaded("scene/native_scene.json")["runs"].items():
+        for kind, title in KINDS.items():
+            found = run["kinds"][kind]
+            if found["tiles"]:
+                rows.append([name, title, f"{found['decisions_changed']} of {found['tiles']:,}",
+                             f"{found['largest_difference_in_std']:.2f}"])  # fmt: skip
+    head = (
+        "| scene | | decisions changed | largest difference of a logit, in their standard deviation |\n"
+        "|---|---|---:|---:|"
+    )
+    return table(head, rows)
+
+
+@figure("scene.native_cost")
+def native_cost() -> str:
+    """CPU time of the native way, as a multiple of the resampled one's."""
+    taken = loaded("scene/native_scene.json")["runs"]["synthetic granule"]["cpu_s"]
+    return f"{min(taken['native']) / min(taken['plain']):.1f}"

@@ -22,9 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="go on where the data contradict the metadata's offset or their checksums"
     )
-    parser.add_argument("--runtime", help="default: openvino where installed, else onnxruntime")
+    parser.add_argument("--runtime", help="default: openvino where installed, else onnxruntime; torch on a GPU")
     parser.add_argument("--threads", type=int, help="default: the cores of this process")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N: there bands are resampled, too")
     parser.add_argument("--scheduler", metavar="local|ADDRESS", help="Dask: one scene a task")
 
 
