@@ -18,6 +18,7 @@ from skytrigger.core.host import cores_in_mask
 from skytrigger.core.progress import say, track
 from skytrigger.eo.scene.cells import Cells
 from skytrigger.eo.scene.checksums import check_files
+from skytrigger.eo.scene.cloud_mask import with_cloud_mask
 from skytrigger.eo.scene.decide import LandCover, decide
 from skytrigger.eo.scene.engine import Lanes, ModelFile, default_runtime, model_for
 from skytrigger.eo.scene.guard import check_offset
@@ -35,6 +36,7 @@ from skytrigger.eo.scene.write_raster import BAND_NAMES, percent, write_cog
 from skytrigger.eo.scene.write_vectors import write_geojson, write_parquet
 
 SUMMARY = "summary.json"
+CLOUDS = ("rules", "omnicloudmask")
 FILES = (
     "landcover.tif", "landcover.parquet", "landcover.geojson", "quicklook.png", "map.html", "item.json", SUMMARY,
 )  # fmt: skip
@@ -56,6 +58,8 @@ class Options:
         None: OpenVINO where it is installed, else ONNX Runtime.
     threads
         Lanes; None: the cores of this process.
+    clouds
+        ``rules``: the product's SCL, else thresholds (`clouds`); or ``omnicloudmask`` (`cloud_mask`).
     """
 
     stride: int | None = None
@@ -65,6 +69,11 @@ class Options:
     runtime: str | None = None
     threads: int | None = None
     device: str = "cpu"
+    clouds: str = "rules"
+
+    def __post_init__(self) -> None:
+        if self.clouds not in CLOUDS:
+            raise InputError(f"--clouds {self.clouds}", expected=" or ".join(CLOUDS))
 
 
 OpenLanes = Callable[[ModelFile, Options], tuple[Lanes, Callable[[], None]]]
@@ -144,8 +153,9 @@ def run_key(scene: Scene, model: ModelFile, options: Options) -> str:
     bands = {n: [b.reader.identity(), b.radiometry.gain, b.radiometry.shift] for n, b in sorted(scene.bands.items())}
     runtime = options.runtime or default_runtime()
     return sha256_json(
-        [__version__, SCHEMA, bands, model.sha256, options.stride, scene.reduce, runtime, options.device, options.force]
-    )
+        [__version__, SCHEMA, bands, model.sha256, options.stride, scene.reduce, runtime, options.device, options.force,
+         options.clouds]
+    )  # fmt: skip
 
 
 def finished(out: Path, key: str) -> dict[str, Any] | None:
@@ -166,6 +176,8 @@ def _classify(
     cells = Cells(scene.grid, card.size[0], options.stride or card.size[0])
     checked = 0 if options.force else check_files(scene)
     offset = check_offset(scene, card, force=options.force)
+    if options.clouds == "omnicloudmask":
+        scene = with_cloud_mask(scene, options.device)
     facts = scene_facts(model)
     if scene.off_scale:
         say(f"off scale: pixels of {scene.grid.pixel_m:.4g} m, the model was trained on 10 m")
