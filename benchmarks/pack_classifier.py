@@ -5,7 +5,8 @@
 
 Validation images choose the temperature of the logits and, of three, the method of the ranges; calibration images are
 of the training part. Weights have seven bits, which no CPU's products overflow: the same answers everywhere. The test
-part is read once, by the file that is written. Rows that the first convolution does not touch are not in the graph.
+part is read once, by the file that is written, and not at all for a `--candidate`. Rows that the first convolution does
+not touch are not in the graph.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--trained-on", required=True, help="for the metadata")
     parser.add_argument("--refuses", nargs=2, metavar=("CHANNEL", "WHY"), help="data that are not for it")
     parser.add_argument("--judged-on", default=WHERE, help="what the test part is, for the metadata")
+    parser.add_argument("--candidate", action="store_true", help="not chosen yet: the test part stays unread")
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
     network, card = RunFolder(Path(args.run)).load(build)
@@ -108,12 +110,12 @@ def main() -> None:
         scores[method] = (int((logits.argmax(1) == true).sum()), -float(cross_entropy(logits, true).mean()))
         say(f"{method}: {scores[method][0]} of {len(true)} validation images, loss {-scores[method][1]:.4f}")
     best = max(scores, key=lambda m: scores[m])
-    test = test_figure(work / f"{best}.onnx", dataset, split, args.judged_on)
-    write(best, args.out, test=test)
+    found = {} if args.candidate else {"test": test_figure(work / f"{best}.onnx", dataset, split, args.judged_on)}
+    write(best, args.out, **found)
     for file in work.iterdir():
         file.unlink()
     work.rmdir()
-    say(f"{args.out}: {args.out.stat().st_size} bytes, {best}; test {test}")
+    say(f"{args.out}: {args.out.stat().st_size} bytes, {best}; {found}")
 
 
 if __name__ == "__main__":

@@ -65,3 +65,18 @@ def power() -> str:
 def idle() -> str:
     """Of the board before."""
     return f"{_one('power', scenario='idle before').energy['watts_mean']:.0f} W"
+
+
+@figure("card.rate")
+def rate(phase: str, size: str) -> str:
+    """Events a second of `size` hits if nothing else took time than this phase of version 3."""
+    seconds = _one("clue", network=f"clue pu200 {size}", kind="latency", strategy=3).samples[phase.replace("_", " ")]
+    return f"{float(f'{1 / np.median(seconds.values):.2g}'):,.0f}"
+
+
+@figure("card.many")
+def many(strategy: str, size: str) -> str:
+    """Events a second in one call, as the step `clue` had them."""
+    record = _one("clue", kind="throughput", strategy=int(strategy), hits=int(size))
+    call = record.samples["call"]
+    return f"{call.items / float(np.median(call.values)):,.0f}"

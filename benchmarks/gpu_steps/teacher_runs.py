@@ -94,7 +94,7 @@ def _students(job: Job, train: set[str], judged: dict[str, set[str]], source: st
     return group(job, "rgb", train, judged, members, looks, taught, plan, scale, options)
 
 
-def _places(held: bool) -> tuple[set[str], dict[str, set[str]]]:
+def places_of(held: bool) -> tuple[set[str], dict[str, set[str]]]:
     """13-band training tiles, and what judges."""
     val = {"val": listed("ms_val")}
     return (listed("ms_train_held"), {**PLACES, **val}) if held else (listed("ms_train"), val)
@@ -102,7 +102,7 @@ def _places(held: bool) -> tuple[set[str], dict[str, set[str]]]:
 
 def ms_teachers(job: Job) -> Run:
     """The large networks widened to 13 bands, under each strength of looks."""
-    train, judged = _places(job.name.endswith("_held"))
+    train, judged = places_of(job.name.endswith("_held"))
     scale = statistics(job.part("ms", train)[0])
     members = [Member(f"{t}-{looks}", widened(job, "teachers", t, LARGE, scale[1]), looks)
                for t in job.facts("teachers")["members"] for looks in BANDS_LOOKS]  # fmt: skip
@@ -115,7 +115,7 @@ def ms_students(job: Job) -> Run:
     """The packaged architectures from the RGB students, taught by the 13-band networks alone or with the RGB ones."""
     held = job.name.endswith("_held")
     source = "ms_teachers_held" if held else "ms_teachers"
-    train, judged = _places(held)
+    train, judged = places_of(held)
     scale = statistics(job.part("ms", train)[0])
     facts = job.facts("ms_teachers_held")
     looks = ranking(facts)[0] if facts else next(iter(BANDS_LOOKS))

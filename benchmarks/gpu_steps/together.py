@@ -20,7 +20,7 @@ from torch.nn.functional import log_softmax
 from gpu_steps.flat import BETAS, Flat
 from gpu_steps.looks import Looks, crops, cutmix
 
-WARM_UP, CLASSES, JUDGED_AT, EVALUATION = 0.05, 10, 10, 512
+WARM_UP, CLASSES, EVALUATION = 0.05, 10, 512
 Teach = Callable[[Any], Any]  # standardised images -> probabilities
 
 
@@ -36,7 +36,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a group is trained; `epochs` at most."""
+    """How a group is trained; `epochs` at most, `judged` so many times."""
 
     batch: int = 256
     rate: float = 4e-3
@@ -47,6 +47,7 @@ class Plan:
     smoothing: float = 0.1
     distil: float = 0.9
     sides: tuple[int, ...] = (48, 56, 64)
+    judged: int = 10
 
 
 @dataclass
@@ -191,8 +192,8 @@ class Together:
             progress, done = (1.0 if rest == 1 else progress + span), done + 1
             line = {"epoch": done, "progress": round(progress, 5), **self._means(steps)}
             pace = 0.5 * pace + 0.5 * (time.perf_counter() - first)
-            if int(progress * JUDGED_AT) > judged:
-                judged = int(progress * JUDGED_AT)
+            if int(progress * plan.judged) > judged:
+                judged = int(progress * plan.judged)
                 line["judged"] = self.judge()[0]
                 best = {k: max(m[k]["accuracy"] for m in line["judged"].values()) for k in self.judged}
                 say(f"{100 * progress:.0f} %, epoch {done}, {time.perf_counter() - begin:.0f} s, best: "

@@ -73,6 +73,6 @@ def read_card(path: str | Path) -> Statement:
             notes={"application": str(raw.get("application", "eurosat"))},
         )
         card.check()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, InputError) as error:
         raise InputError(f"{path}: not a valid card: {error}") from error
     return Statement(card, layout, normalise, outputs)

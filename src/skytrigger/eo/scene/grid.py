@@ -34,6 +34,11 @@ class Grid:
     width: int
     height: int
 
+    def __post_init__(self) -> None:
+        place = (self.left, self.top, self.pixel_m)
+        if not all(map(math.isfinite, place)) or self.pixel_m <= 0 or min(self.width, self.height) < 1:
+            raise InputError(f"a grid of {self.describe()}", expected="pixels of some metres, somewhere on the ground")
+
     @property
     def transform(self) -> tuple[float, float, float, float, float, float]:
         """(a, b, c, d, e, f) of x = a column + b row + c, y = d column + e row + f."""

@@ -75,6 +75,7 @@ def open_item(item: dict[str, Any], base: str, reduce: int) -> Scene:
     bands, full = {}, None
     for name, assets in sorted(found.items()):
         key, asset = _one(name, assets)
+        _stays_there(asset["href"], base)
         path = gdal_path(asset["href"], base)
         grid = _grid(path, name, item, notes)
         if full is None or grid.pixel_m < full.pixel_m:
@@ -126,7 +127,7 @@ def _beside(base: str, href: str) -> str:
 
 def _band_of(key: str, asset: dict[str, Any]) -> str | None:
     """Of the one band an asset holds: by its bands' names, else by its key (without a resolution or ``-jp2``)."""
-    listed = asset.get("eo:bands") or asset.get("bands") or []
+    listed = _bands(asset, "eo:bands", "bands")
     if len(listed) > 1:
         return None
     words = [str(listed[0].get("name", "")), str(listed[0].get("common_name", "")),
@@ -137,6 +138,27 @@ def _band_of(key: str, asset: dict[str, Any]) -> str | None:
         if name:
             return name
     return None
+
+
+def _bands(asset: dict[str, Any], *keys: str) -> list[dict[str, Any]]:
+    """The first of these lists that is there and not empty.
+
+    Raises
+    ------
+    InputError
+        It is no list of objects.
+    """
+    found: Any = next((asset[key] for key in keys if asset.get(key)), [])
+    if not isinstance(found, list) or not all(isinstance(band, dict) for band in found):
+        raise InputError(f"{' or '.join(keys)} of {asset.get('href')!r} is {found!r}", expected="a list of objects")
+    return found
+
+
+def _stays_there(href: str, base: str) -> None:
+    """Refuse an item from elsewhere that names files of this machine, and GDAL's own paths in any."""
+    remote = base.startswith(("http://", "https://"))
+    if href.startswith("/vsi") or "\0" in href or (remote and href.startswith(("/", "file:"))):
+        raise InputError(f"asset {href!r} of an item at {base}", expected="an address, or a path beside the item")
 
 
 def _one(name: str, assets: list[tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
@@ -150,7 +172,7 @@ def _one(name: str, assets: list[tuple[str, dict[str, Any]]]) -> tuple[str, dict
 
 
 def _radiometry(asset: dict[str, Any], properties: dict[str, Any], where: str, notes: list[str]) -> Radiometry:
-    raster = (asset.get("raster:bands") or asset.get("bands") or [{}])[0]
+    raster = (_bands(asset, "raster:bands", "bands") or [{}])[0]
     scale = raster.get("scale", raster.get("raster:scale", asset.get("raster:scale")))
     offset = raster.get("offset", raster.get("raster:offset", asset.get("raster:offset")))
     if scale is None and offset is None:

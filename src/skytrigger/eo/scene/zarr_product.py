@@ -22,6 +22,7 @@ from skytrigger.eo.scene.model import Scene, SceneBand
 from skytrigger.eo.scene.radiometry import Radiometry, from_scale_offset
 from skytrigger.eo.scene.raster_band import Pixels
 from skytrigger.eo.scene.tree import open_tree
+from skytrigger.eo.scene.zarr_guard import check_sizes, check_zip, coordinate
 
 ROOT = "measurements/reflectance"
 CLASSIFICATION = "conditions/mask/l2a_classification"
@@ -35,6 +36,7 @@ class ZarrBand:
         if array.ndim != 2 or array.dtype not in ((np.uint16, np.uint8) if coded else (np.uint16,)):
             raise InputError(f"{where}: {array.ndim} dimensions of {array.dtype}", expected="(y, x) of uint16 DN")
         self._array, self._where, self._place = array, where, place
+        check_sizes(array, where)
         self.height, self.width = (int(n) for n in array.shape)
         self.block = (int(array.chunks[0]), int(array.chunks[1]))
         self._lock = threading.Lock()
@@ -92,12 +94,21 @@ def open_zarr(path: Path) -> Scene:
         Not Zarr, no reflectance, a band twice, no scale, no CRS or coordinates.
     """
     zarr = require("zarr", why="EOPF Zarr products")
+    if path.is_file():
+        check_zip(path)
     try:
         store = zarr.storage.ZipStore(path, mode="r") if path.is_file() else str(path)
         root = zarr.open_group(store, mode="r", path=_inside(path))
-        group = _descend(root, ROOT)
-    except (KeyError, OSError, ValueError, TypeError) as error:
+        return _product(root, path)
+    except InputError:
+        raise
+    except Exception as error:  # metadata of any kind reach zarr's parsers and our casts, which raise a dozen kinds
         raise InputError(f"{path} is no EOPF product: {error!r}", expected=f"a Zarr group with {ROOT}") from error
+
+
+def _product(root: Any, path: Path) -> Scene:
+    """The scene below the root group."""
+    group = _descend(root, ROOT)
     arrays: dict[str, list[tuple[str, Any, Any]]] = {}
     _collect(group, ROOT, arrays)
     with contextlib.suppress(KeyError):  # Level-1C has none
@@ -201,7 +212,10 @@ def _grid(array: Any, parent: Any, facts: dict[str, str], where: str) -> Grid:
         return Grid(crs, left, top, a, width, height)
     names = attributes.get("_ARRAY_DIMENSIONS") or getattr(array.metadata, "dimension_names", None) or ("y", "x")
     try:
-        y, x = (np.asarray(parent[str(n).rpartition("/")[2]][:], float) for n in names)
+        y, x = (
+            coordinate(parent, str(n).rpartition("/")[2], length, where)
+            for n, length in zip(names, (height, width), strict=True)
+        )
     except KeyError as error:
         raise InputError(f"{where}: neither proj:transform nor coordinates {names}") from error
     steps = np.concatenate([np.diff(x), -np.diff(y)])
