@@ -7,7 +7,7 @@ The mask takes the place of SCL, in whose codes it is written, so everything beh
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,27 +29,13 @@ SCL_OF = np.array([4, 9, 10, 3], np.uint16)
 Predict = Callable[..., NDArray[np.uint8]]
 
 
-@dataclass(frozen=True)
 class ArrayBand:
     """A band that lies in memory; see `raster_band.BandReader`."""
 
-    pixels: Pixels
-    name: str
-
-    @property
-    def width(self) -> int:
-        """Pixels."""
-        return self.pixels.shape[1]
-
-    @property
-    def height(self) -> int:
-        """Pixels."""
-        return self.pixels.shape[0]
-
-    @property
-    def block(self) -> tuple[int, int]:
-        """Nothing is decoded."""
-        return min(256, self.height), self.width
+    def __init__(self, pixels: Pixels, name: str) -> None:
+        self.pixels, self.name = pixels, name
+        self.height, self.width = pixels.shape
+        self.block = (min(256, self.height), self.width)  # nothing is decoded
 
     def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Pixels:
         """See `BandReader`."""
