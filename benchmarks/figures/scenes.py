@@ -226,3 +226,20 @@ def native_cost() -> str:
     """CPU time of the native way, as a multiple of the resampled one's."""
     taken = loaded("scene/native_scene.json")["runs"]["synthetic granule"]["cpu_s"]
     return f"{min(taken['native']) / min(taken['plain']):.1f}"
+
+
+@figure("scene.native_student")
+def native_student_table() -> str:
+    """A student on native pixels beside the packaged network of its body."""
+    found = loaded("scene/native_student.json")
+    titles = {"native": f"student on native pixels, {found['epochs']} epochs"}
+    rows = []
+    for name, run in found["arms"].items():
+        us = [statistics.median(found["cpu_s_a_tile"][r][name]) * 1e6 for r in ("openvino", "onnxruntime")]
+        rows.append([titles.get(name, f"`{name}`"), percent(wilson(run["int8"]["right"], run["int8"]["tiles"])),
+                     f"{run['numbers_in']:,}", *(f"{v:.0f}" for v in us)])  # fmt: skip
+    head = (
+        "| INT8 | accuracy on test tiles | numbers that go in | OpenVINO, us of CPU a tile | ONNX Runtime |\n"
+        "|---|---:|---:|---:|---:|"
+    )
+    return table(head, rows)
