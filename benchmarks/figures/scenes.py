@@ -83,6 +83,7 @@ ARMS = (
 )
 PAIRS = {
     "rival / ours": "the tile-by-tile method / ours",
+    "rival / decode": "the tile-by-tile method / decoding alone, GeoTIFF",
     "rival / ours, basic": "the tile-by-tile method / ours, network `basic`",
     "ours / decode, GeoTIFF": "ours / decoding alone, GeoTIFF",
     "ours / decode, JP2": "ours / decoding alone, JPEG 2000",
@@ -136,6 +137,20 @@ def pace_table() -> str:
     return table(head, rows)
 
 
+def _beside_decoding(runs: dict[str, Any]) -> dict[str, Any]:
+    """The tile-by-tile method by decoding alone: what no way of doing the rest could pass."""
+    if not {"rival", "geotiff decode"} <= set(runs):
+        return {}
+    pairs = list(zip(runs["rival"], runs["geotiff decode"], strict=True))
+    return {
+        f"rival / decode ({k})": {
+            "ratio": statistics.geometric_mean(a[k] / b[k] for a, b in pairs),
+            "pairs": len(pairs),
+        }
+        for k in ("seconds", "cpu_s")
+    }
+
+
 @figure("scene.ratios")
 def ratio_table() -> str:
     """Pairs of one run."""
@@ -143,7 +158,8 @@ def ratio_table() -> str:
     packaged = {"granule": ", `eurosat_ms`", "granule_fast": ", `eurosat_ms_fast`"}
     sources = packaged | {"granule_basic": "", "granule_jp2": ""}
     for source, model in sources.items():
-        ratios = loaded(f"scene/{source}.json")["ratios"]
+        record = loaded(f"scene/{source}.json")
+        ratios = record["ratios"] | _beside_decoding(record["runs"])
         for name, title in PAIRS.items():
             if f"{name} (seconds)" in ratios:
                 clock, cpu = (_pairs(source, name, k) for k in ("seconds", "cpu_s"))
@@ -178,3 +194,71 @@ def flat() -> str:
     """Peak memory after each of several scenes of one process."""
     peaks = loaded("scene/memory.json")["peaks_mb"]
     return ", ".join(f"{p:,.0f}" for p in peaks[:-1]) + f" and {peaks[-1]:,.0f} MB"
+
+
+@figure("scene.device")
+def device_table() -> str:
+    """Packaged networks as float ones on test tiles."""
+    rows = []
+    for name, run in loaded("scene/device.json")["answers"].items():
+        n = run["tiles"]
+        rows.append([f"`{name}`", *(percent(wilson(run[k]["right"], n)) for k in ("int8", "fp16")),
+                     f"{run['fp16']['decisions_changed']} of {n}",
+                     f"{run['fp16']['largest_difference'] / run['fp16']['logits_std']:.2f}"])  # fmt: skip
+    head = (
+        "| | INT8 file | float16 | decisions changed | largest difference of a logit, in their standard deviation |\n"
+        "|---|---:|---:|---:|---:|"
+    )
+    return table(head, rows)
+
+
+@figure("scene.ways")
+def ways() -> str:
+    """Pixels that differ between the two ways to make tiles."""
+    found = loaded("scene/device.json")["ways"]
+    return f"{found['differ']:,} of {found['numbers']:,}"
+
+
+KINDS = {"inside, whole": "whole tiles, inside", "outermost": "whole tiles at the scene's edges",
+         "with gaps": "tiles with gaps"}  # fmt: skip
+
+
+@figure("scene.native_scene")
+def native_scene_table() -> str:
+    """Answers on native pixels against those on whole bands at 10 m."""
+    rows = []
+    for name, run in loaded("scene/native_scene.json")["runs"].items():
+        for kind, title in KINDS.items():
+            found = run["kinds"][kind]
+            if found["tiles"]:
+                rows.append([name, title, f"{found['decisions_changed']} of {found['tiles']:,}",
+                             f"{found['largest_difference_in_std']:.2f}"])  # fmt: skip
+    head = (
+        "| scene | | decisions changed | largest difference of a logit, in their standard deviation |\n"
+        "|---|---|---:|---:|"
+    )
+    return table(head, rows)
+
+
+@figure("scene.native_cost")
+def native_cost() -> str:
+    """CPU time of the native way, as a multiple of the resampled one's."""
+    taken = loaded("scene/native_scene.json")["runs"]["synthetic granule"]["cpu_s"]
+    return f"{min(taken['native']) / min(taken['plain']):.1f}"
+
+
+@figure("scene.native_student")
+def native_student_table() -> str:
+    """A student on native pixels beside the packaged network of its body."""
+    found = loaded("scene/native_student.json")
+    titles = {"native": f"student on native pixels, {found['epochs']} epochs"}
+    rows = []
+    for name, run in found["arms"].items():
+        us = [statistics.median(found["cpu_s_a_tile"][r][name]) * 1e6 for r in ("openvino", "onnxruntime")]
+        rows.append([titles.get(name, f"`{name}`"), percent(wilson(run["int8"]["right"], run["int8"]["tiles"])),
+                     f"{run['numbers_in']:,}", *(f"{v:.0f}" for v in us)])  # fmt: skip
+    head = (
+        "| INT8 | accuracy on test tiles | numbers that go in | OpenVINO, us of CPU a tile | ONNX Runtime |\n"
+        "|---|---:|---:|---:|---:|"
+    )
+    return table(head, rows)

@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 
+from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError
 from skytrigger.eo.application import EUROSAT
 from skytrigger.eo.bands import EUROSAT_ORDER
@@ -25,6 +26,7 @@ from skytrigger.optimize.candidates import counted, family
 from skytrigger.optimize.prune import prune
 from skytrigger.optimize.qat import fake_quantised
 from skytrigger.optimize.students import build, multiply_adds, native_pixels
+from skytrigger.runtimes.kernels import executed_kernels
 from skytrigger.runtimes.open import open_session
 
 FACTORS = [EUROSAT.factors[c] for c in EUROSAT_ORDER]
@@ -78,6 +80,13 @@ def test_both_forms_are_the_network(written):
         assert np.abs(answers(folder / name, tiles) - expected).max() < 1e-3 * np.abs(expected).max()
 
 
+def test_the_command_gives_a_student_its_native_inputs(written, tmp_path):
+    _, _, folder = written
+    out = tmp_path / "n.onnx"
+    assert main(["export", str(folder / "tiles.onnx"), "--native", "--out", str(out)]) == 0
+    assert read_model(out).native == read_model(folder / "native.onnx").native
+
+
 def test_int8_quantises_native_pixels_at_once(written):
     _, _, folder = written
     tiles = tiles_of()
@@ -89,6 +98,8 @@ def test_int8_quantises_native_pixels_at_once(written):
     found = answers(folder / "int8.onnx", tiles, precision="int8")
     assert np.abs(found - expected).mean() < 0.1 * expected.std()
     assert np.abs(found - same).mean() < 0.05 * expected.std()  # means are moved by up to half a step
+    for runtime in ("onnxruntime", "openvino"):
+        assert executed_kernels(native, runtime, tiles)
     vino = answers(folder / "int8.onnx", tiles, "openvino", "int8")
     assert np.abs(found - vino).mean() < 0.05 * expected.std()
 

@@ -74,6 +74,7 @@ def _native(args: argparse.Namespace) -> Outcome:
     from skytrigger.model.export import write_model
     from skytrigger.model.file import read_model
     from skytrigger.model.native import native_groups, with_native_inputs
+    from skytrigger.model.native_student import OPTION, native_form
     from skytrigger.model.unquantise import float_model
 
     if args.card or args.engine or args.data:
@@ -83,9 +84,13 @@ def _native(args: argparse.Namespace) -> Outcome:
     strange = [c for c in card.channels if c not in BY_NAME]
     if strange or card.units != "DN":
         raise InputError(f"{args.run} reads {', '.join(strange) or card.units}", expected="DN of Sentinel-2 bands")
+    if file.native:
+        raise InputError(f"{args.run} takes native pixels already", expected="a network on tiles")
     if card.precision == "int8":  # codes of resampled pixels are not those of native ones: weights in float32
         file = float_model(file, bounded=False)
-    model = with_native_inputs(file.graph(), [BY_NAME[c].resolution_m // 10 for c in card.channels])
+    model = file.graph()
+    if not native_form(model, card.options.get(OPTION)):
+        model = with_native_inputs(model, [BY_NAME[c].resolution_m // 10 for c in card.channels])
     write_model(model, file.card, args.out)
     content = read_model(args.out).content
     groups = {

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import require
 from skytrigger.model.file import INPUT, ModelFile
-from skytrigger.model.native_inputs import PHASE
+from skytrigger.model.native_inputs import PHASE, native_of
 from skytrigger.runtimes.input_type import with_input_type
 from skytrigger.runtimes.offers import Offer, precision
 from skytrigger.runtimes.session import Answers, EngineFacts, Session, Tiles, feeds
@@ -96,7 +96,8 @@ def executed_kernels(model: ModelFile, tiles: NDArray[np.float32]) -> dict[str, 
     """Layer type and precision of the compiled graph's nodes, such as ``Convolution u8``, and how many there are."""
     ov = require("openvino", why="kernels")
     graph = ov.Core().read_model(model.content)
-    graph.reshape({INPUT: list(tiles.shape)})
+    given = feeds(native_of(tiles, model.native) if model.native else tiles)
+    graph.reshape({name: list(values.shape) for name, values in given.items()})
     config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": ov.Type.f32, "INFERENCE_NUM_THREADS": 1}
     compiled = ov.Core().compile_model(graph, "CPU", config)
     ran = Counter(" ".join(kernel_of(node)) for node in compiled.get_runtime_model().get_ordered_ops())

@@ -18,6 +18,7 @@ from skytrigger.core.host import cores_in_mask
 from skytrigger.core.progress import Advance, say, track
 from skytrigger.eo.scene.cells import Cells
 from skytrigger.eo.scene.checksums import check_files
+from skytrigger.eo.scene.cloud_mask import with_cloud_mask
 from skytrigger.eo.scene.decide import LandCover, decide
 from skytrigger.eo.scene.engine import Lanes, ModelFile, ResidentNetwork, default_runtime, model_for, resident_runtime
 from skytrigger.eo.scene.guard import check_offset
@@ -35,6 +36,7 @@ from skytrigger.eo.scene.write_raster import BAND_NAMES, percent, write_cog
 from skytrigger.eo.scene.write_vectors import write_geojson, write_parquet
 
 SUMMARY = "summary.json"
+CLOUDS = ("rules", "omnicloudmask")
 FILES = (
     "landcover.tif", "landcover.parquet", "landcover.geojson", "quicklook.png", "map.html", "item.json", SUMMARY,
 )  # fmt: skip
@@ -58,6 +60,8 @@ class Options:
         Lanes, or on a GPU threads that decode; None: the cores of this process.
     device
         ``cpu``, ``cuda`` or ``cuda:N``: then bands are brought to 10 m there, too, where the runtime takes such tiles.
+    clouds
+        ``rules``: the product's SCL, else thresholds (`clouds`); or ``omnicloudmask`` (`cloud_mask`).
     """
 
     stride: int | None = None
@@ -67,6 +71,11 @@ class Options:
     runtime: str | None = None
     threads: int | None = None
     device: str = "cpu"
+    clouds: str = "rules"
+
+    def __post_init__(self) -> None:
+        if self.clouds not in CLOUDS:
+            raise InputError(f"--clouds {self.clouds}", expected=" or ".join(CLOUDS))
 
 
 Engine = Lanes | ResidentNetwork
@@ -176,8 +185,9 @@ def run_key(scene: Scene, model: ModelFile, options: Options) -> str:
     """Hash of all that decides the map."""
     bands = {n: [b.reader.identity(), b.radiometry.gain, b.radiometry.shift] for n, b in sorted(scene.bands.items())}
     return sha256_json(
-        [__version__, SCHEMA, bands, model.sha256, options.stride, scene.reduce, *engine_key(options), options.force]
-    )
+        [__version__, SCHEMA, bands, model.sha256, options.stride, scene.reduce, *engine_key(options), options.force,
+         options.clouds]
+    )  # fmt: skip
 
 
 def finished(out: Path, key: str) -> dict[str, Any] | None:
@@ -198,6 +208,8 @@ def _classify(
     cells = Cells(scene.grid, card.size[0], options.stride or card.size[0])
     checked = 0 if options.force else check_files(scene)
     offset = check_offset(scene, card, force=options.force)
+    if options.clouds == "omnicloudmask":
+        scene = with_cloud_mask(scene, options.device)
     facts = scene_facts(model)
     if scene.off_scale:
         say(f"off scale: pixels of {scene.grid.pixel_m:.4g} m, the model was trained on 10 m")

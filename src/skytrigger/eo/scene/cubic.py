@@ -71,46 +71,6 @@ def copy_band(src: Any, first_row: int, gain: float, shift: float, ys: Any, xs: 
 
 
 @compiled
-def _slow_pixel(src: Any, first_row: int, height: int, y0: int, x0: int, weights: Any, py: int, px: int) -> Any:
-    """Normalised sum over the taps that exist and have data."""
-    total, weight = np.float32(0.0), np.float32(0.0)
-    for a in range(4):
-        y = y0 + a
-        if y < 0 or y >= height:
-            continue
-        for b in range(4):
-            x = x0 + b
-            if x < 0 or x >= src.shape[1]:
-                continue
-            value = src[y - first_row, x]
-            if value:
-                w = weights[py, a] * weights[px, b]
-                total += w * np.float32(value)
-                weight += w
-    return total / weight
-
-
-@compiled
-def slow_tile(
-    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: float, shift: float,
-    ys: Any, xs: Any, out: Any, k: int, plane: int,
-) -> None:  # fmt: skip
-    """Pixel by pixel, whatever is missing around it; `xs` (t,)."""
-    for i in range(ys.shape[0]):
-        py = ys[i] % factor
-        for j in range(xs.shape[0]):
-            x = xs[j]
-            px = x % factor
-            if src[ys[i] // factor - first_row, x // factor] == 0:
-                out[k, plane, i, j] = 0
-                continue
-            value = _slow_pixel(
-                src, first_row, height, ys[i] // factor + base[py], x // factor + base[px], weights, py, px
-            )
-            out[k, plane, i, j] = model_dn(value, gain, shift)
-
-
-@compiled
 def _window(src: Any, first_row: int, height: int, top: int, left: int, rows: int, columns: int, local: Any) -> Any:
     """Copy a window as float32, 0 outside the band; whether it has data in the band, and none of it saturated."""
     bad = np.int32(0)
@@ -200,7 +160,7 @@ def cubic_lines(
     Returns
     -------
     bool
-        False: something is missing or saturated; `slow_tile` does such a tile.
+        False: something is missing or saturated; `masked_pixels` does such a tile.
     """
     low, left = y0 // factor + base[y0 % factor], x0 // factor + base[x0 % factor]
     high = (y0 + ny - 1) // factor + base[(y0 + ny - 1) % factor] + 4
@@ -236,6 +196,82 @@ def cubic_pixels(
 
 
 @compiled
+def _masked(
+    src: Any, first_row: int, height: int, top: int, left: int, rows: int, columns: int, local: Any, data: Any
+) -> None:
+    """A window as float32 and where it has data; outside the band there is none."""
+    for r in range(rows):
+        for x in range(columns):
+            y, c = top + r, left + x
+            value = src[y - first_row, c] if 0 <= y < height and 0 <= c < src.shape[1] else src.dtype.type(0)
+            local[r, x] = np.float32(value)
+            data[r, x] = np.float32(value != 0)
+
+
+@compiled
+def masked_pixels(
+    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: Any, shift: Any,
+    y0: int, x0: int, ny: int, nx: int, local: Any, rows: Any, out: Any, k: int, plane: int,
+) -> None:  # fmt: skip
+    """As `cubic_lines` and `cubic_pixels`, whatever is missing: the sum over taps with data by that of their weights.
+
+    Both are sums over rows of sums over columns, since a tap that is missing counts 0 in each (normalised convolution:
+    Knutsson and Westin 1993).
+    """
+    low, left = y0 // factor + base[y0 % factor], x0 // factor + base[x0 % factor]
+    count = (y0 + ny - 1) // factor + base[(y0 + ny - 1) % factor] + 4 - low
+    columns = (x0 + nx - 1) // factor + base[(x0 + nx - 1) % factor] + 4 - left
+    data, shares = np.empty_like(local), np.empty_like(rows)
+    _masked(src, first_row, height, low, left, count, columns, local, data)
+    _horizontal(local, count, x0, nx, left, factor, base, weights, rows)
+    _horizontal(data, count, x0, nx, left, factor, base, weights, shares)
+    for i in range(ny):
+        phase = (y0 + i) % factor
+        r = (y0 + i) // factor + base[phase] - low
+        w0, w1, w2, w3 = weights[phase, 0], weights[phase, 1], weights[phase, 2], weights[phase, 3]
+        native = (y0 + i) // factor
+        for j in range(nx):
+            if src[native - first_row, (x0 + j) // factor] == 0:
+                out[k, plane, i, j] = 0
+            else:
+                total = w0 * rows[r, j] + w1 * rows[r + 1, j] + w2 * rows[r + 2, j] + w3 * rows[r + 3, j]
+                share = w0 * shares[r, j] + w1 * shares[r + 1, j] + w2 * shares[r + 2, j] + w3 * shares[r + 3, j]
+                out[k, plane, i, j] = model_dn(total / share, gain, shift)
+
+
+@compiled
+def _own_pixels(
+    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: Any, shift: Any,
+    y0: int, x0: int, ny: int, nx: int, local: Any, rows: Any, out: Any, k: int, plane: int,
+) -> None:  # fmt: skip
+    """ny x nx of the scene's own pixels from (y0, x0) on."""
+    if cubic_lines(src, first_row, height, factor, base, weights, y0, x0, ny, nx, local, rows):
+        cubic_pixels(rows, y0, ny, nx, height, factor, base, weights, gain, shift, out, k, plane)
+    else:
+        masked_pixels(src, first_row, height, factor, base, weights, gain, shift, y0, x0, ny, nx, local, rows, out, k,
+                      plane)  # fmt: skip
+
+
+@compiled
+def resample_tile(
+    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: Any, shift: Any,
+    ys: Any, xs: Any, local: Any, rows: Any, part: Any, out: Any, k: int, plane: int,
+) -> None:  # fmt: skip
+    """One tile, `xs` (t,); where it sticks out, the scene's own pixels of it, mirrored."""
+    y0, x0 = ys.min(), xs.min()
+    ny, nx = ys.max() - y0 + 1, xs.max() - x0 + 1
+    last = ys.shape[0] - 1, xs.shape[0] - 1
+    if ys[last[0]] - ys[0] == last[0] and xs[last[1]] - xs[0] == last[1]:
+        _own_pixels(src, first_row, height, factor, base, weights, gain, shift, y0, x0, ny, nx, local, rows, out, k,
+                    plane)  # fmt: skip
+        return
+    _own_pixels(src, first_row, height, factor, base, weights, gain, shift, y0, x0, ny, nx, local, rows, part, 0, 0)
+    for i in range(ys.shape[0]):
+        for j in range(xs.shape[0]):
+            out[k, plane, i, j] = part[0, 0, ys[i] - y0, xs[j] - x0]
+
+
+@compiled
 def resample_band(
     src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: float, shift: float,
     ys: Any, xs: Any, out: Any, plane: int,
@@ -254,11 +290,7 @@ def resample_band(
     size, wide = ys.shape[0], xs.shape[1]
     rows = np.empty((size // factor + 6, wide), np.float32)
     local = np.empty((size // factor + 6, wide // factor + 8), np.float32)
-    straight_y = size == wide and ys[size - 1] == ys[0] + size - 1
+    part = np.empty((1, 1, size, wide), np.float32)
     for k in range(xs.shape[0]):
-        y0, x0 = ys[0], xs[k, 0]
-        straight = straight_y and xs[k, wide - 1] == x0 + wide - 1
-        if straight and cubic_lines(src, first_row, height, factor, base, weights, y0, x0, size, wide, local, rows):
-            cubic_pixels(rows, y0, size, wide, height, factor, base, weights, gain, shift, out, k, plane)
-        else:
-            slow_tile(src, first_row, height, factor, base, weights, gain, shift, ys, xs[k], out, k, plane)
+        resample_tile(src, first_row, height, factor, base, weights, gain, shift, ys, xs[k], local, rows, part, out, k,
+                      plane)  # fmt: skip

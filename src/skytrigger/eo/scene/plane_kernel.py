@@ -13,9 +13,10 @@ import numpy as np
 
 from skytrigger.core.extras import require
 from skytrigger.eo.scene.clouds import STEP
-from skytrigger.eo.scene.cubic import compiled, copy_band, cubic_lines, cubic_pixels, model_dn, slow_tile
+from skytrigger.eo.scene.cubic import compiled, copy_band, model_dn, resample_tile
 from skytrigger.eo.scene.tile_measures import picture_plane
 
+TODO, GAPS, EMPTY = 1, 0, -1
 # sums in any order: each lane of a vector has its own
 summing: Any = require("numba", why="scenes").njit(
     nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"}
@@ -31,14 +32,6 @@ def _copied(src: Any, top: int, left: int, gain: Any, shift: Any, dn: Any) -> No
             value = np.float32(src[top + i, first + j])
             scaled = model_dn(value, gain, shift)
             dn[0, 0, i, j] = np.float32(0.0) if value == np.float32(0.0) else scaled
-
-
-@compiled
-def _mirrored(part: Any, y0: int, x0: int, ys: Any, xs: Any, dn: Any) -> None:
-    """A tile that is its scene's own pixels (y0, x0) and on, mirrored."""
-    for i in range(ys.shape[0]):
-        for j in range(xs.shape[0]):
-            dn[0, 0, i, j] = part[0, 0, ys[i] - y0, xs[j] - x0]
 
 
 @summing
@@ -85,16 +78,13 @@ def _numbers(dn: Any, out: Any, k: int, plane: int) -> None:
 
 
 @compiled
-def _interpolated(
-    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: Any, shift: Any,
-    y0: int, ny: int, xs: Any, local: Any, rows: Any, out: Any,
-) -> bool:  # fmt: skip
-    """The scene's own pixels of a tile, from its first row and column on; False: see `cubic_lines`."""
-    x0 = xs.min()
-    nx = xs.max() - x0 + 1
-    if not cubic_lines(src, first_row, height, factor, base, weights, y0, x0, ny, nx, local, rows):
-        return False
-    cubic_pixels(rows, y0, ny, nx, height, factor, base, weights, gain, shift, out, 0, 0)
+def _empty(src: Any, first_row: int, factor: int, ys: Any, xs: Any) -> bool:
+    """Whether a tile has no pixel with data; the first one with data ends the search."""
+    left, right = xs.min() // factor, xs.max() // factor + 1
+    for y in range(ys.min() // factor - first_row, ys.max() // factor + 1 - first_row):
+        for x in range(left, right):
+            if src[y, x] != 0:
+                return False
     return True
 
 
@@ -111,7 +101,7 @@ def _touch(src: Any, top: int, bottom: int, left: int, right: int) -> Any:
 @compiled
 def plane_of_tiles(
     src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: float, shift: float,
-    ys: Any, xs: Any, todo: Any, stops: bool, code_gain: float, code_zero: float, kept: int, step: int,
+    ys: Any, xs: Any, todo: Any, stops: int, code_gain: float, code_zero: float, kept: int, step: int,
     out: Any, target: int,
     plane: int, means: Any, spreads: Any, samples: Any, slot: int, picture: Any, colour: int, margin: int, white: float,
 ) -> None:  # fmt: skip
@@ -122,7 +112,9 @@ def plane_of_tiles(
     src, first_row, height, factor, base, weights, gain, shift, ys, xs
         See `cubic.resample_band`.
     todo
-        (n,) which tiles; with `stops` those with a pixel without data are taken off it, and have no result.
+        (n,) `TODO`, or why a tile has no result: `GAPS`, or `EMPTY` in all planes until now.
+    stops
+        1: a pixel without data makes a tile one with `GAPS`; 2: the same, in the first plane, which tells `EMPTY` ones.
     code_gain, code_zero, kept, step
         Of the network's codes in this band, and which rows it reads; gain 0: `out` takes the numbers themselves.
     out, target
@@ -140,42 +132,28 @@ def plane_of_tiles(
     local = np.empty((size // factor + 6, size // factor + 8), np.float32)
     rows = np.empty((size // factor + 6, size), np.float32)
     straight_y = ys[size - 1] == ys[0] + size - 1
-    y0, ny = ys.min(), ys.max() - ys.min() + 1
     n = xs.shape[0]
     top = ys[0] // factor - first_row
     _touch(src, top, top + size // factor + 2, xs[0, 0] // factor, xs[n - 1, size - 1] // factor)
     for k in range(n):
-        if not todo[k]:
+        if todo[k] == EMPTY and not _empty(src, first_row, factor, ys, xs[k]):
+            todo[k] = GAPS
+        elif todo[k] == TODO and stops == 2 and _empty(src, first_row, factor, ys, xs[k]):
+            todo[k] = EMPTY
+        if todo[k] != TODO:
             continue
-        straight = straight_y and xs[k, size - 1] == xs[k, 0] + size - 1
-        if factor == 1 and straight:
+        if factor == 1 and straight_y and xs[k, size - 1] == xs[k, 0] + size - 1:
             _copied(src, ys[0] - first_row, xs[k, 0], gain, shift, dn)
         elif factor == 1:
             copy_band(src, first_row, gain, shift, ys, xs[k : k + 1], dn, 0)
-        elif _interpolated(
-            src,
-            first_row,
-            height,
-            factor,
-            base,
-            weights,
-            gain,
-            shift,
-            y0,
-            ny,
-            xs[k],
-            local,
-            rows,
-            dn if straight else part,
-        ):
-            if not straight:
-                _mirrored(part, y0, xs[k].min(), ys, xs[k], dn)
         else:
-            slow_tile(src, first_row, height, factor, base, weights, gain, shift, ys, xs[k], dn, 0, 0)
+            resample_tile(
+                src, first_row, height, factor, base, weights, gain, shift, ys, xs[k], local, rows, part, dn, 0, 0
+            )
         near = dn[0, 0, size // 2, size // 2]
         total, square, zeros = _sums(dn, near)
         if stops and zeros:
-            todo[k] = False
+            todo[k] = GAPS
             continue
         mean = total / (size * size)
         means[k, plane] = near + mean

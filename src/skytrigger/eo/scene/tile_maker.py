@@ -15,7 +15,7 @@ from skytrigger.eo.scene.cubic import copy_band, phase_weights, resample_band
 from skytrigger.eo.scene.engine import InputCodes
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk
-from skytrigger.eo.scene.plane_kernel import plane_of_tiles
+from skytrigger.eo.scene.plane_kernel import EMPTY, GAPS, TODO, plane_of_tiles
 from skytrigger.eo.scene.planes import planes_of
 from skytrigger.eo.scene.results import CellRows
 from skytrigger.eo.scene.tile_measures import measure_tiles, picture_plane, screen_clouds
@@ -88,11 +88,13 @@ class TileMaker:
         inside = (window >= 0) & (window < self.cells.grid.height), self.inside[part]
         in_scene = inside[0].sum() * inside[1].sum(axis=1)
         valid = in_scene.copy()
-        whole = np.ones(n, np.bool_)
-        stops = set(self.references[: None if self.every else 1].tolist())
-        for plane in sorted(range(len(self.planes)), key=lambda p: p not in stops):  # those that may stop a tile first
-            self._plane(chunk, plane, ys, part, whole, plane in stops, room, out)
-        rest = np.flatnonzero(~whole)
+        todo = np.full(n, TODO, np.int8)
+        stops = self.references[: None if self.every else 1].tolist()
+        for plane in (*stops, *(p for p in range(len(self.planes)) if p not in stops)):  # those that may stop it first
+            self._plane(chunk, plane, ys, part, todo, int(plane in stops) + int(plane == stops[0]), room, out)
+        empty, rest = todo == EMPTY, np.flatnonzero(todo == GAPS)
+        valid[empty] = 0
+        room.samples[:n][empty] = 0
         if len(rest):
             self._with_gaps(chunk, ys, first, rest, inside, room, out, valid)
         out.seen[0, part] = valid / np.maximum(in_scene, 1)
@@ -109,14 +111,14 @@ class TileMaker:
         return rows.pixels, rows.first, band.grid.height, factor, *self.tables[factor], gain, shift
 
     def _plane(
-        self, chunk: Chunk, plane: int, ys: Any, part: slice, whole: Any, stops: bool, room: Room, out: CellRows
+        self, chunk: Chunk, plane: int, ys: Any, part: slice, todo: Any, stops: int, room: Room, out: CellRows
     ) -> None:
         name, codes, read = self.planes[plane], self.codes, plane < self.channels
         gain, zero = (codes.gains[plane], codes.zeros[plane]) if codes and read else (0, 0)
         target, to = (room.inputs, plane) if read else (room.spare, 0)
         slot = SCREEN_BANDS.index(name) if name in self.screened else -1
         plane_of_tiles(
-            *self._source(chunk, name), ys, self.columns[part], whole, stops, np.float32(gain), np.float32(zero),
+            *self._source(chunk, name), ys, self.columns[part], todo, stops, np.float32(gain), np.float32(zero),
             *(codes.rows if codes else (1, 1)), target, to, plane, out.means[0, part], out.spreads[0, part],
             room.samples, slot,
             out.picture[0, part], self.colours.get(name, -1), self.margin, RGB_WHITE_DN,
