@@ -222,6 +222,19 @@ def choice(*path: str) -> str:
     return f"{100 * value:.1f} %" if isinstance(value, float) else f"{value:,}"
 
 
+@figure("packaged.stage")
+def stage_accuracy(stage: str, member: str, tiles: str) -> str:
+    """Accuracy of a network of `cpu_teacher.py`'s stages on one of the sets that judged it."""
+    found = loaded(f"packaged/stages/{stage}.json")["members"][member]["figures"][tiles]
+    return f"{100 * found['accuracy']:.1f} %"
+
+
+@figure("packaged.stage_epochs")
+def stage_epochs(stage: str) -> str:
+    """Epochs of a stage."""
+    return str(loaded(f"packaged/stages/{stage}.json")["epochs"])
+
+
 @figure("packaged.agreement")
 def agreement(name: str) -> str:
     """Share of test tiles with the same class on both engines, `packaged/engines.json`."""

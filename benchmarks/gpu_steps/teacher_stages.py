@@ -35,7 +35,7 @@ LOOKS = {
     "mixed": Looks(1.5, style=0.4, world=0.15, colour=0.3, grey=0.1, sharp=0.5),
     "mixed-strong": Looks(2.5, style=0.5, world=0.2, colour=0.4, grey=0.15, sharp=0.5),
 }  # fmt: skip
-BANDS_LOOKS = {"bands": Looks(1.0, style=0.3), "bands-strong": Looks(2.0, style=0.5, sharp=0.3)}
+BANDS_LOOKS = {"bands-plain": Looks(), "bands": Looks(1.0, style=0.3), "bands-strong": Looks(2.0, style=0.5, sharp=0.3)}
 MIDDLE = {"widths": [32, 64, 96, 128], "depths": [0, 2, 2, 1], "stem": "k4"}
 LARGE = {"widths": [64, 128, 192, 256], "depths": [1, 2, 2, 2], "stem": "k4"}
 TINY = {"widths": [8, 8, 8], "depths": [0, 1, 0], "stem": "k4"}
