@@ -28,11 +28,9 @@ figures: $(VENV)/.dev
 bench: $(VENV)/.dev
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-# one changed operator or number at a time: what survives was not tested; MUTANTS="skytrigger.measure.stats*" for a part
+# one changed operator or number at a time: what survives was not tested; MUTANTS="stats paired" for a part
 mutants: $(VENV)/.dev
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mutmut run $(MUTANTS)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mutmut results
+	PYTHONPATH=benchmarks $(BIN)/python -m mutants $(MUTANTS)
 
 # torch first and alone: with it in place nothing else pulls another build of it
 $(VENV)/.study: pyproject.toml constraints.txt

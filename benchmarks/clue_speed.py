@@ -4,8 +4,8 @@
     python benchmarks/clue_page.py results/clue                      # tables and picture of the page
 
 Sections: `compare` (one thread, a copy of it as control, another outlier distance, no workspace, two threads, two calls
-at once, `kdtree`, CLUEstering 2.x, DBSCAN), `scaling` (with hits at constant occupancy, and of one event that grows),
-`occupancy` (neighbours a hit), `memory` (against copying the same bytes).
+at once, three k-d trees (`clue_kdtree.py`), CLUEstering 2.x, DBSCAN), `scaling` (with hits at constant occupancy, and
+of one event that grows), `occupancy` (neighbours a hit), `memory` (against copying the same bytes).
 
 Arms are visited in blocks A B .. B A (`measure.paired`); beside every time stands the agreement of its partition.
 Times are wall clock of the whole Python call, and CPU time of the process beside it, for machines that are shared.
@@ -25,7 +25,18 @@ from typing import Any
 
 import numpy as np
 
-from clue_arms import BLOBS, HGCAL, Arm, agreement, at_once_arm, cluestering_arms, dbscan_arm, own_arm, rows
+from clue_arms import (
+    BLOBS,
+    HGCAL,
+    Arm,
+    agreement,
+    at_once_arm,
+    cluestering_arms,
+    dbscan_arm,
+    kdtree_arms,
+    own_arm,
+    rows,
+)
 from skytrigger.core.files import write_json
 from skytrigger.core.host import host_facts, host_label
 from skytrigger.core.progress import say, track
@@ -133,7 +144,7 @@ def compare(args: argparse.Namespace, host: dict[str, Any]) -> dict[str, Any]:
             arms[f"cpu-{args.threads}"] = own_arm(hits, options, threads=args.threads)
             arms[f"{args.threads} calls at once, each"] = at_once_arm(hits, options, args.threads)
         if name in args.kdtree_rows:
-            arms["kdtree"] = own_arm(hits, options, backend="kdtree")
+            arms |= kdtree_arms(hits, options)
         rivals = cluestering_arms(hits, options)
         same = {other: arms[other]()[1]}
         if rivals:

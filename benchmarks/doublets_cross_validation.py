@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from skytrigger.core.dataset import Split
+from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.files import atomic_path, write_json
 from skytrigger.core.progress import say
 from skytrigger.hep.doublets.application import DOUBLETS, default_recipe
@@ -57,7 +58,8 @@ def main() -> None:
             row[name] = {"auc": roc.auc, "rejection": {f"{e:g}": roc.at(e)[2] for e in EFFICIENCIES}}
         folds.append(row)
         say(json.dumps(row))
-    results = {"data": dataset.source, "folds": folds, "mean": {}, "trees_by_other_splits": _other(dataset, first)}
+    other, others = by_other_splits(dataset, first)
+    results = {"data": dataset.source, "folds": folds, "mean": {}, "trees_by_other_splits": other}
     for name in ("doublets_small", "boosted_trees"):
         aucs = np.array([f[name]["auc"] for f in folds])
         results["mean"][name] = {
@@ -66,22 +68,31 @@ def main() -> None:
         }  # fmt: skip
     say(json.dumps(results["mean"], indent=1))
     write_json(args.out / "cross_validation.json", results)
-    columns = {name: pa.array(np.concatenate([part[name] for part in kept])) for name in kept[0]}
-    with atomic_path(args.out / "cross_validation_scores.parquet") as temporary:
+    write_scores(args.out / "cross_validation_scores.parquet", kept)
+    write_scores(args.out / "other_splits_scores.parquet", others)
+
+
+def write_scores(path: Path, parts: list[dict]) -> None:
+    """All judged doublets, a row each."""
+    columns = {name: pa.array(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+    with atomic_path(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
 
 
-def _other(dataset, first) -> dict:
-    """AUC of the trees where a random fifth of the rows, or of the distinct doublets, is judged."""
-    found = {}
+def by_other_splits(dataset: Dataset, first: NDArray[np.int64]) -> tuple[dict, list[dict]]:
+    """AUC and scores of the trees where a random fifth of the rows, or of the distinct doublets, is judged."""
+    found, kept = {}, []
     for name, index in (("rows", np.arange(len(dataset))), ("distinct_doublets", first)):
         random = np.random.default_rng(0)
         order = random.permutation(index)
         judged, trained = np.split(order, [len(order) // 5])
         trained = trained[:20_000]
         trees = Trees.fit(dataset.x[trained], dataset.y[trained])
-        found[name] = curve(scores(trees.logits(dataset.x[judged])), dataset.y[judged]).auc
-    return found
+        score = scores(trees.logits(dataset.x[judged]))
+        found[name] = curve(score, dataset.y[judged]).auc
+        kept.append({"split": np.full(len(judged), name), "row": judged, "true": dataset.y[judged],
+                     "boosted_trees": score})  # fmt: skip
+    return found, kept
 
 
 if __name__ == "__main__":

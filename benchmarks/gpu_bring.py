@@ -1,26 +1,33 @@
-r"""What a bare machine with a card and no network must be brought, in parts of at most 64 MiB.
+r"""What a bare machine with a card and no network must be brought, in parts that travel with the checkout.
 
-    python benchmarks/gpu_bring.py --wheels numpy==2.3.5 --rgb eurosat_rgb_train.zip eurosat_rgb_val.zip \
-        --ms eurosat_ms_train.zip
+    python benchmarks/gpu_bring.py --wheels numpy==2.3.5 --packages rasterio==1.4.4 zarr==3.1.6 numcodecs affine cligj \
+        donfig google-crc32c --rgb eurosat_rgb_train.zip eurosat_rgb_val.zip --ms eurosat_ms_train.zip
 
 That machine has Python 3.12, PyTorch, CuPy, nvcc and a Numba that may not accept its NumPy; networks are made there.
-Parts lie in ``build/bring/part1``, ``part2`` ...: wheels and the first RGB tiles, then the others. The last archive is
-the one that validates. The 13-band tiles that train and validate (no others) have parts of their own behind these. With
-``--beside`` room is left for what travels along (the checkout).
+Whole files lie in ``build/bring/whole``: wheels, packages that scenes are read with (unpacked, xz), RGB archives, and
+the 13-band tiles that train and validate (no others). They are cut by bytes into ``build/bring/part1``, ``part2`` ...,
+each at most 64 MiB less the checkout; `join` puts them together there (``gpu_plan.py --bring build/bring``).
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import shutil
 import subprocess
 import sys
-import zipfile
+import tarfile
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from skytrigger.core.files import write_text
+from skytrigger.core.files import read_json, write_json
 
 LIMIT = 64 << 20
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+LIST = "bring.json"
+PACKAGES = "packages.tar.xz"
 
 
 def wheels(wanted: list[str], out: Path) -> None:
@@ -30,34 +37,19 @@ def wheels(wanted: list[str], out: Path) -> None:
     subprocess.run([*command, *(f"--platform={p}" for p in PLATFORMS), *wanted], check=True)
 
 
-def size_of(folder: Path) -> int:
-    """Bytes of all files in it."""
-    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+def packages(wanted: list[str], out: Path) -> None:
+    """The same wheels as a folder for the import path, packed with xz: a third smaller."""
+    with tempfile.TemporaryDirectory() as folder:
+        wheels(wanted, Path(folder))
+        site = Path(folder) / "site"
+        for wheel in sorted(Path(folder).glob("*.whl")):
+            shutil.unpack_archive(wheel, site, "zip")
+        with tarfile.open(out, "w:xz") as archive:
+            archive.add(site, "site")
 
 
-def deal(archives: list[Path], parts: list[Path], limit: int) -> None:
-    """Tiles of the archives, as they are, into one archive a part, each part up to `limit` bytes."""
-    tiles = [(a, info) for a in archives for info in zipfile.ZipFile(a).infolist() if not info.is_dir()]
-    sources = {a: zipfile.ZipFile(a) for a in archives}
-    place, room, out = 0, limit - size_of(parts[0]), None
-    for archive, info in tiles:
-        cost = info.compress_size + 2 * len(info.filename.encode()) + 128
-        while out is None or cost > room:
-            if out is not None:
-                out.close()
-                place, room = place + 1, limit
-            if place >= len(parts):
-                raise SystemExit(f"the tiles do not fit {len(parts)} parts of {limit} bytes; --parts {len(parts) + 1}")
-            parts[place].mkdir(parents=True, exist_ok=True)
-            out = zipfile.ZipFile(parts[place] / f"rgb_{place + 1}.zip", "w", zipfile.ZIP_STORED)
-        room -= cost
-        out.writestr(info.filename, sources[archive].read(info))
-    if out is not None:
-        out.close()
-
-
-def bands(archives: list[Path], out: Path, first: int, limit: int) -> list[Path]:
-    """13-band tiles of the lists ``ms_train`` and ``ms_val``, packed, in as many parts as they need."""
+def bands(archives: list[Path], out: Path) -> None:
+    """13-band tiles of the lists ``ms_train`` and ``ms_val``, packed."""
     import numpy as np
 
     from gpu_steps.card_tiles import listed, pack
@@ -66,40 +58,96 @@ def bands(archives: list[Path], out: Path, first: int, limit: int) -> list[Path]
     dataset = load([str(a) for a in archives])
     stems, wanted = [name.rsplit("/", 1)[-1] for name in dataset.ids], listed("ms_train") | listed("ms_val")
     rows = [i for i, stem in enumerate(stems) if stem in wanted]
-    for count in range(1, len(rows) + 1):
-        parts = [out / f"part{first + k}" for k in range(count)]
-        for part, some in zip(parts, np.array_split(np.array(rows), count), strict=True):
-            part.mkdir(parents=True, exist_ok=True)
-            pack(np.array(dataset.x[some]), [stems[i] for i in some], part / f"{part.name.replace('part', 'ms_')}.lzma")
-        if max(map(size_of, parts)) <= limit:
-            return parts
-    raise SystemExit(f"a 13-band tile takes more than {limit} bytes")
+    pack(np.array(dataset.x[rows]), [stems[i] for i in rows], out)
+
+
+def cut(files: Sequence[Path], out: Path, limit: int) -> list[Path]:
+    """Folders ``part1`` ... of at most `limit` bytes with all of the files, in order, pieces where one does not fit.
+
+    Each part has the list of all files: size, hash and where their pieces are to be found.
+    """
+    parts: list[Path] = []
+    found: dict[str, dict[str, Any]] = {}
+    room = 0
+    for path in files:
+        content = memoryview(path.read_bytes())
+        pieces, place = [], 0
+        while place < len(content) or not pieces:
+            if room == 0:
+                parts.append(out / f"part{len(parts) + 1}")
+                parts[-1].mkdir(parents=True)
+                room = limit
+            piece = content[place : place + room]
+            name = f"{path.name}.{len(pieces)}"
+            (parts[-1] / name).write_bytes(piece)
+            pieces.append(f"{parts[-1].name}/{name}")
+            place, room = place + len(piece), room - len(piece)
+        found[path.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "pieces": pieces}
+    for part in parts:
+        write_json(part / LIST, found)
+    return parts
+
+
+def join(folder: Path, out: Path) -> list[str]:
+    """Put the files of `cut` together in `out`; names of those that are not all there.
+
+    Raises
+    ------
+    SystemExit
+        No part at all, or a file that is not what it was.
+    """
+    lists = sorted(folder.rglob(LIST))
+    if not lists:
+        raise SystemExit(f"no {LIST} below {folder}: parts of gpu_bring.py")
+    missing = []
+    for name, facts in read_json(lists[0]).items():
+        pieces = [folder / piece for piece in facts["pieces"]]
+        if not all(piece.is_file() for piece in pieces):
+            missing.append(name)
+            continue
+        content = b"".join(piece.read_bytes() for piece in pieces)
+        if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+            raise SystemExit(f"{name}: its pieces are not of one making")
+        (out / name).write_bytes(content)
+    return missing
+
+
+def checkout_bytes() -> int:
+    """Of the files that git keeps, which travel along."""
+    root = Path(__file__).resolve().parents[1]
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, check=True, text=True).stdout
+    return sum((root / name).stat().st_size for name in names.split("\0") if (root / name).is_file())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rgb", nargs="*", type=Path, default=[], help="archives of tiles, the validating one last")
+    parser.add_argument("--rgb", nargs="*", type=Path, default=[], help="archives of RGB tiles")
     parser.add_argument("--ms", nargs="*", type=Path, default=[], help="archives of 13-band tiles")
     parser.add_argument("--wheels", nargs="*", default=[], help="requirements, e.g. numpy==2.3.5")
+    parser.add_argument("--packages", nargs="*", default=[], help="requirements of scenes, e.g. rasterio==1.4.4")
     parser.add_argument("--out", type=Path, default=Path("build/bring"))
-    parser.add_argument("--parts", type=int, default=3)
-    parser.add_argument("--beside", type=int, default=26 << 20, help="bytes that travel along with each part")
     args = parser.parse_args()
-    parts = [args.out / f"part{i + 1}" for i in range(args.parts)]
-    parts[0].mkdir(parents=True, exist_ok=True)
+    whole = args.out / "whole"
+    for old in (whole, *args.out.glob("part*")):
+        shutil.rmtree(old, ignore_errors=True)
+    whole.mkdir(parents=True)
     if args.wheels:
-        wheels(args.wheels, parts[0])
-    if args.rgb:
-        names = [Path(n).stem for n in zipfile.ZipFile(args.rgb[-1]).namelist() if not n.endswith("/")]
-        write_text(parts[0] / "rgb_val.txt", "\n".join(names) + "\n")
-        deal(args.rgb, parts, LIMIT - args.beside)
-    parts = [part for part in parts if part.is_dir()]
+        wheels(args.wheels, whole)
+    files = sorted(whole.iterdir())
+    if args.packages:
+        packages(args.packages, whole / PACKAGES)
+        files.append(whole / PACKAGES)
+    for number, archive in enumerate(args.rgb, 1):
+        files.append(whole / f"rgb_{number}.zip")
+        shutil.copyfile(archive, files[-1])
     if args.ms:
-        parts += bands(args.ms, args.out, len(parts) + 1, LIMIT - args.beside)
-    for part in parts:
-        for path in sorted(part.rglob("*")):
-            print(f"{path.stat().st_size / 2**20:8.2f} MiB  {path}")
-        print(f"{size_of(part) / 2**20:8.2f} MiB  {part} ({(size_of(part) + args.beside) / 2**20:.1f} with the rest)")
+        files.append(whole / "ms_1.lzma")
+        bands(args.ms, files[-1])
+    beside = checkout_bytes() + (1 << 20)
+    for part in cut(files, args.out, LIMIT - beside):
+        size = sum(p.stat().st_size for p in part.iterdir())
+        told = ", ".join(p.name for p in sorted(part.iterdir()) if p.name != LIST)
+        print(f"{size / 2**20:6.1f} MiB ({(size + beside) / 2**20:.1f} with the checkout)  {part}: {told}")
 
 
 if __name__ == "__main__":

@@ -20,17 +20,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpu_bring import PACKAGES, join
 from skytrigger.core.files import read_json, write_json
 from skytrigger.core.host import nvml_gpus
 from skytrigger.core.progress import say
 
 BENCHMARKS = Path(__file__).resolve().parent
+ENDING_S = 30.0  # between the seconds that a step is given and its end
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Step:
     what: str
     usual_s: float
     limit_s: float
+    least_s: float = 0.0
+    """Does with less than usual, down to this; 0: does not."""
 
 
 STEPS = (
@@ -49,9 +54,14 @@ STEPS = (
     Step("power", "watts of the framework against the fastest engine, batch 1, 64, 1,024", 160, 240),
     Step("doublets", "PyTorch in every precision and compiled beside hopper", 90, 130),
     Step("batch", "inference at 1 to 8,192, training at 16 to 1,024 images", 100, 150),
+    Step("clue_many", "CLUE on many events in one call, by threads and packs; the limits of link and host", 65, 110),
+    Step("scenes", "a whole granule from native bands, whole, decoding and the card alone; GeoTIFF, Zarr", 85, 120),
+    Step("basic_again", "basic in parts, ways and with its first two layers as one; layer by layer", 45, 75),
+    Step("eager_streams", "PyTorch eager on 1, 2 and 4 streams, driven by one thread", 30, 60),
+    Step("batch_half", "the training rows of `batch` in bfloat16 alone", 30, 60),
+    Step("training", "the seven networks on RGB tiles, 25 epochs, 3 seeds", 240, 300),
+    Step("teacher", "large RGB teachers, and the packaged architectures taught by them", 460, 500, least_s=180),
     Step("checks", "pytest tests/gpu", 80, 180),
-    Step("training", "the seven networks on RGB tiles, 25 epochs, 3 seeds", 240, 600),
-    Step("teacher", "large RGB teachers, and the packaged architectures taught by them", 460, 500),
 )
 
 
@@ -61,9 +71,9 @@ def chosen(steps: Sequence[Step], done: set[str], seconds: float, only: Sequence
     for step in steps:
         if step.name in done or (only and step.name not in only):
             continue
-        if step.usual_s <= left:
+        if (step.least_s or step.usual_s) <= left:
             found.append(step)
-            left -= step.usual_s
+            left -= min(step.usual_s, left)
     return found
 
 
@@ -97,28 +107,43 @@ def card(simulate: bool) -> str:
     return re.sub(r"[^a-z0-9]+", "-", str(gpus[0]["name"]).lower()).strip("-")
 
 
-def brought(wheels: Path | None) -> list[str]:
-    """Folder with the brought wheels installed, for the import path, where Numba does not load without them."""
-    if (
-        wheels is None
-        or subprocess.run([sys.executable, "-c", "import numba.cuda.np.arrayobj"], capture_output=True).returncode == 0
-    ):
-        return []
-    target = tempfile.mkdtemp(prefix="wheels-")
-    how = ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--quiet", "--target", target]
-    files = sorted(str(p) for p in wheels.rglob("*.whl"))
-    subprocess.run([sys.executable, "-m", "pip", "install", *how, *files], check=True)
-    return [target]
+def brought(folder: Path | None) -> tuple[Path | None, list[str]]:
+    """(folder of whole files, folders for the import path) of the parts that `gpu_bring.py` made.
+
+    Wheels are installed where Numba does not load without them; packages come last on the path, so that none takes the
+    place of the machine's own.
+    """
+    if folder is None:
+        return None, []
+    whole, site = Path(tempfile.mkdtemp(prefix="brought-")), tempfile.mkdtemp(prefix="wheels-")
+    if missing := join(folder, whole):
+        say(f"parts are missing of {', '.join(missing)}")
+    path = []
+    if subprocess.run([sys.executable, "-c", "import numba.cuda.np.arrayobj"], capture_output=True).returncode:
+        how = ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--quiet", "--target", site]
+        if files := sorted(str(p) for p in whole.glob("*.whl")):
+            subprocess.run([sys.executable, "-m", "pip", "install", *how, *files], check=True)
+            path.append(site)
+    path.append("")  # here comes the project's own source
+    if (whole / PACKAGES).is_file():
+        with tarfile.open(whole / PACKAGES) as archive:
+            archive.extractall(whole, filter="data")
+        path.append(str(whole / "site"))
+    return whole, path
 
 
 def run_plan(steps: Sequence[Step], folder: Path, seconds: float, options: Sequence[str] = (),
-             path: Sequence[str] = (), program: Path = BENCHMARKS / "gpu_plan.py") -> None:  # fmt: skip
+             path: Sequence[str] = (), program: Path = BENCHMARKS / "gpu_plan.py",
+             slack: float = 1.0) -> None:  # fmt: skip
     """Run the steps until the time is over; each leaves whole records or a ``.partial`` folder.
 
-    `program` is called with ``--step NAME --out FOLDER`` and the options, with `path` first on its import path.
+    `program` is called with ``--step NAME --out FOLDER`` and the options, with `path` first on its import path (what
+    follows an empty name in it: last). Limits are of a card; `slack` times as much is given where there is none.
     """
     begin = time.perf_counter()
-    source = os.pathsep.join([*path, str(BENCHMARKS.parent / "src"), str(BENCHMARKS), os.environ.get("PYTHONPATH", "")])
+    own = [str(BENCHMARKS.parent / "src"), str(BENCHMARKS), os.environ.get("PYTHONPATH", "")]
+    place = path.index("") if "" in path else len(path)
+    source = os.pathsep.join(p for p in [*path[:place], *own, *path[place + 1 :]] if p)
     models = tempfile.mkdtemp(prefix="models-")  # made once for all steps
     environment = (
         os.environ
@@ -144,7 +169,9 @@ def run_plan(steps: Sequence[Step], folder: Path, seconds: float, options: Seque
             str(partial),
             *options,
         ]
-        status, taken = run_killed(command, min(step.limit_s, left), environment)
+        if step.least_s:
+            command += ["--seconds", f"{min(step.usual_s, left) - ENDING_S:.0f}"]
+        status, taken = run_killed(command, min(slack * step.limit_s, left), environment)
         if status == 0 and (partial / "records.jsonl").is_file():
             partial.rename(target)
         note(folder, step, "killed" if status is None else "done" if status == 0 else f"failed ({status})", taken)
@@ -168,14 +195,17 @@ def main() -> None:
         "--simulate", action="store_true", help="without a GPU: tiny sizes, the CPU in the card's place"
     )
     parser.add_argument("--only", nargs="+", default=(), choices=[s.name for s in STEPS])
-    parser.add_argument("--wheels", type=Path, help="folder of wheels to install where Numba does not load by itself")
-    parser.add_argument("--data", type=Path, help="folder of RGB archives, as gpu_bring.py leaves them")
+    parser.add_argument("--bring", type=Path, help="folder of parts, as gpu_bring.py makes them")
+    parser.add_argument("--data", type=Path, help="folder of whole archives of tiles; those brought by default")
     parser.add_argument("--step", choices=[s.name for s in STEPS], help="run this one here, records into --out itself")
+    parser.add_argument("--seconds", type=float, help="with --step: of a step that does with less than usual")
     args = parser.parse_args()
     if args.step:
         if args.simulate:
             os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
-        importlib.import_module(f"gpu_steps.{args.step}").run(args.out, args.simulate, args.data)
+        importlib.import_module(f"gpu_steps.{args.step}").run(
+            args.out, args.simulate, args.data, **({"seconds": args.seconds} if args.seconds else {})
+        )
         return
     folder = args.out / (card(args.simulate) if not args.plan or args.simulate else "any card")
     seconds = 60 * args.minutes
@@ -184,8 +214,15 @@ def main() -> None:
         mark = "run" if step in steps else "done" if step.name in finished(folder) else "left out"
         say(f"{mark:8s} {step.name:10s} {step.usual_s:4.0f} s (limit {step.limit_s:.0f})  {step.what}")
     if not args.plan:
-        options = ["--simulate"] * args.simulate + (["--data", str(args.data)] if args.data else [])
-        run_plan(steps, folder, seconds, options, brought(args.wheels))
+        begin = time.perf_counter()
+        whole, path = brought(args.bring)
+        data = args.data or whole
+        options = ["--simulate"] * args.simulate + (["--data", str(data)] if data else [])
+        seconds -= time.perf_counter() - begin
+        if args.simulate:
+            run_plan(steps, folder, float("inf"), options, path, slack=10.0)
+        else:
+            run_plan(steps, folder, seconds, options, path)
         for name, entry in read_json(folder / "summary.json").items():
             say(f"{name:10s} {entry['outcome']:14s} {entry['seconds']:.0f} s")
 

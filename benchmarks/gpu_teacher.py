@@ -1,8 +1,8 @@
 r"""Large RGB teachers, and the packaged architectures taught by them, in RGB and 13 bands, in given seconds of a GPU.
 
-    python benchmarks/gpu_bring.py --rgb RGB_TRAIN.zip RGB_VAL.zip --ms MS_TRAIN.zip          # into build/bring
-    PYTHONPATH=src python benchmarks/gpu_teacher.py --data build/bring --out OUT --seconds 450
-    PYTHONPATH=src python benchmarks/gpu_teacher.py --data build/bring --out OUT --simulate   # on the CPU, tiny
+    python benchmarks/gpu_bring.py --rgb RGB_TRAIN.zip RGB_VAL.zip --ms MS_TRAIN.zip          # into build/bring/whole
+    PYTHONPATH=src python benchmarks/gpu_teacher.py --data build/bring/whole --out OUT --seconds 450
+    PYTHONPATH=src python benchmarks/gpu_teacher.py --data build/bring/whole --out OUT --simulate   # on the CPU, tiny
 
 See `gpu_steps.teacher` and, for the stages, `gpu_steps.teacher_stages`.
 """
@@ -17,7 +17,7 @@ from gpu_steps.teacher import SECONDS, run, stage
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of parts, as gpu_bring.py leaves them")
+    parser.add_argument("--data", type=Path, help="folder of whole archives, as gpu_bring.py leaves them")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--simulate", action="store_true")

@@ -1,8 +1,8 @@
 """What native inputs cost and change: networks on resampled tiles against the same with the upsampling folded in.
 
-Networks: the packaged classifier as a float one (weights are its codes times their scales; roundings of activations are
-left out), and model files that are named. Tiles: cells of a synthetic granule, all with data; the reference is what
-`classify` gives the network: whole bands brought to 10 m and rounded to whole DN. One thread, blocks interleaved.
+Networks: the packaged classifier as a float one (`model.unquantise`), and model files that are named. Tiles: cells of a
+synthetic granule, all with data; the reference is what `classify` gives the network: whole bands brought to 10 m and
+rounded to whole DN. One thread, blocks interleaved.
 
     python benchmarks/native_stems.py GRANULE [--models basic.onnx ...] [--out results/scene/native.json]
 """
@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import onnx
 import rasterio
-from onnx import helper, numpy_helper
 
 from skytrigger.core.files import write_json
 from skytrigger.core.host import host_facts
@@ -28,53 +27,9 @@ from skytrigger.eo.scene.opening import open_scene
 from skytrigger.eo.scene.raster_band import GDAL_OPTIONS
 from skytrigger.eo.scene.tile_maker import TileMaker
 from skytrigger.model.native import native_groups, with_native_inputs
+from skytrigger.model.unquantise import float_model
 
 BATCH = 29
-
-
-def float_of(model: onnx.ModelProto) -> onnx.ModelProto:
-    """An INT8 file without its roundings."""
-    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    out = onnx.ModelProto()
-    out.CopyFrom(model)
-    nodes: list[Any] = []
-    names: dict[str, str] = {}
-    made: dict[str, np.ndarray] = {}
-    quantised = {n.output[0]: n for n in model.graph.node if n.op_type == "QuantizeLinear"}
-    for node in model.graph.node:
-        if node.op_type == "QuantizeLinear":
-            continue
-        if node.op_type != "DequantizeLinear":
-            copy = onnx.NodeProto()
-            copy.CopyFrom(node)
-            copy.input[:] = [names.get(i, i) for i in node.input]
-            nodes.append(copy)
-            continue
-        step, zero = constants[node.input[1]].astype(np.float64), constants[node.input[2]].astype(np.float64)
-        if node.input[0] in constants:
-            codes = constants[node.input[0]]
-            shape = [-1] + [1] * (codes.ndim - 1)
-            made[node.output[0]] = ((codes - zero.reshape(shape)) * step.reshape(shape)).astype(np.float32)
-            continue
-        first = quantised[node.input[0]]
-        source = names.get(first.input[0], first.input[0])
-        steps, zeros = constants[first.input[1]].astype(np.float64), constants[first.input[2]].astype(np.float64)
-        if source == "tiles":
-            made["mean"] = ((zero - zeros) * steps).reshape(1, -1, 1, 1).astype(np.float32)
-            made["std"] = (steps / step).reshape(1, -1, 1, 1).astype(np.float32)
-            nodes.append(helper.make_node("Sub", ["tiles", "mean"], ["centred"]))
-            nodes.append(helper.make_node("Div", ["centred", "std"], [node.output[0]]))
-        elif zero == 0:  # codes from 0 on are the ReLU
-            nodes.append(helper.make_node("Relu", [source], [node.output[0]]))
-        else:
-            names[node.output[0]] = source
-    del out.graph.node[:]
-    out.graph.node.extend(nodes)
-    used = {i for n in nodes for i in n.input}
-    kept = [t for t in model.graph.initializer if t.name in used]
-    del out.graph.initializer[:]
-    out.graph.initializer.extend([*kept, *(numpy_helper.from_array(v, k) for k, v in made.items())])
-    return out
 
 
 def cells_of(source: Path, channels: tuple[str, ...], rows: int) -> tuple[Any, list[tuple[int, int]], dict[str, Any]]:
@@ -177,7 +132,11 @@ def main() -> None:
     packaged = model_for("eurosat_ms")
     channels = packaged.card.channels
     data = cells_of(args.granule, channels, args.rows)
-    found = {"eurosat_ms, float": compare("eurosat_ms, float", float_of(packaged.graph()), channels, data, args.rounds)}
+    found = {
+        "eurosat_ms, float": compare(
+            "eurosat_ms, float", float_model(packaged, bounded=False).graph(), channels, data, args.rounds
+        )
+    }
     for path in args.models:
         file = model_for(path)
         found[file.card.name] = compare(file.card.name, file.graph(), file.card.channels, data, args.rounds)

@@ -45,7 +45,7 @@ def missions(base: Spec) -> dict[str, Spec]:
 
 
 def judged(spec: Spec, work: Path) -> dict[str, Any]:
-    """What the record holds of one mission."""
+    """What the record holds of one mission: all orders together, and each by itself."""
     day = prepare(spec, work)
     orders: list[Order] = [replay_order(day, POLICIES, seed, work) for seed in range(spec.seeds)]
     summary = summary_of(day, orders)
@@ -53,6 +53,14 @@ def judged(spec: Spec, work: Path) -> dict[str, Any]:
     return {
         "policies": {name: {k: m[k] for k in KEPT} for name, m in summary["policies"].items()},
         "value_over_fifo": metrics.interval(gains),
+        "orders": [
+            {
+                "policies": {name: {k: own[k] for k in KEPT} for name, own in o.metrics.items()},
+                "oracle": o.best["value"],
+                "regret": o.regret,
+            }
+            for o in orders
+        ],
         **{k: summary[k] for k in ("oracle", "regret", "recall_at_tenth", "facts", "seeds", "synthetic")},
     }
 

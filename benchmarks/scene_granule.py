@@ -115,7 +115,9 @@ def write_zarr(path: Path, bands: dict[str, np.ndarray]) -> None:
         array[:] = bands[band.name]
 
 
-def make(out: Path, form: str, side: int, tiles: int, seed: int = 0, compress: str = "LERC_ZSTD") -> Path:
+def make(
+    out: Path, form: str, side: int, tiles: int, seed: int = 0, compress: str = "LERC_ZSTD", threads: int = 2
+) -> Path:
     """Write the granule; returns what `open_scene` takes."""
     data = load([f"synthetic:{tiles}:{seed}"])
     which, turned = layout(side, len(data), seed)
@@ -142,11 +144,11 @@ def make(out: Path, form: str, side: int, tiles: int, seed: int = 0, compress: s
                 target.scales, target.offsets = (1e-4,), (-OFFSET / 1e4,)
         return None
 
+    with ThreadPoolExecutor(threads) as pool:
+        made = list(pool.map(one, BANDS))
     if form == "zarr":
-        write_zarr(root, {band.name: one(band) for band in BANDS})
+        write_zarr(root, {band.name: values for band, values in zip(BANDS, made, strict=True)})
         return root
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(one, BANDS))
     if form == "safe":
         product, tile = metadata(side, sorted(images))
         (root / "MTD_MSIL1C.xml").write_text(product)

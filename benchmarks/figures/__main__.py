@@ -13,12 +13,14 @@ from figures import (  # noqa: F401 (they register their figures)
     doublets,
     engines,
     gpu,
+    mutants,
     onboard,
     onboard_ground,
     pid,
     scenes,
     searches,
     tiles,
+    trainings,
 )
 from figures.pages import pages_of, rendered
 from figures.scan import read_constants, unexplained

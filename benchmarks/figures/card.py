@@ -32,12 +32,15 @@ def clue() -> str:
         event = f"clue pu200 {size}"
         cells = [
             _spread(1e3 * np.array(_one("clue", network=event, kind="latency", **how).samples["call"].values))
-            for how in ({"runtime": "cpu", "threads": 1}, *({"runtime": "cuda", "strategy": s} for s in (1, 2, 3)))
+            for how in (
+                *({"runtime": "cpu", "threads": t} for t in (1, 16)),
+                *({"runtime": "cuda", "strategy": s} for s in (1, 2, 3)),
+            )
         ]
         graph = _one("clue", network=event, kind="latency", strategy=3).samples["graph"]
         rows.append([f"PU200-like, {size:,} hits (synthetic)", *cells, _spread(1e3 * np.array(graph.values))])
-    head = "| event | CPU, 1 thread | GPU version 1 | version 2 | version 3 | its kernels alone |"
-    return table(f"{head}\n|---|--:|--:|--:|--:|--:|", rows)
+    head = "| event | CPU, 1 thread | CPU, 16 | GPU version 1 | version 2 | version 3 | its kernels alone |"
+    return table(f"{head}\n|---|--:|--:|--:|--:|--:|--:|", rows)
 
 
 @figure("card.power")
@@ -61,7 +64,33 @@ def power() -> str:
     return table("| engine | batch 1 | 64 | 1,024 |\n|---|---|---|---|", rows)
 
 
+@figure("card.doubts")
+def doubts() -> str:
+    """Of how many windows of the table the counter and the integrated power disagree by more than 5 %."""
+    engines = (("basic", "torch", "fp32"), ("basic", "torch", "default"), ("basic", "hopper", "fp16"),
+               ("winner", "torch-compiled", "bf16"))  # fmt: skip
+    shown = [
+        _one("power", network=n, runtime=r, precision=p, batch_size=b) for n, r, p in engines for b in (1, 64, 1024)
+    ]
+    return f"{sum(any('disagree' in f for f in r.energy['flags']) for r in shown)} of {len(shown)}"
+
+
 @figure("card.idle")
 def idle() -> str:
     """Of the board before."""
     return f"{_one('power', scenario='idle before').energy['watts_mean']:.0f} W"
+
+
+@figure("card.rate")
+def rate(phase: str, size: str) -> str:
+    """Events a second of `size` hits if nothing else took time than this phase of version 3."""
+    seconds = _one("clue", network=f"clue pu200 {size}", kind="latency", strategy=3).samples[phase.replace("_", " ")]
+    return f"{float(f'{1 / np.median(seconds.values):.2g}'):,.0f}"
+
+
+@figure("card.many")
+def many(strategy: str, size: str) -> str:
+    """Events a second in one call, as the step `clue` had them."""
+    record = _one("clue", kind="throughput", strategy=int(strategy), hits=int(size))
+    call = record.samples["call"]
+    return f"{call.items / float(np.median(call.values)):,.0f}"

@@ -87,6 +87,43 @@ def by_cpu(run: str, name: str, *program: str) -> str:
     return span(times_of_cpu(f"clue/{run}", name, " ".join(program), "cpu", "cpu"))
 
 
+TREES = {
+    "kdtree": "SciPy's `cKDTree`, vectorised",
+    "HGCalImagingAlgo's way": "`HGCalImagingAlgo`'s tree and scan, compiled",
+    "the same tree at its best": "that tree at its best, {leaf}",
+}
+
+
+def _trees(name: str, program: str) -> tuple[str, Interval]:
+    """How the program is called in the run of k-d trees, and its CPU time over ours."""
+    (own,) = (p for n, p in _run("clue/trees") if n == name and p.startswith(program))
+    return own, times_of_cpu("clue/trees", name, own, "cpu", "cpu")
+
+
+@figure("clue.trees")
+def trees_table() -> str:
+    """Three k-d trees by CPU time."""
+    rows = []
+    for name in dict.fromkeys(n for n, _ in _run("clue/trees")):
+        for program, title in TREES.items():
+            own, ratio = _trees(name, program)
+            record = _named("clue/trees", name, own)
+            cpu_ms = 1e3 * float(np.median(record.samples["cpu"].values))
+            leaf = own.rpartition("(")[2].rstrip(")").replace(" a ", " hits a ")
+            wall = times_of_cpu("clue/trees", name, own)
+            rows.append([f"`{name}`", title.format(leaf=leaf), digits(cpu_ms), span(ratio), span(wall),
+                         record.extra["agreement"]])  # fmt: skip
+    columns = "| hits | program | CPU ms | its CPU time / ours | wall clock / ours | partition |"
+    head = f"{columns}\n|---|---|---:|---:|---:|---|"
+    return table(head, rows)
+
+
+@figure("clue.tree")
+def tree(name: str, *program: str) -> str:
+    """One of them."""
+    return span(_trees(name, " ".join(program))[1])
+
+
 @figure("clue.two_threads")
 def two_threads(folder: str, name: str) -> str:
     """How many times as fast two threads are."""

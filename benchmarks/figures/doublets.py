@@ -24,22 +24,32 @@ TITLES = {"doublets_small": "`doublets_small`", "boosted_trees": "boosted trees 
 EFFICIENCIES = (0.9, 0.99)
 
 
+def _scores(file: str) -> dict[str, np.ndarray]:
+    """Columns of a file of scores."""
+    raw = pq.read_table(RESULTS / "doublets" / file)
+    return {name: raw[name].to_numpy() for name in raw.column_names}
+
+
 @cache
 def folds() -> dict[str, tuple[np.ndarray, dict[float, float]]]:
-    """Network -> AUC of each fold, mean rejections; checked against the scores where these were kept."""
+    """Network -> AUC of each fold, mean rejections, of the kept scores; held against what the run itself said."""
     told = loaded("doublets/cross_validation.json")["folds"]
-    kept = RESULTS / "doublets/cross_validation_scores.parquet"
-    found = {}
+    kept = _scores("cross_validation_scores.parquet")
+    fold, true, found = kept["fold"], kept["true"], {}
     for name in TITLES:
-        aucs = np.array([f[name]["auc"] for f in told])
-        found[name] = (aucs, {e: float(np.mean([f[name]["rejection"][str(e)] for f in told])) for e in EFFICIENCIES})
-        if kept.is_file():
-            raw = pq.read_table(kept).to_pydict()
-            fold, true, score = (np.array(raw[column]) for column in ("fold", "true", name))
-            again = np.array([curve(score[fold == k], true[fold == k]).auc for k in np.unique(fold)])
-            if not np.allclose(again, aucs, atol=1e-6):
-                raise ValueError(f"{name}: scores and cross_validation.json disagree")
+        curves = [curve(kept[name][fold == f["fold"]], true[fold == f["fold"]]) for f in told]
+        aucs = np.array([c.auc for c in curves])
+        if not np.allclose(aucs, [f[name]["auc"] for f in told], atol=1e-6):
+            raise ValueError(f"{name}: scores and cross_validation.json disagree")
+        found[name] = aucs, {e: float(np.mean([c.at(e)[2] for c in curves])) for e in EFFICIENCIES}
     return found
+
+
+@figure("doublets.first")
+def first_run(efficiency: str) -> str:
+    """Mean rejection of the network in the run before, whose scores were not kept."""
+    told = loaded("doublets/cross_validation_first.json")["folds"]
+    return f"{np.mean([f['doublets_small']['rejection'][efficiency] for f in told]):.3f}"
 
 
 @figure("doublets.folds")
@@ -75,7 +85,9 @@ def test_table() -> str:
 @figure("doublets.splits")
 def splits_table() -> str:
     """What other splits would say of the trees."""
-    other = loaded("doublets/cross_validation.json")["trees_by_other_splits"]
+    kept = _scores("other_splits_scores.parquet")
+    chosen = {name: kept["split"] == name for name in ("rows", "distinct_doublets")}
+    other = {name: curve(kept["boosted_trees"][own], kept["true"][own]).auc for name, own in chosen.items()}
     rows = [
         ["whole doublets (a split of rows)", f"{other['rows']:.3f}"],
         ["clusters (a split of distinct doublets)", f"{other['distinct_doublets']:.3f}"],

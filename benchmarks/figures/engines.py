@@ -9,7 +9,8 @@ import numpy as np
 
 from figures import figure
 from figures.text import digits, inverse, loaded, plain_slots, records, span, table, times_of
-from figures.tiles import NAMES, STUDIES, accuracy, judged, packaged_hash
+from figures.tiles import NAMES, STUDIES, judged, packaged_hash
+from figures.trainings import basic_on
 from skytrigger.bench.compare_times import compare_times
 from skytrigger.core.files import sha256_file
 from skytrigger.core.host import host_label
@@ -148,7 +149,7 @@ def packaged_headline() -> str:
         stock = min(("onnxruntime", "openvino"), key=lambda e: packaged_times(name, f"basic {e}", engine).estimate)
         eager, stored = best_eager(name), best_stored(name)
         study = STUDIES.get(name)
-        basic = f"{100 * accuracy(study, 'basic').accuracy.estimate:.1f} %" if study else "not trained"
+        basic = basic_on(study, short=True) if study else "not trained"
         right = wilson(found["correct"], found["images"])
         rows.append([
             f"`{name}`", packaged_hash(name),

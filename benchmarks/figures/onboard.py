@@ -138,6 +138,13 @@ def metric(code: str, policy: str, name: str, places: str = "1", factor: str = "
     return _span(_mission(code)["policies"][policy][name], float(factor), int(places))
 
 
+@figure("onboard.over")
+def over(policy: str) -> str:
+    """Value of value-per-bit over another policy's, over Matera; means over the orders."""
+    found = _mission("matera")["policies"]
+    return f"{found['value']['value_of_oracle']['value'] / found[policy]['value_of_oracle']['value']:.2f}"
+
+
 @figure("onboard.rules")
 def rules() -> str:
     """Rules of others on the same stream."""

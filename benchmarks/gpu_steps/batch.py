@@ -7,6 +7,7 @@ and joules only, random tiles teach nothing.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -35,19 +36,24 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
         bursts(bench, engines, bench.size(5, 2))
         for engine in engines:
             engine.close()
+    for precision in ("fp32", "bf16") if not simulate else ("fp32",):
+        training(bench, precision, TRAINING if not simulate else (16,))
+
+
+def training(bench: Bench, precision: str, sizes: Iterable[int]) -> None:
+    """An epoch to warm up and one that counts, at each batch size."""
     dataset, split = random_tiles(bench.size(TILES, 40), bench.size(64, 8))
     with meter_of(bench) as meter, tempfile.TemporaryDirectory() as folder:
-        for precision in ("fp32", "bf16") if not simulate else ("fp32",):
-            for size in TRAINING if not simulate else (16,):
-                recipe = Recipe("basic", epochs=2, batch_size=size, precision=precision)
-                done = train(build, dataset, split, recipe, Path(folder) / f"{precision}-{size}",
-                             device=bench.device, meter=meter, keep_checkpoint=False)  # fmt: skip
-                line = done.history()[-1]
-                what = {"network": "basic", "runtime": "torch", "precision": precision, "batch_size": size,
-                        "device": bench.device, "scenario": "training", "input_type": "uint16"}  # fmt: skip
-                bench.keep("training", what, {"epoch": Samples("s", (line["seconds"],), len(split.train))},
-                           joules=line.get("joules"), images=len(split.train), data="random tiles")  # fmt: skip
-                say(f"training {precision} batch {size}: {line['images_per_s']:.0f} images/s")
+        for size in sizes:
+            recipe = Recipe("basic", epochs=2, batch_size=size, precision=precision)
+            done = train(build, dataset, split, recipe, Path(folder) / f"{precision}-{size}",
+                         device=bench.device, meter=meter, keep_checkpoint=False)  # fmt: skip
+            line = done.history()[-1]
+            what = {"network": "basic", "runtime": "torch", "precision": precision, "batch_size": size,
+                    "device": bench.device, "scenario": "training", "input_type": "uint16"}  # fmt: skip
+            bench.keep("training", what, {"epoch": Samples("s", (line["seconds"],), len(split.train))},
+                       joules=line.get("joules"), images=len(split.train), data="random tiles")  # fmt: skip
+            say(f"training {precision} batch {size}: {line['images_per_s']:.0f} images/s")
 
 
 def random_tiles(count: int, side: int) -> tuple[Dataset, Split]:

@@ -48,6 +48,12 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
         step.keep("control", what, {}, returned=done.returncode, said=done.stdout.strip(), error=done.stderr[-2000:])
 
 
+def step_of(out: Path, simulate: bool) -> _Step:
+    """Where records go and from which machine, for the other step of CLUE."""
+    out.mkdir(parents=True, exist_ok=True)
+    return _Step(out, simulate)
+
+
 class _Step:
     def __init__(self, out: Path, simulate: bool) -> None:
         self.out, self.simulate = out, simulate

@@ -1,8 +1,9 @@
 """Step: the seven networks trained on RGB tiles, 25 epochs, batch 32, several runs at once on one card.
 
 The tiles lie on the card as they are stored (uint8). The loop is this toolkit's own. At batch 32 a run is bound by the
-launching of its kernels, not by the card, so several processes share the card. Validation tiles choose nothing: the
-last epoch's weights are judged.
+launching of its kernels, not by the card, so several processes share the card. The parts are those of
+``results/eurosat-rgb``. The test tiles judge two epochs' weights, the last one's and those of the least validation
+loss; which tiles are right stands in the record, in the order of ``test.txt``.
 """
 
 from __future__ import annotations
@@ -17,20 +18,26 @@ from pathlib import Path
 import numpy as np
 
 from skytrigger.core.dataset import Dataset, Split
+from skytrigger.core.files import sha256_json
 from skytrigger.core.host import host_facts
 from skytrigger.core.progress import say
 from skytrigger.eo.load import load
 from skytrigger.eo.networks import NAMES, build
+from skytrigger.learn.batches import Batches
+from skytrigger.learn.device import resolve_device, resolve_precision
+from skytrigger.learn.predict import answers
 from skytrigger.learn.recipe import Recipe
+from skytrigger.learn.run_folder import RunFolder, load_tensors
 from skytrigger.learn.train import train
 from skytrigger.measure.records import Record, Samples, append
 
 EPOCHS, AT_ONCE = 25, 6
+LISTS = Path(__file__).resolve().parents[2] / "results" / "eurosat-rgb"
 ORDER = [("basic", seed) for seed in range(3)] + [(n, s) for s in range(3) for n in NAMES if n != "basic"]
 
 
 def run(out: Path, simulate: bool, data: Path | None = None) -> None:
-    """Records of the step into `out`; `data` holds the tiles' archives and ``rgb_val.txt``."""
+    """Records of the step into `out`; `data` holds the tiles' archives."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
         if not simulate:
@@ -57,7 +64,8 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
                 what = {"network": name, "runtime": "torch", "precision": "fp32", "batch_size": 32, "seed": seed,
                         "device": device, "scenario": "training", "input_type": "uint8"}  # fmt: skip
                 extra = {"history": history, "val_accuracy": last["val_accuracy"], "val_loss": last["val_loss"],
-                         "train_accuracy": last["train_accuracy"], "at_once": AT_ONCE}  # fmt: skip
+                         "train_accuracy": last["train_accuracy"], "at_once": AT_ONCE,
+                         "test": json.loads((Path(scratch) / f"{name}-{seed}.json").read_text())}  # fmt: skip
                 if simulate:
                     extra["simulated"] = True
                 append(
@@ -68,12 +76,13 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
 
 
 def rgb(folder: Path) -> tuple[Dataset, Split]:
-    """Tiles and the split that ``rgb_val.txt`` names."""
+    """Tiles of all archives below `folder`, divided as results/eurosat-rgb has them."""
     dataset = load([str(p) for p in sorted(folder.rglob("rgb_*.zip"))])
-    chosen = set(next(iter(sorted(folder.rglob("rgb_val.txt")))).read_text().split())
-    judged = np.array([i in chosen for i in dataset.ids])
-    facts = {"kind": "lists", "val": int(judged.sum())}
-    return dataset, Split(np.flatnonzero(~judged), np.flatnonzero(judged), np.empty(0, np.int64), facts)
+    place = {name: i for i, name in enumerate(dataset.ids)}
+    parts = {part: (LISTS / f"{part}.txt").read_text().split() for part in ("train", "val", "test")}
+    index = {part: np.array([place[name] for name in names], np.int64) for part, names in parts.items()}
+    facts = {"kind": "lists", **{part: len(names) for part, names in parts.items()}}
+    return dataset, Split(index["train"], index["val"], index["test"], facts)
 
 
 def one(data: str, name: str, seed: int, scratch: Path, simulate: bool) -> None:
@@ -83,12 +92,34 @@ def one(data: str, name: str, seed: int, scratch: Path, simulate: bool) -> None:
         from gpu_steps.batch import random_tiles
 
         dataset, split = random_tiles(40, 8)
+        split = Split(split.train, split.val, split.val, split.facts)
     else:
         dataset, split = rgb(Path(data) if data != "None" else Path("build/bring"))
-    recipe = Recipe(name, epochs=2 if simulate else EPOCHS, batch_size=32, seed=seed, precision="fp32")
-    done = train(build, dataset, split, recipe, scratch / f"{name}-{seed}", device="cpu" if simulate else "cuda",
-                 threads=1, keep_checkpoint=False)  # fmt: skip
+    epochs, device = (2, "cpu") if simulate else (EPOCHS, "cuda")
+    recipe = Recipe(name, epochs=epochs, batch_size=32, seed=seed, precision="fp32", patience=epochs)  # keeps the best
+    done = train(build, dataset, split, recipe, scratch / f"{name}-{seed}", device=device, threads=1)
+    (scratch / f"{name}-{seed}.json").write_text(json.dumps(judged(done, dataset, split, device)))
+    done.checkpoint.unlink()
     (scratch / f"{name}-{seed}.jsonl").write_text("".join(json.dumps(h) + "\n" for h in done.history()))
+
+
+def judged(run: RunFolder, dataset: Dataset, split: Split, device: str) -> dict[str, object]:
+    """Which test tiles the last epoch's weights get right, and those of the least validation loss: bits, as hex."""
+    where, index = resolve_device(device), split.test
+    network, card = run.load(build)
+    batches = Batches(dataset, card.mean, card.std, where)
+    losses = [h["val_loss"] for h in run.history()]
+    last = {
+        k.removeprefix("network."): v for k, v in load_tensors(run.checkpoint)[0].items() if k.startswith("network.")
+    }
+    found: dict[str, object] = {"tiles": len(index), "ids_sha256": sha256_json([dataset.ids[i] for i in index]),
+                                "best_epoch": losses.index(min(losses)) + 1}  # fmt: skip
+    for which, weights in (("best", None), ("last", last)):
+        if weights:
+            network.load_state_dict(weights)
+        (logits,) = answers(network.to(where), batches, index, resolve_precision("fp32", where))
+        found[which] = np.packbits(logits.argmax(axis=1) == dataset.y[index]).tobytes().hex()
+    return found
 
 
 if __name__ == "__main__":

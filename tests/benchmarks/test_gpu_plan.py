@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -100,7 +100,7 @@ def test_the_plan_is_printed_without_a_gpu() -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     said = (done.stdout + done.stderr).splitlines()
-    assert [line.split()[0] for line in said if "clue" in line] == ["run"]
+    assert [line.split()[0] for line in said if " clue " in line] == ["run"]
     assert [line.split()[:2] for line in said if "training" in line and "RGB" in line] == [["left", "out"]]
 
 
@@ -108,10 +108,11 @@ def test_the_plan_is_printed_without_a_gpu() -> None:
 def test_cheap_steps_and_their_page_in_simulation(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(BENCHMARKS.parent / "src"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(BENCHMARKS / "gpu_plan.py"), "--simulate", "--out", str(tmp_path), "--only"]
-    done = subprocess.run([*command, "power", "training"], capture_output=True, text=True, env=environment)
+    steps = ("power", "training", "scenes")
+    done = subprocess.run([*command, *steps], capture_output=True, text=True, env=environment)
     folder = tmp_path / "simulated"
-    assert gpu_plan.finished(folder) == {"power", "training"}, done.stderr[-3000:]
-    for name in ("power", "training"):
+    assert gpu_plan.finished(folder) == set(steps), done.stderr[-3000:]
+    for name in steps:
         assert all(r.extra["simulated"] for r in read(folder / name / "records.jsonl"))
     power = [r for r in read(folder / "power" / "records.jsonl") if r.what["scenario"] == "window"]
     assert {r.what["network"] for r in power} == {"basic", "winner"}
@@ -124,24 +125,71 @@ def test_cheap_steps_and_their_page_in_simulation(tmp_path: Path) -> None:
     assert "Simulated" in page
     assert "| goal |" not in page
     assert page.count("| basic torch fp32 |") == 1
+    assert page.count("| whole, to the last file |") == 2
 
 
-def test_tiles_are_dealt_once_and_within_the_limit(tmp_path: Path) -> None:
-    archives = [tmp_path / "train.zip", tmp_path / "val.zip"]
-    for archive, count in zip(archives, (30, 10), strict=True):
-        with zipfile.ZipFile(archive, "w") as out:
-            for i in range(count):
-                out.writestr(f"RGB/River/River_{archive.stem}{i}.jpg", os.urandom(1000))
-    parts = [tmp_path / "part1", tmp_path / "part2"]
-    parts[0].mkdir()
-    (parts[0] / "numpy.whl").write_bytes(bytes(10_000))
-    limit = 33_000
-    gpu_bring.deal(archives, parts, limit)
-    assert all(gpu_bring.size_of(part) <= limit for part in parts)
-    dealt = [n for p in parts for z in p.glob("*.zip") for n in zipfile.ZipFile(z).namelist()]
-    assert sorted(dealt) == sorted(n for a in archives for n in zipfile.ZipFile(a).namelist())
-    with pytest.raises(SystemExit, match="do not fit"):
-        gpu_bring.deal(archives, [tmp_path / "one"], limit)
+def test_what_is_brought_is_cut_by_bytes_and_joined(tmp_path: Path) -> None:
+    made, parts, back = (tmp_path / name for name in ("made", "parts", "back"))
+    sizes = {"a.whl": 1000, "packages.tar.xz": 2500, "rgb_1.zip": 0, "rgb_2.zip": 700}
+    for folder in (made, parts, back):
+        folder.mkdir()
+    for name, size in sizes.items():
+        (made / name).write_bytes(os.urandom(size))
+    dealt = gpu_bring.cut([made / name for name in sizes], parts, 900)
+    assert [p.name for p in dealt] == [f"part{i}" for i in range(1, 6)]
+    content = [sum(p.stat().st_size for p in part.iterdir() if p.name != gpu_bring.LIST) for part in dealt]
+    assert content == [900, 900, 900, 900, 600]
+    assert gpu_bring.join(parts, back) == []
+    assert {p.name: p.read_bytes() for p in back.iterdir()} == {p.name: p.read_bytes() for p in made.iterdir()}
+
+    (parts / "part5" / "rgb_2.zip.1").unlink()
+    assert gpu_bring.join(parts, back) == ["rgb_2.zip"]
+    (parts / "part1" / "a.whl.0").write_bytes(bytes(900))
+    with pytest.raises(SystemExit, match=r"a\.whl: its pieces are not of one making"):
+        gpu_bring.join(parts, back)
+    with pytest.raises(SystemExit, match="no bring"):
+        gpu_bring.join(made, back)
+
+
+def test_packages_come_last_on_the_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "made" / "site"
+    site.mkdir(parents=True)
+    (site / "brought_package.py").write_text("WHERE = 1")
+    (tmp_path / "parts").mkdir()
+    with tarfile.open(tmp_path / gpu_bring.PACKAGES, "w:xz") as archive:
+        archive.add(site, "site")
+    gpu_bring.cut([tmp_path / gpu_bring.PACKAGES], tmp_path / "parts", 100)
+    whole, path = gpu_plan.brought(tmp_path / "parts")
+    assert whole is not None
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys, pathlib, brought_package, skytrigger\n"
+        "place = lambda m: [str(pathlib.Path(p)) for p in sys.path].index(m)\n"
+        "own = pathlib.Path(skytrigger.__file__).parents[1]\n"
+        "assert place(str(own)) < place(str(pathlib.Path(brought_package.__file__).parent))\n"
+        "pathlib.Path(sys.argv[4], 'records.jsonl').touch()\n"
+    )
+    gpu_plan.run_plan([Step("good", "", 1, 60)], tmp_path / "card", 600, path=path, program=program)
+    assert gpu_plan.finished(tmp_path / "card") == {"good"}
+
+
+def test_a_step_that_does_with_less_takes_what_is_left(tmp_path: Path) -> None:
+    steps = (*STEPS, Step("d", "", 400, 500, least_s=100))
+    assert names(gpu_plan.chosen(steps, {"b"}, 260)) == ["a", "c", "d"]
+    assert names(gpu_plan.chosen(steps, {"b"}, 240)) == ["a", "c"]
+    assert names(gpu_plan.chosen(steps, {"b"}, 1000)) == ["a", "c", "d"]
+    program = tmp_path / "program.py"
+    program.write_text("import sys, pathlib\npathlib.Path(sys.argv[4], 'records.jsonl').write_text(sys.argv[-1])")
+    gpu_plan.run_plan([steps[-1]], tmp_path / "card", 230, program=program)
+    given = float((tmp_path / "card" / "d" / "records.jsonl").read_text())
+    assert 180 < given <= 230 - gpu_plan.ENDING_S
+
+
+def test_what_waits_for_a_card_fits_two_calls() -> None:
+    waits = ("clue_many", "basic_again", "eager_streams", "batch_half", "scenes", "training", "teacher")
+    first = names(gpu_plan.chosen(gpu_plan.STEPS, set(), 8.5 * 60, only=waits))
+    assert set(first) == set(waits) - {"teacher"}
+    assert names(gpu_plan.chosen(gpu_plan.STEPS, set(first), 3.5 * 60, only=waits)) == ["teacher"]
 
 
 def test_no_script_hides_a_folder_of_tests() -> None:

@@ -23,7 +23,7 @@ spec.loader.exec_module(cases)
 def main(first: int, last: int, largest: int, every: int) -> None:
     """Random cases first..last with up to `largest` hits; all strategies on the first two or on `every` one."""
     warnings.simplefilter("ignore", RuntimeWarning)  # int64 overflow in a sum that is then done over in limbs
-    backend.BATCH_HITS = max(1, largest // 3)
+    backend.PACK_HITS = (1, max(1, largest // 3))
     space, repeats = Workspace(), 2 if os.environ.get("NUMBA_ENABLE_CUDASIM") else 3
     sizes = tuple(n for n in (1, 2, 3, 5, 8, 60, 700) if n <= largest)
     checked = 0

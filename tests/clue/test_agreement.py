@@ -189,3 +189,15 @@ def test_densities_are_exact_sums() -> None:
             exact = math.fsum(energy[near[i]].tolist())  # float64, itself rounded: float32 may differ by the half case
             assert found.rho[i] in (np.float32(exact), np.nextafter(np.float32(exact), np.float32(0)))
             assert abs(float(found.rho[i]) - exact) <= np.spacing(np.float32(exact)) * 0.5000001
+
+
+def test_crowds_whose_notes_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crowded blocks are searched without notes, the sparse ones before and after them with theirs."""
+    monkeypatch.setattr(cpu_chunk, "NOTES_PER_HIT", 0)  # 1,024 in all
+    rng = np.random.default_rng(8)
+    x = np.concatenate([rng.random(60) * 9, 4 + rng.random(130), rng.random(60) * 9 + 20])
+    y = np.concatenate([rng.random(60) * 9, 4 + rng.random(130), rng.random(60) * 9])
+    for kernel in (None, "exponential:1:0.5"):
+        for outlier in (0.5, 1.5):
+            options = {"dc": 0.5, "rhoc": 4.0, "outlier_distance": outlier, "kernel": kernel}
+            assert not same(cluster(x, y, **options, backend="kdtree"), cluster(x, y, **options))

@@ -87,7 +87,7 @@ def test_kernels_compile_without_fused_multiply_add(monkeypatch: pytest.MonkeyPa
         "scan_totals": (i, whole),
         "add_totals": (i, plan, whole, i),
         "take_limb": (f, plan, i, whole, whole, whole, q),
-        "assign": (i, u, i, i, plan, i),
+        "assign": (i, u, i, i, plan, i, i),
     }
     for name, signature in signatures.items():
         kernel = getattr(cuda_kernels, name, None) or getattr(cuda_scan, name)

@@ -8,7 +8,14 @@ import pytest
 from skytrigger.core.errors import InputError
 from skytrigger.hep.clue import RULES, Kernel, cluster
 from skytrigger.hep.clue.densities import bit_range, plan_fixed_point, round_sums
-from skytrigger.hep.clue.rules import exponential, largest_square, neighbour_factors
+from skytrigger.hep.clue.rules import (
+    exponential,
+    flat_factor,
+    largest_square,
+    neighbour_factors,
+    resolve_cuts,
+    resolve_rules,
+)
 
 BACKENDS = ["reference", "kdtree", "cpu"]
 
@@ -108,6 +115,54 @@ def test_exponential() -> None:
     d = np.linspace(0, 2, 100, dtype=np.float32)
     gauss = neighbour_factors(Kernel("gaussian", (0.5, 0.3, 2.0)), d) / 2.0**20
     np.testing.assert_allclose(gauss, 2 * np.exp(-((d.astype(float) - 0.5) ** 2) / (2 * 0.09)), atol=3e-6)
+
+
+def test_neighbour_factors_are_multiples_of_a_millionth() -> None:
+    """Of 2^-20, rounded to the nearest; CLUEstering's formulas."""
+    d = np.array([0.0, 0.25, 1.0], np.float32)
+    flat = neighbour_factors(Kernel("flat", (0.3,)), d)
+    assert (flat.dtype, flat.tolist()) == (np.int64, [round(0.3 * 2**20)] * 3)
+    assert flat_factor(Kernel()) == 2**20
+    falling = neighbour_factors(Kernel("exponential", (2.0, 0.7)), d)
+    np.testing.assert_allclose(falling, 0.7 * np.exp(-2 * d.astype(float)) * 2**20, atol=0.6)
+    assert falling.dtype == np.int64
+    bell = neighbour_factors(Kernel("gaussian", (0.25, 0.5, 3.0)), d)
+    np.testing.assert_allclose(bell, 3 * np.exp(-((d.astype(float) - 0.25) ** 2) / 0.5) * 2**20, atol=1.5)
+
+
+def test_kernels_at_their_bounds() -> None:
+    assert Kernel() == Kernel("flat", (1.0,))
+    assert Kernel.parse("gaussian:-1:2:1024").amplitude == 1024.0  # its mean may have any sign
+    assert Kernel.parse("exponential:3:0.5").amplitude == 0.5
+    for text in ("flat:1025", "gaussian:1:2:1025", "exponential:1:1025", "flat:0", "gaussian:1:0:1", "gaussian:inf:1:1",
+                 "exponential:1:0", "flat:1:1", "flat:inf"):  # fmt: skip
+        with pytest.raises(InputError):
+            Kernel.parse(text)
+
+
+def test_rules_as_their_sources_state_them() -> None:
+    paper, cmssw, clues = (RULES[name] for name in ("paper", "cmssw", "cluestering"))
+    assert (paper.strict, paper.narrow, paper.zero_ties, paper.kernel) == (False, False, True, Kernel())
+    assert (cmssw.strict, cmssw.narrow, cmssw.zero_ties) == (True, False, True)
+    assert (cmssw.dc, cmssw.kappa, cmssw.ecut, cmssw.outlier_factor) == (1.3, 9.0, 3.0, 2.0)
+    assert cmssw.kernel == clues.kernel == Kernel("flat", (0.5,))
+    assert (clues.strict, clues.narrow, clues.zero_ties, clues.outlier_factor) == (False, True, False, 1.0)
+    assert [(r.dc, r.kappa, r.ecut) for r in (paper, clues)] == [(None, None, None)] * 2
+    assert paper.outlier_factor == 2.0
+
+
+def test_cuts_reach_as_far_as_the_larger_of_dc_and_search() -> None:
+    for seed, outlier, reach in ((0.5, 0.5, 1.0), (0.5, 3.0, 3.0)):
+        cuts = resolve_cuts(RULES["paper"], 1.0, seed, outlier, None)
+        assert cuts.reach == reach
+        assert (cuts.zero_ties, cuts.kernel, np.sqrt(cuts.density_square)) == (True, Kernel(), 1.0)
+    own = resolve_cuts(RULES["cluestering"], 1.0, None, None, "flat:0.25")
+    assert (own.zero_ties, own.kernel) == (False, Kernel("flat", (0.25,)))
+    assert resolve_rules(RULES["paper"]) is resolve_rules("paper")
+    for bad in (1e18, 2e18, np.inf, 0.0, "1", [1.0]):
+        with pytest.raises(InputError, match="dc"):
+            resolve_cuts(RULES["paper"], bad, None, None, None)
+    assert resolve_cuts(RULES["paper"], 0.99e18, 1.0, 1.0, None).dc == np.float32(0.99e18)
 
 
 def test_limbs_hold_the_weights() -> None:

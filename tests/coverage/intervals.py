@@ -1,6 +1,6 @@
 """How often each interval that is printed holds the truth, found by simulation.
 
-    python tests/coverage/intervals.py [--replicates 1000] [--write docs/measuring.md]
+    python tests/coverage/intervals.py [--replicates 1000] [--methods area recall] [--write docs/measuring.md]
 
 Every case draws a data set whose truth is known, asks the product for its interval and says whether that holds it. The
 tests run the same cases (`test_coverage.py`); `--write` puts the table between the markers of a page.
@@ -14,51 +14,33 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "measure"))
+sys.path.insert(0, str(Path(__file__).parent))
 
+from cases import Array, Case, Draw, holds, within
+from map_intervals import area_cases, replay_cases
 from noisy_machine import log_noise, palindromic
+from physics_intervals import doublet_cases, shower_cases
 
 from skytrigger.bench.compare_times import apart as apart_of
-from skytrigger.hep.doublets.metrics import auc_difference, filter_metrics
+from skytrigger.core.heads import Head
+from skytrigger.learn.metrics import value_metrics
 from skytrigger.measure.accuracy import confusion_change, mcnemar
-from skytrigger.measure.calibration import calibration_interval
+from skytrigger.measure.calibration import calibrated_p, calibration_interval
 from skytrigger.measure.paired import log_intervals
+from skytrigger.measure.records import Record
 from skytrigger.measure.seed_variance import seed_difference, seed_variance
-from skytrigger.measure.stats import Interval, interval_of_stretches, mean_interval, median_interval, newcombe, wilson
-from skytrigger.measure.summary import EnergySummary, joules_per_correct
+from skytrigger.measure.stats import interval_of_stretches, mean_interval, median_interval, newcombe, wilson
+from skytrigger.measure.summary import EnergySummary, energy_summary, joules_per_correct
 from skytrigger.optimize.floor import HOLDS, judge
 from skytrigger.optimize.metric import ACCURACY
 
-Array = np.ndarray
-Draw = Callable[[np.random.Generator], bool]
 BEGIN, END = "<!-- coverage: begin -->", "<!-- coverage: end -->"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One interval under one kind of noise.
-
-    `draw` says whether one simulated interval held the truth; `effort` is its cost, about in milliseconds. `least`
-    is what the test asks for: the level less what the method is known to lack there (stated in `what`).
-    """
-
-    method: str
-    what: str
-    n: str
-    draw: Draw
-    effort: float = 1.0
-    nominal: float = 0.95
-    least: float = 0.945
-
-
-def holds(interval: Interval, truth: float) -> bool:
-    return interval.low - 1e-12 <= truth <= interval.high + 1e-12
 
 
 # --- accuracy -------------------------------------------------------------------------------------------------------
@@ -74,6 +56,9 @@ def accuracy_cases() -> Iterator[Case]:
         for p in (0.8, 0.95, 0.99):
             # of a discrete count the coverage swings about the level (Brown, Cai & DasGupta 2001)
             yield Case("Wilson: accuracy", f"accuracy {100 * p:g} %", str(n), _wilson(n, p), 0.05, least=0.92)
+    for n in (10, 27):
+        for p in (0.5, 0.8, 0.95):
+            yield Case("Wilson: recall of a class", f"recall {100 * p:g} %", str(n), _wilson(n, p), 0.05, least=0.91)
     for n in (276, 5400):
         for p in (0.8, 0.95):
             pair = np.array([p, p - 0.02])
@@ -147,6 +132,15 @@ def calibration_cases() -> Iterator[Case]:
                     return holds(calibration_interval(confidence, right), error)
 
                 yield Case("calibration error", f"true error {100 * error:g} %, {name}", str(n), draw, 8)
+
+    for n in (276, 1000):
+        for name, confident in kinds.items():
+
+            def honest(rng, n=n, confident=confident):  # type: ignore[no-untyped-def]
+                confidence = confident(rng, n)
+                return calibrated_p(confidence, rng.random(n) < confidence) > 0.05
+
+            yield Case("test of calibrated: an honest network is not refused", name, str(n), honest, 40, least=0.94)
 
 
 # --- seeds ----------------------------------------------------------------------------------------------------------
@@ -240,7 +234,7 @@ def _median(n: int, phi: float) -> Draw:
     return draw
 
 
-# --- energy, losses, doublets ---------------------------------------------------------------------------------------
+# --- energy, losses, values ---------------------------------------------------------------------------------------
 def energy_cases() -> Iterator[Case]:
     for n in (5, 10, 20):
         for name, phi, least in (("white", 0.0, 0.94), ("AR(1) with 0.5 between stretches", 0.5, 0.85)):
@@ -251,6 +245,18 @@ def energy_cases() -> Iterator[Case]:
 
             yield Case("power of a window", name, f"{n} stretches", power, 0.3, least=least)
 
+        def net(rng: np.random.Generator, n: int = n) -> bool:
+            """The true idle power lies anywhere between those before and after, as the room or the fan has it."""
+            watts, idle, at = 50 + 2 * rng.standard_normal(n), 20 + rng.standard_normal(2), rng.random()
+            found = energy_summary(_window(watts, idle))
+            return (
+                found is not None
+                and found.net is not None
+                and holds(found.net, 30 - (at * idle[0] + (1 - at) * idle[1] - 20))
+            )
+
+        yield Case("net power of a window", "idle power somewhere between before and after", f"{n} stretches", net, 0.4)
+
         def correct(rng: np.random.Generator, n: int = n) -> bool:
             watts = 50 + 2 * rng.standard_normal(n)
             gross = interval_of_stretches(float(watts.mean()), watts)
@@ -259,6 +265,40 @@ def energy_cases() -> Iterator[Case]:
             return found is not None and holds(found, 50 / 0.9)
 
         yield Case("joules per correct image", "accuracy 90 % of 276", f"{n} stretches", correct, 0.4)
+
+
+def _window(watts: Array, idle: Array) -> Record:
+    """A record of one second and one image."""
+    energy = {"label": "measured", "items": 1, "seconds": 1.0, "joules_gross": float(watts.mean()),
+              "joules_net": float(watts.mean() - idle.mean()), "watts_stretches": watts.tolist(),
+              "idle_watts": idle.tolist()}  # fmt: skip
+    return Record("power", {}, {}, {}, energy=energy)
+
+
+def value_cases() -> Iterator[Case]:
+    """Errors of a head of values: skewed ones, as a network's often are."""
+    head = Head("energy", "values", ("x",), "GeV")
+    kinds = {  # name -> (errors, mean, mean size, root mean square)
+        "normal": (lambda rng, n: 0.2 + rng.standard_normal(n), 0.2, _folded(0.2), math.hypot(0.2, 1)),
+        "skewed (exponential)": (lambda rng, n: rng.exponential(1, n), 1.0, 1.0, math.sqrt(2)),
+    }
+    for n in (81, 276, 1000):
+        for name, (errors, *truths) in kinds.items():
+            for figure, truth in zip(("bias", "mae", "rmse"), truths, strict=True):
+
+                def draw(rng, n=n, errors=errors, figure=figure, truth=truth):  # type: ignore[no-untyped-def]
+                    true = rng.uniform(0, 100, (n, 1))
+                    found = value_metrics(true + errors(rng, n)[:, None], true, head)["values"]["x"]
+                    return within(found[f"{figure}_interval_95"], truth)
+
+                yield Case(
+                    f"head of values: {figure}", name, str(n), draw, 0.3, least=0.90 if figure != "rmse" else 0.87
+                )
+
+
+def _folded(mean: float) -> float:
+    """E|x| of a normal of unit deviation."""
+    return math.sqrt(2 / math.pi) * math.exp(-(mean**2) / 2) + mean * (1 - 2 * float(ndtr(-mean)))
 
 
 def loss_cases() -> Iterator[Case]:
@@ -275,38 +315,9 @@ def loss_cases() -> Iterator[Case]:
             yield Case("mean loss over images", name, str(n), draw, 25, least=least)
 
 
-def doublet_cases() -> Iterator[Case]:
-    for n in (200, 800):
-        for apart, least in ((0.6, 0.93), (1.5, 0.93), (2.5, 0.915)):
-            truth = float(ndtr(apart / math.sqrt(2)))
-
-            def scored(rng: np.random.Generator, n: int = n, apart: float = apart) -> tuple[Array, Array, Array]:
-                """Scores of families of two doublets that share a cluster."""
-                true = np.repeat(np.arange(n // 2) % 2, 2)
-                common = np.repeat(rng.standard_normal(n // 2), 2)
-                score = math.sqrt(0.5) * common + math.sqrt(0.5) * rng.standard_normal(n) + apart * true
-                return score, true, np.repeat(np.arange(n // 2), 2)
-
-            def auc(rng, scored=scored, truth=truth):  # type: ignore[no-untyped-def]
-                score, true, group = scored(rng)
-                logits = np.stack([np.zeros_like(score), score], axis=1)
-                found = filter_metrics(logits, true, group, resamples=400, seed=int(rng.integers(1 << 30)))
-                low, high = found["intervals_95"]["auc"]
-                return low <= truth <= high
-
-            def pair(rng, scored=scored):  # type: ignore[no-untyped-def]
-                score, true, group = scored(rng)
-                a, b = (score + 0.7 * rng.standard_normal(len(score)) for _ in range(2))
-                _, low, high = auc_difference(a, b, true, group, resamples=400, seed=int(rng.integers(1 << 30)))
-                return low <= 0 <= high
-
-            yield Case("AUC of doublets, by families", f"true AUC {truth:.2f}", str(n), auc, 60, least=least)
-            yield Case("difference of two AUCs", f"true AUC about {truth:.2f}", str(n), pair, 90, least=least)
-
-
 def all_cases() -> list[Case]:
     makers = (accuracy_cases, floor_cases, calibration_cases, seed_cases, time_cases, energy_cases, loss_cases,
-              doublet_cases)  # fmt: skip
+              value_cases, doublet_cases, shower_cases, area_cases, replay_cases)  # fmt: skip
     return [case for make in makers for case in make()]
 
 
@@ -325,32 +336,48 @@ def found_at(index: int, replicates: int) -> float:
     return share
 
 
-def table(replicates: int, workers: int) -> str:
-    """The page's table, one row for a method and n, the lowest and mean found over its kinds of noise."""
+def table(replicates: int, workers: int, methods: list[str], before: dict[tuple[str, str], str]) -> str:
+    """The page's table, one row for a method and n, the lowest and mean found over its kinds of noise.
+
+    Of other methods than `methods` (words of their names; none: all) the rows that stand in `before` are kept.
+    """
     cases = all_cases()
+    wanted = [i for i, c in enumerate(cases) if not methods or any(word in c.method for word in methods)]
     with ProcessPoolExecutor(workers) as pool:
-        shares = list(pool.map(found_at, range(len(cases)), [replicates] * len(cases)))
-    groups: dict[tuple[str, str], list[tuple[Case, float]]] = {}
-    for case, share in zip(cases, shares, strict=True):
-        groups.setdefault((case.method, case.n), []).append((case, share))
+        shares = dict(zip(wanted, pool.map(found_at, wanted, [replicates] * len(wanted)), strict=True))
+    groups: dict[tuple[str, str], list[tuple[Case, float | None]]] = {}
+    for number, case in enumerate(cases):
+        groups.setdefault((case.method, case.n), []).append((case, shares.get(number)))
     lines = [
         "| method | n | nominal | found, mean | found, lowest | where lowest |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for (method, n), rows in groups.items():
-        case, low = min(rows, key=lambda r: r[1])
-        mean = np.mean([share for _, share in rows])
-        shares = f"{100 * case.nominal:g} % | {100 * mean:.1f} % | {100 * low:.1f} %"
-        lines.append(f"| {method} | {n} | {shares} | {case.what} |")
+        found_here = [(case, share) for case, share in rows if share is not None]
+        if not found_here:
+            lines += [before[method, n]] if (method, n) in before else []
+            continue
+        case, low = min(found_here, key=lambda r: r[1])
+        mean = np.mean([share for _, share in found_here])
+        shown = f"{100 * case.nominal:g} % | {100 * mean:.1f} % | {100 * low:.1f} %"
+        lines.append(f"| {method} | {n} | {shown} | {case.what} |")
     return "\n".join(lines)
+
+
+def rows_of(page: str) -> dict[tuple[str, str], str]:
+    """Rows of the page's table by method and n."""
+    rows = page.split(BEGIN)[1].split(END)[0].strip().splitlines()[2:]
+    return {(cells[1].strip(), cells[2].strip()): row for row in rows if (cells := row.split("|"))}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--methods", nargs="*", default=[], help="words of methods; other rows of the page stay")
     parser.add_argument("--write", type=Path, help="page with the two markers")
     args = parser.parse_args()
-    text = table(args.replicates, args.workers)
+    page = args.write.read_text() if args.write else ""
+    text = table(args.replicates, args.workers, args.methods, rows_of(page) if page else {})
     if args.write is None:
         print(text)
         return

@@ -5,10 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import log_softmax as scipy_log_softmax
-from scipy.stats import binomtest
+from scipy.stats import binomtest, sem
+from scipy.stats import t as student
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
-from skytrigger.learn.metrics import confusion, cross_entropy, expected_calibration_error, log_softmax, metrics
+from skytrigger.core.heads import Head
+from skytrigger.learn.metrics import (
+    confusion,
+    cross_entropy,
+    expected_calibration_error,
+    log_softmax,
+    metrics,
+    value_metrics,
+)
 
 NAMES = ("a", "b", "c", "d")
 
@@ -84,3 +93,34 @@ def test_calibration_takes_the_largest_probability() -> None:
     logits = np.log(np.array([[0.9, 0.05, 0.05], [0.2, 0.2, 0.6]]))
     assert expected_calibration_error(logits, np.array([0, 0])) == pytest.approx((0.1 + 0.6) / 2)
     assert expected_calibration_error(logits, np.array([0, 0]), bins=1) == pytest.approx(abs(0.5 - 0.75))
+
+
+def test_errors_of_values_and_their_intervals() -> None:
+    rng = np.random.default_rng(3)
+    head = Head("size", "values", ("energy", "time"), "GeV")
+    true = rng.normal(size=(30, 2))
+    values = (true + [0.5, -0.1] + 0.3 * rng.normal(size=(30, 2))).astype(np.float32)
+    true[:4, 1] = np.nan  # not known
+    found = value_metrics(values, true, head)
+    assert (found["images"], list(found["values"])) == (30, ["energy", "time"])
+    for place, (name, n) in enumerate((("energy", 30), ("time", 26))):
+        row, error = found["values"][name], values[30 - n :, place].astype(float) - true[30 - n :, place]
+        assert (row["images"], row["unit"]) == (n, "GeV")
+        for figure, sample, power in (("bias", error, 1), ("mae", abs(error), 1), ("rmse", error**2, 0.5)):
+            interval = student.interval(0.95, n - 1, sample.mean(), sem(sample))
+            assert row[figure] == pytest.approx(sample.mean() ** power if power < 1 else sample.mean())
+            assert row[f"{figure}_interval_95"] == pytest.approx([np.sign(end) * abs(end) ** power for end in interval])
+
+
+def test_values_of_no_and_of_one_image() -> None:
+    head = Head("size", "values", ("energy",), "GeV")
+    one = value_metrics(np.array([[3.0]]), np.array([[1.0]]), head)["values"]["energy"]
+    assert one == {
+        "images": 1, "unit": "GeV", "bias": 2.0, "bias_interval_95": None, "mae": 2.0, "mae_interval_95": None,
+        "rmse": 2.0, "rmse_interval_95": None,
+    }  # fmt: skip
+    none = value_metrics(np.array([[3.0]]), np.array([[np.nan]]), head)["values"]["energy"]
+    assert (none["images"], none["bias"], none["mae"], none["rmse"]) == (0, None, None, None)
+    two = value_metrics(np.array([[3.0], [3.0]]), np.array([[3.0], [0.0]]), head)["values"]["energy"]
+    assert two["rmse_interval_95"][0] == 0.0  # a mean square is not negative
+    assert two["bias_interval_95"][0] < 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -154,3 +155,65 @@ def test_wilson_against_its_equation() -> None:
                 assert abs(k / n - bound) == pytest.approx(1.959964 * (bound * (1 - bound) / n) ** 0.5, rel=1e-5)
     with pytest.raises(ValueError, match="proportion"):
         wilson(3, 2)
+
+
+def test_a_line_is_short_sorted_and_complete() -> None:
+    text = record().to_json()
+    raw = json.loads(text)
+    assert text == json.dumps(raw, sort_keys=True, separators=(",", ":"))
+    assert raw["energy"] == {"label": "unavailable", "source": None, "scope": None, "resolution": None}
+    assert (raw["schema"], raw["conditions"], raw["extra"]) == (2, {}, {})
+    assert raw["samples"]["call"]["items"] == 4
+    assert Samples("s", (1,)).items == 1
+    with pytest.raises(ValueError, match="JSON"):
+        record(extra={"x": float("inf")}).to_json()
+    one, two = record(), record()
+    one.energy["label"] = "measured"
+    assert two.energy["label"] == record().energy["label"] == "unavailable"  # each its own
+
+
+def test_when_is_utc_to_the_second() -> None:
+    before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    when = datetime.datetime.fromisoformat(Record("power", {}, {}).when)
+    assert before <= when <= datetime.datetime.now(datetime.UTC)
+    assert (when.utcoffset(), when.microsecond) == (datetime.timedelta(0), 0)
+
+
+def test_schema_1_with_and_without_its_entries() -> None:
+    bare = Record.from_json('{"schema": 1, "kind": "accuracy", "what": {}, "where": {}}')
+    assert (bare.samples, bare.energy, bare.when) == ({}, record().energy, "")
+    energy = {"label": "measured", "joules_gross": 3.0}
+    old = {"schema": 1, "kind": "latency", "what": {"batch_size": None}, "where": {}, "samples": [1.5],
+           "energy": energy, "conditions": {"wall_s": 1.0}, "extra": {"a": 1}, "when": "then"}  # fmt: skip
+    new = from_dict(old)
+    assert (new.samples, new.energy) == ({"call": Samples("s", (1.5,), 1)}, energy)
+    assert (new.conditions, new.extra, new.when) == ({"wall_s": 1.0}, {"a": 1}, "then")
+    assert from_dict({**old, "unit": "J"}).samples["call"].unit == "J"
+    assert old["schema"] == 1  # what was given is left as it was
+    assert "unit" not in old
+
+
+@pytest.mark.parametrize("name", ["what", "where", "energy", "conditions", "extra"])
+def test_entries_of_a_record_are_objects(name: str) -> None:
+    with pytest.raises(InputError, match=f"record: .*{name}|record: not a valid"):
+        from_dict({**json.loads(record().to_json()), name: [["label", "measured"]]})
+
+
+@pytest.mark.parametrize("raw", [None, [], 3, "x"])
+def test_what_is_no_object_is_no_record(raw: object) -> None:
+    with pytest.raises(InputError, match=r"^record: not a JSON object"):
+        from_dict(raw)
+
+
+def test_files_are_read_in_order_and_equal_lines_once(tmp_path: Path) -> None:
+    one, two = record(), record(extra={"a": 1})
+    for name, content in (("b/records-1", [two, one]), ("a/records", [one, one])):
+        for item in content:
+            append(tmp_path / f"{name}.jsonl", item)
+    assert read(str(tmp_path)) == [one, two]
+    assert read([tmp_path / "b" / "records-1.jsonl", tmp_path]) == [two, one]
+    assert read([]) == []
+    with open(tmp_path / "b" / "records-1.jsonl", "a") as stream:
+        stream.write("{}\n")
+    with pytest.raises(InputError, match=r"records-1\.jsonl, record 3: record schema None"):
+        read(tmp_path)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from skytrigger.measure.stats import (
     TooFewSamples,
     bootstrap_interval,
+    mean_interval,
     median_interval,
     newcombe,
     percentile,
@@ -87,3 +90,13 @@ def test_newcombe_matches_the_published_example() -> None:
     # Newcombe (1998), table II, example (a): 56/70 against 48/80, method 10
     found = newcombe(wilson(56, 70), wilson(48, 80))
     assert (found.estimate, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+
+
+def test_draws_of_one_value_leave_the_mean_open_on_their_side() -> None:
+    """Three zeros and a one: every third draw is zeros alone, which says nothing of how far up the mean may lie."""
+    found = mean_interval([0.0, 0.0, 0.0, 1.0])
+    assert found.high == math.inf
+    assert -1.0 < found.low < found.estimate == 0.25
+    mirrored = mean_interval([0.0, 0.0, 0.0, -1.0])
+    assert mirrored.low == -math.inf
+    assert -0.25 < mirrored.high < 1.0

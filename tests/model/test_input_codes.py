@@ -57,6 +57,23 @@ def test_rows_left_out_before_the_codes(model):
     assert np.abs(plain - short).max() < 1e-4
 
 
+def test_only_the_rows_that_are_read_have_codes():
+    """`skip_rows` slices in front of the codes: whoever writes codes leaves the other rows out altogether."""
+    fast = read_model(packaged("eurosat_ms_fast"))
+    codes = input_codes(fast)
+    assert codes.rows == (2, 4)
+    tiles = np.random.default_rng(0).integers(0, 9000, (3, 13, 64, 64)).astype(np.float32)
+    short = from_codes(fast)
+    assert short.card.size == (32, 64)
+    assert not {"Slice", "Reshape"} & {n.op_type for n in short.graph().graph.node[:3]}
+    assert (
+        codes.of(tiles) == replace(codes, rows=(1, 1)).of(tiles)[:, :, [4 * (i // 2) + i % 2 for i in range(32)]]
+    ).all()
+    plain = open_session(fast, "onnxruntime", "int8", 3, threads=1).run(tiles)
+    found = open_session(short, "onnxruntime", "int8", 3, threads=1, input_type="uint8").run(codes.of(tiles))
+    assert np.abs(plain - found).max() < 1e-4
+
+
 def test_files_that_begin_otherwise(model, tmp_path):
     graph = model.graph()
     first = graph.graph.node[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -23,18 +22,20 @@ SIDE = 300  # pixels of the scene
 
 
 def network(kernel, stride, pad, size=64, standardised=True, seed=0):
-    """One convolution of six bands, and what follows it does not matter here."""
+    """One convolution of six bands; sizes as (rows, columns) where they differ. What follows does not matter here."""
+    kernel, strides = ([v] * 2 if isinstance(v, int) else v for v in (kernel, stride))
+    pads = [pad] * 4 if isinstance(pad, int) else pad
     random = np.random.default_rng(seed)
     values = {
         "mean": random.normal(1000, 200, (1, 6, 1, 1)), "std": random.uniform(200, 600, (1, 6, 1, 1)),
-        "w": random.normal(0, 0.3, (5, 6, kernel, kernel)), "b": random.normal(0, 1, 5),
+        "w": random.normal(0, 0.3, (5, 6, *kernel)), "b": random.normal(0, 1, 5),
     }  # fmt: skip
     source = "tiles"
     nodes = []
     if standardised:
         nodes = [helper.make_node("Sub", ["tiles", "mean"], ["c"]), helper.make_node("Div", ["c", "std"], ["x"])]
         source = "x"
-    nodes.append(helper.make_node("Conv", [source, "w", "b"], ["logits"], strides=[stride] * 2, pads=[pad] * 4))
+    nodes.append(helper.make_node("Conv", [source, "w", "b"], ["logits"], strides=strides, pads=pads))
     graph = helper.make_graph(
         nodes, "n", [helper.make_tensor_value_info("tiles", TensorProto.FLOAT, ["batch", 6, size, size])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", "c", "h", "w"])],
@@ -79,7 +80,8 @@ def native_inputs(model, native, starts):
 
 # k4 and s2 of the students, patches, patches that skip, the 2019 networks' 3x3, one that looks far over the border
 @pytest.mark.parametrize(
-    ("kernel", "stride", "pad"), [(4, 2, 1), (3, 2, 1), (4, 4, 0), (2, 4, 0), (3, 1, 1), (7, 3, 3), (1, 1, 0)]
+    ("kernel", "stride", "pad"),
+    [(4, 2, 1), (3, 2, 1), (4, 4, 0), (2, 4, 0), (3, 1, 1), (7, 3, 3), (1, 1, 0), ([3, 5], [2, 1], [1, 2, 0, 1])],
 )
 def test_native_pixels_answer_as_whole_bands(bands, kernel, stride, pad):
     native, whole = bands
@@ -120,26 +122,19 @@ def test_fewer_numbers_go_in(bands):
 
 
 def test_command(tmp_path, capsys):
-    """An fp32 file of the student network; the INT8 one is refused."""
-    import torch
-
-    from skytrigger.core.card import ModelCard
-    from skytrigger.model.export import export_onnx
-    from skytrigger.optimize.students import build
-
+    """Of the packaged network: its weights in float32."""
     int8 = read_model(packaged("eurosat_ms"))
-    card = replace(int8.card, precision="fp32")
-    assert isinstance(card, ModelCard)
-    torch.manual_seed(0)
-    plain = tmp_path / "plain.onnx"
-    export_onnx(build("student", 13, (64, 64), card.heads[0].outputs, widths=(4, 4), depths=(0, 0)).eval(), card, plain)
-    assert main(["export", str(plain), "--native", "--out", str(tmp_path / "n.onnx"), "--json"]) == 0
+    assert main(["export", str(int8.path), "--native", "--out", str(tmp_path / "n.onnx"), "--json"]) == 0
     inputs = json.loads(capsys.readouterr().out)["inputs"]
     assert inputs["tiles_10m"]["bands"] == ["B02", "B03", "B04", "B08"]
     assert inputs["tiles_60m"] == {"bands": ["B01", "B09", "B10"], "pixels": 16, "phases": 3}
-    onnx.checker.check_model(onnx.load(tmp_path / "n.onnx"))
-    assert main(["export", str(int8.path), "--native", "--out", str(tmp_path / "m.onnx")]) == 2
-    assert "INT8" in capsys.readouterr().err
+    file = read_model(tmp_path / "n.onnx")
+    assert file.card.precision == "fp32"
+    assert file.card.notes == int8.card.notes
+    assert [g.side for g in file.native] == [64, 36, 16]
+    rgb = str(packaged("eurosat_rgb"))
+    assert main(["export", rgb, "--native", "--out", str(tmp_path / "m.onnx")]) == 2
+    assert "Sentinel-2" in capsys.readouterr().err
 
 
 def test_refusals():
@@ -149,3 +144,7 @@ def test_refusals():
     model.graph.node[2].op_type = "MaxPool"
     with pytest.raises(InputError, match="convolution"):
         with_native_inputs(model, FACTORS)
+
+
+def test_a_file_of_whole_bands_has_no_native_inputs():
+    assert native_groups(network(3, 1, 1)) == ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,35 +78,23 @@ def test_the_battery_balances(sunlit, imaging, sending, solar, start):
         assert held.energy_J[-1] == pytest.approx(balance, abs=1e-6)
 
 
-def test_the_battery_agrees_with_basilisk():
-    """One scenario through Basilisk's simple battery and power sinks: bsk on PyPI, not installed by default (70 MB)."""
-    pytest.importorskip("Basilisk.utilities.SimulationBaseClass", reason="pip install bsk: Basilisk checks the battery")
-    from Basilisk.simulation import simpleBattery, simplePowerSink
-    from Basilisk.utilities import SimulationBaseClass, macros
-
-    sim = SimulationBaseClass.SimBaseClass()
-    sim.CreateNewProcess("p").addTask(sim.CreateNewTask("t", macros.sec2nano(10.0)))
-    store = simpleBattery.SimpleBattery()
-    store.storageCapacity, store.storedCharge_Init = 144_000.0, 100_000.0
-    for watts in (10.0, -3.0, -4.0, -3.0):
-        sink = simplePowerSink.SimplePowerSink()
-        sink.nodePowerOut, sink.powerStatus = watts, 1
-        sim.AddModelToTask("t", sink)
-        store.addPowerNodeToModel(sink.nodePowerOutMsg)
-    sim.AddModelToTask("t", store)
-    log = store.batPowerOutMsg.recorder()
-    sim.AddModelToTask("t", log)
-    sim.InitializeSimulation()
-    sim.ConfigureStopTime(macros.sec2nano(6000.0))
-    sim.ExecuteSimulation()
-    theirs = np.asarray(log.storageLevel)
-    t = np.arange(len(theirs)) * 10.0
+@pytest.mark.parametrize("name", ["no sun", "sun", "some sun"])
+def test_the_battery_agrees_with_basilisk(name):
+    """Down to empty, up to full, and in between: levels that write_basilisk.py took from Basilisk's simple battery."""
+    recorded = json.loads(Path(__file__).with_name("basilisk.json").read_text())
+    watts, theirs = recorded["runs"][name]["watts"], recorded["runs"][name]["levels_J"]
+    every, capacity_J = recorded["every"], recorded["capacity_J"]
+    t = np.arange((len(theirs) - 1) * every) * recorded["step_s"]
     on = np.ones(len(t), bool)
     power = Power(
-        battery_J=144_000.0, solar_W=10.0, base_W=3.0, imaging_W=4.0, transmitter_W=0.0, start=100 / 144, reserve=0.0
-    )
+        battery_J=capacity_J, solar_W=max(watts[0], 0.0), base_W=3.0, imaging_W=4.0, transmitter_W=0.0,
+        start=recorded["start_J"] / capacity_J, reserve=0.0,
+    )  # fmt: skip
+    assert watts[-3:] == [-3.0, -4.0, -3.0]  # base, imaging, classifier
     ours = battery(power, 3.0, t, on, on, ~on).energy_J
-    assert ours[:-1] == pytest.approx(theirs[1:], abs=1e-6)  # theirs begins at 0 s, ours ends its first step
+    assert theirs[0] == recorded["start_J"]
+    assert ours[every - 1 :: every] == pytest.approx(theirs[1:], abs=1e-6)  # theirs begins at 0 s, ours ends a step
+    assert theirs[-1] == {"no sun": 0.0, "sun": capacity_J, "some sun": 100_000.0 - 0.75 * 12_000}[name]
 
 
 def test_the_colliders_preset_is_monotone_and_beats_a_prescale(tmp_path, monkeypatch):

@@ -12,7 +12,8 @@ import pytest
 from onboard import replay_folder
 from skytrigger.core.errors import InputError
 from skytrigger.onboard.codecs import TIERS, decode
-from skytrigger.onboard.ground import folder_of, reassemble
+from skytrigger.onboard.ground import _placed, folder_of, reassemble
+from skytrigger.onboard.packet_format import Frame, frame_of
 from skytrigger.onboard.packets import Item, PacketWriter, read
 from skytrigger.onboard.received import receive
 
@@ -162,3 +163,26 @@ def test_names_of_scenes_stay_inside_the_folder():
 def test_no_packets_is_an_error(tmp_path):
     with pytest.raises(InputError, match="no folder packets"):
         reassemble(tmp_path)
+
+
+FRAME = {"scene": "S", "crs": "EPSG:32633", "left": 5e5, "top": 5e6, "cell_m": 640.0, "rows": 20, "columns": 20}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"left": float("nan")}, {"top": float("inf")}, {"left": "x"}, {"left": 1e300}, {"cell_m": 1e-300}, {"cell_m": 0},
+     {"rows": 20.5}, {"rows": True}, {"rows": -1}, {"rows": 65_535, "columns": 65_535}, {"crs": ""}, {"time": ["a"]},
+     {"crs": "/etc/hostname"}, {"crs": "http://127.0.0.1/x"}, {"crs": "<VRTDataset/>"}, {"crs": "EPSG:1\n"}],
+    ids=str,
+)  # fmt: skip
+def test_frames_that_cannot_be(wrong):
+    """They come over the link: they must not decide what is allocated, nor what GDAL opens."""
+    assert frame_of(FRAME) is not None
+    assert frame_of(FRAME | wrong) is None
+
+
+@pytest.mark.parametrize("crs", ["EPSG:99999", 'PROJCS["x'])
+def test_a_place_that_nobody_knows(crs):
+    assert _placed(Frame(**FRAME))
+    assert not _placed(Frame(**FRAME | {"crs": crs}))
+    assert not _placed(Frame(**FRAME | {"left": 9e7}))

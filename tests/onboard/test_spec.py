@@ -118,3 +118,20 @@ def test_what_is_no_area_is_refused(tmp_path, content):
     path.write_text(content)
     with pytest.raises(InputError):
         read_areas(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "9" * 5000,
+        "a = " + "[" * 50_000,
+        '"\\ud800" = 1',
+        "[mission]\nalong_m = inf",
+        "[mission]\nswath_m = 1" + "0" * 400,
+        "[power]\nbattery_J = inf",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_numbers_and_nesting_without_end(text):
+    with pytest.raises(InputError, match=r"TOML|without end"):
+        parse(text)

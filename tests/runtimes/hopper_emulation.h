@@ -108,11 +108,13 @@ struct Thread {
     size_t issued;
     bool fenced;
     unsigned given;
+    std::vector<unsigned> put;  // units that ordinary stores wrote since the last fence
 };
 
 struct Unit {
     int writer = NOBODY, written = -1, reader = NOBODY, read = -1;  // who, and after how many barriers
     bool pending = false;
+    int unseen = 0;  // ordinary stores that their threads have not fenced
 };
 
 struct Range {
@@ -191,6 +193,7 @@ inline const uint16_t* read16(unsigned address) {
     const int byte = (int)number * 16;
     if (unit.pending) fail("a product reads byte %d, where thread %d's copy is not done", byte, unit.writer);
     if (unit.writer == NOBODY) fail("a product reads byte %d, which was never written", byte);
+    if (unit.unseen) fail("a product reads byte %d, whose writer has not fenced it", byte);
     if (unit.writer != block.current && unit.written == block.epoch)
         fail("a product reads byte %d with no barrier after thread %d's copy", byte, unit.writer);
     unit.reader = unit.read != block.epoch || unit.reader == block.current ? block.current : SEVERAL;
@@ -273,7 +276,7 @@ inline bool run(int threads, unsigned shared_bytes, void (*kernel)()) {
     for (int t = 0; t < threads; t++) {
         Thread& thread = block.all[t];
         thread.state = READY, thread.issued = 0, thread.fenced = false;
-        thread.open.clear(), thread.groups.clear(), thread.products.clear(), thread.committed.clear();
+        thread.put.clear(), thread.open.clear(), thread.groups.clear(), thread.products.clear(), thread.committed.clear();
         getcontext(&thread.context);
         thread.context.uc_stack.ss_sp = &block.stacks[(size_t)t * STACK];
         thread.context.uc_stack.ss_size = STACK;
@@ -381,6 +384,46 @@ inline void copy16(unsigned to, const void* from, bool inside) {
     self().open.push_back({number, inside ? from : nullptr});
 }
 
+inline void warp_together() {}
+inline int anew(int value) { return value; }
+
+// Ordinary stores: products see them after the writer's fence and then a barrier.
+inline void put(unsigned to, const unsigned* value, int words) {
+    using namespace emulation;
+    const unsigned number = unit_at(to / 16 * 16, "a store");
+    Unit& unit = block.units[number];
+    if (unit.pending) fail("a store to byte %d, where a copy is not done", (int)number * 16);
+    if (unit.read == block.epoch && unit.reader != block.current)
+        fail("a store to byte %d with no barrier after thread %d's product", (int)number * 16, unit.reader);
+    if (words == 4 && unit.writer != NOBODY && unit.writer != block.current && unit.written == block.epoch)
+        fail("a store to byte %d with no barrier after thread %d's", (int)number * 16, unit.writer);
+    memcpy((char*)&block.memory[(size_t)number * 8] + to % 16, value, words * 4);
+    unit.writer = unit.written != block.epoch || unit.writer == block.current ? block.current : SEVERAL;
+    unit.written = block.epoch, unit.unseen++;
+    self().put.push_back(number);
+}
+inline void put16(unsigned to, const unsigned (&value)[4]) {
+    if (to % 16) emulation::fail("a store of 16 bytes at %u", to);
+    put(to, value, 4);
+}
+inline void put4(unsigned to, unsigned value) {
+    if (to % 4) emulation::fail("a store of 4 bytes at %u", to);
+    put(to, &value, 1);
+}
+inline void puts_seen() {
+    using namespace emulation;
+    perhaps_another();
+#ifdef PLANT_NO_FENCE
+    return;
+#endif
+    for (const unsigned number : self().put) {
+        Unit& unit = block.units[number];
+        if (unit.written != block.epoch) unit.writer = SEVERAL;
+        unit.unseen--, unit.written = block.epoch;
+    }
+    self().put.clear();
+}
+
 inline void copies_committed() {
     emulation::Thread& own = emulation::self();
     own.groups.push_back(std::move(own.open));
@@ -482,6 +525,9 @@ inline unsigned larger_halves(unsigned a, unsigned b) {
 }
 
 #include KERNEL
+#ifdef STEM_BLOCKS
+#include STEM
+#endif
 
 // ---- entry points: null, or what went wrong (until the next call)
 
@@ -533,6 +579,39 @@ extern "C" const char* emulate_pack(const void* tiles, const float* mean, const 
     memcpy(out, to.begin, to.bytes);
     return to.intact() ? nullptr : "writes outside of the output";
 }
+
+#ifdef STEM_BLOCKS
+namespace emulation {
+struct {
+    const Stored* tiles;
+    const float *mean, *scale, *first_bias, *bias;
+    const unsigned short *first_weights, *weights;
+    unsigned short* out;
+    int channels, count;
+} stemmed;
+}  // namespace emulation
+
+extern "C" const char* emulate_stem(const void* tiles, const float* mean, const float* scale,
+                                    const unsigned short* first_weights, const float* first_bias,
+                                    const unsigned short* weights, const float* bias, unsigned short* out, int channels,
+                                    int count, int grid_x, int shared_bytes, int seed) {
+    using namespace emulation;
+    const Guarded<Stored> from((const Stored*)tiles, (size_t)count * channels * HEIGHT * WIDTH);
+    const Guarded<unsigned short> first(first_weights, (size_t)FIRST * CIN * 9), held(weights, (size_t)COUT * CIN * 9);
+    const Guarded<float> means(mean, channels), scales(scale, channels), first_added(first_bias, CIN), added(bias, COUT);
+    const Guarded<unsigned short> to(out, (size_t)count * COUT * HEIGHT * WIDTH / (POOL ? 4 : 1));
+    block.images = first.range(), block.weights = held.range();
+    stemmed = {from.begin, means.begin, scales.begin, first_added.begin, added.begin, first.begin, held.begin, to.begin,
+               channels, count};
+    const bool done = launch((unsigned)grid_x, 1, THREADS, (unsigned)shared_bytes, (uint64_t)seed, [] {
+        const auto& s = stemmed;
+        stem(s.tiles, s.mean, s.scale, s.first_weights, s.first_bias, s.weights, s.bias, s.out, s.channels, s.count);
+    });
+    if (!done) return block.message;
+    memcpy(out, to.begin, to.bytes);
+    return to.intact() ? nullptr : "writes outside of the output";
+}
+#endif
 
 // Float16 conversions alone, for their own test.
 extern "C" void emulate_halves(const float* from, unsigned short* to, float* back, long long count) {

@@ -11,7 +11,7 @@ pytest.importorskip("rasterio")
 class Fingerprints:
     """Lanes whose 'logits' are facts of a tile: means of each band's quarters and corner pixels."""
 
-    input_type, codes = "uint16", None
+    input_type, codes, batch, native = "uint16", None, 29, ()
     facts: dict = {"version": "0"}
 
     def __init__(self, lanes: int = 2) -> None:
@@ -31,8 +31,8 @@ class Fingerprints:
 
 def fingerprint(tiles: np.ndarray) -> np.ndarray:
     t = tiles.astype(np.float64)
-    half = t.shape[-1] // 2
-    parts = [t[..., a : a + half, b : b + half].mean(axis=(2, 3)) for a in (0, half) for b in (0, half)]
+    high, wide = t.shape[-2] // 2, t.shape[-1] // 2
+    parts = [t[..., a : a + high, b : b + wide].mean(axis=(2, 3)) for a in (0, high) for b in (0, wide)]
     corners = [t[..., a, b] for a in (0, -1) for b in (0, -1)]
     return np.concatenate([*parts, *corners], axis=1).astype(np.float32)
 

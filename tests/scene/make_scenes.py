@@ -46,7 +46,7 @@ def pixels(
 def write_band(path: Path, dn: np.ndarray, resolution: int, **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     jp2 = path.suffix == ".jp2"
-    blocks = {"BLOCKXSIZE": 128, "BLOCKYSIZE": 128, "RESOLUTIONS": 3}
+    blocks = {"TILED": True, "BLOCKXSIZE": 128, "BLOCKYSIZE": 128, "RESOLUTIONS": 3}  # else one is left out
     lossless = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES", **blocks}
     tiled = {"driver": "GTiff", "compress": "LERC_ZSTD", "tiled": True, "blockxsize": 64, "blockysize": 64}
     more = (lossless if jp2 else tiled) | options.pop("profile", {})

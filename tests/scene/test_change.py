@@ -146,6 +146,8 @@ def test_change_of_scenes(scenes, capsys):
     first, second, difference = (np.array(table[c]) for c in ("ndwi_before", "ndwi_after", "d_ndwi"))
     assert np.allclose(difference, second - first, atol=1e-6)
     assert any("season" in n for n in summary["notes"])
+    few = 2 * summary["cells_compared"] < summary["cells"]
+    assert few == summary["notes"][0].startswith(f"Only {summary['cells_compared']:,} of ")
     # the second time both maps are there already, and a finished map's folder is taken as it is
     assert (
         main(

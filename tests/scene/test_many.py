@@ -14,7 +14,7 @@ import rasterio
 from scene.make_scenes import band_folder, pixels
 from skytrigger.cli.main import main
 from skytrigger.core.errors import InputError
-from skytrigger.eo.scene import many
+from skytrigger.eo.scene import classify, engine
 from skytrigger.eo.scene.classify import Options
 from skytrigger.eo.scene.many import classify_scenes, scene_folders
 
@@ -35,12 +35,12 @@ def codes(folder):
 def test_one_after_another_with_one_session(scenes, tmp_path, monkeypatch):
     opened = []
 
-    class Counted(many.Lanes):
+    class Counted(engine.Lanes):
         def __init__(self, *args, **options):
             opened.append(1)
             super().__init__(*args, **options)
 
-    monkeypatch.setattr(many, "Lanes", Counted)
+    monkeypatch.setattr(classify, "Lanes", Counted)
     found = classify_scenes(scenes, "eurosat_ms", tmp_path, OPTIONS)
     assert (found["done"], found["failed"], len(opened)) == (3, 0, 1)
     assert {p.name for p in tmp_path.iterdir()} == {"a", "b", "c", "scenes.json"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -156,6 +157,55 @@ def test_missing_asset_and_item(tmp_path, server):
         open_scene(f"{server.address}/none.json")
     with pytest.raises(InputError, match="cannot be read"):
         open_scene("http://127.0.0.1:9/item.json")
+
+
+@pytest.fixture
+def store(server, monkeypatch):
+    """S3's reads are plain HTTP, so GDAL's own client is pointed at the server: BUCKET/KEY is a path there."""
+    settings = {"AWS_S3_ENDPOINT": server.address.removeprefix("http://"), "AWS_HTTPS": "NO",
+                "AWS_VIRTUAL_HOSTING": "FALSE", "AWS_NO_SIGN_REQUEST": "YES"}  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return server
+
+
+def test_item_in_s3(tmp_path, store):
+    bands = pixels(396, 330)
+    local = stac_item(tmp_path / "www" / "bucket" / "a", bands, offset=0.0, href="s3://bucket/a/")
+    scene = open_scene(local)
+    assert scene.bands["B02"].reader.path == "/vsis3/bucket/a/B02.tif"
+    for name, band in scene.bands.items():
+        assert (band.dn() == bands[name]).all()
+    assert any(start > 0 for name, start, _ in store.requests if name.endswith(".tif"))
+    multiband(tmp_path / "www" / "bucket" / "all.tif", bands)
+    assert (open_scene("s3://bucket/all.tif").bands["B02"].dn() == bands["B02"]).all()
+    with pytest.raises(InputError, match=r"s3://bucket/none\.tif cannot be opened"):
+        open_scene("s3://bucket/none.tif")
+
+
+def test_an_object_that_breaks_off(tmp_path, store):
+    local = stac_item(tmp_path / "www" / "bucket", pixels(396, 330), offset=0.0, href="s3://bucket/")
+    scene = open_scene(local)
+    store.trouble = lambda name, start: "cut" if name == "B08.tif" else ""
+    with pytest.raises(SkytriggerError, match=r"s3://bucket/B08\.tif"):
+        classify_scene(scene, "eurosat_ms", tmp_path / "o", Options(runtime="onnxruntime"))
+
+
+def test_jpeg_2000_over_http_is_looked_at_first(tmp_path, server):
+    folder = band_folder(tmp_path / "www", pixels(132, 126), ".jp2")
+    path = next(folder.glob("*_B02.jp2"))
+    item = {"type": "Feature", "id": "x", "properties": {}, "assets": {
+        n: {"href": f"{server.address}/{next(folder.glob(f'*_{n}.jp2')).name}"} for n in ("B02", "B03")}}  # fmt: skip
+    (tmp_path / "item.json").write_text(json.dumps(item))
+    assert open_scene(tmp_path / "item.json").bands["B02"].dn().shape == (126, 132)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"\xff\x51\x00\x29") + 22
+    content[at] ^= 0x40  # tiles of over a billion pixels
+    (folder / "damaged_B02.jp2").write_bytes(content)
+    item["assets"]["B02"]["href"] = f"{server.address}/damaged_B02.jp2"
+    (tmp_path / "item.json").write_text(json.dumps(item))
+    with pytest.raises(InputError, match=r"damaged_B02\.jp2: byte \d+"):
+        open_scene(tmp_path / "item.json")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from skytrigger.eo.scene.cells import Cells
 from skytrigger.eo.scene.engine import InputCodes
 from skytrigger.eo.scene.native_rows import blocks
 from skytrigger.eo.scene.opening import open_scene
+from skytrigger.eo.scene.planes import DATA_BANDS, MIN_SEEN
 from skytrigger.eo.scene.results import Parts
-from skytrigger.eo.scene.stream import MIN_SEEN, classify_rows
-from skytrigger.eo.scene.tile_maker import DATA_BANDS
+from skytrigger.eo.scene.stream import classify_rows
 
 BANDS = ("B02", "B01", "B8A", "B03", "B10")  # an order of the network's own; all three resolutions
 
@@ -79,13 +79,15 @@ def test_overlapping_tiles(tmp_path, stride):
     assert np.abs(rows.logits[enough] - prints[enough]).max() <= 1.0
 
 
-def test_codes_are_those_of_the_numbers(tmp_path):
+@pytest.mark.parametrize("rows", [(1, 1), (2, 4), (1, 8)])
+def test_codes_are_those_of_the_numbers(tmp_path, rows):
     """A network that takes its own codes is given the codes of what it would be given otherwise, gaps and edges too."""
     scene = open_scene(band_folder(tmp_path / "s", pixels(330, 270)))
     random = np.random.default_rng(5)
     codes = InputCodes(
         random.uniform(0.005, 0.3, len(BANDS)).astype(np.float32),
         random.integers(0, 90, len(BANDS)).astype(np.float32),
+        rows,
     )
 
     class Numbers(Fingerprints):

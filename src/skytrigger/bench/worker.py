@@ -35,7 +35,10 @@ class Worker:
         opened_s = time.perf_counter()
         self.items = self.spec.images
         kind = job.get("stored") or self.spec.input_type
-        self.inputs = batches(self.session.card, self.items, kind, job.get("tiles"))
+        native = bool(self.session.model.native)
+        tiles = batches(self.session.card, self.items, "float32" if native else kind, job.get("tiles"))
+        # native pixels are made beforehand: bringing tiles back to them is no part of the network's use
+        self.inputs: list[Any] = [self.session.given(t).astype(kind) for t in tiles] if native else list(tiles)
         self.call = rotating(self._run_of(self.session), self.inputs)
         stream = getattr(self.session, "stream", None)  # of a session on a GPU that tells which
         self.device_clock = CudaClock(stream) if stream is not None and self.spec.streams == 1 else None
@@ -112,6 +115,10 @@ class Worker:
         """Decode (where the job names who can), prepare, compute, post, each timed apart."""
         from skytrigger.bench.loop import Measured
         from skytrigger.bench.stages import stage_split
+        from skytrigger.core.errors import InputError
+
+        if self.session.model.native:
+            raise InputError("the scenario stages for a network on native pixels", expected="another scenario")
 
         module, _, name = (self.job.get("codec") or "").partition(":")
         codec = getattr(importlib.import_module(module), name)(self.session.card) if module else None

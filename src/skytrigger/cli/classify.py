@@ -19,10 +19,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stride", type=int, help="pixels of a cell: 64 (default), or 32, 16 for overlapping tiles")
     parser.add_argument("--reduce", type=int, default=0, help="decode at 1/2 (1) or 1/4 (2) of the resolution")
     parser.add_argument("--offset", default="metadata", help="metadata (default), none, or DN to add such as -1000")
-    parser.add_argument("--force", action="store_true", help="go on where the data contradict the metadata's offset")
-    parser.add_argument("--runtime", help="default: openvino where installed, else onnxruntime")
+    parser.add_argument(
+        "--force", action="store_true", help="go on where the data contradict the metadata's offset or their checksums"
+    )
+    parser.add_argument("--runtime", help="default: openvino where installed, else onnxruntime; torch on a GPU")
     parser.add_argument("--threads", type=int, help="default: the cores of this process")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N: there bands are resampled, too")
+    parser.add_argument("--clouds", default="rules", help="rules (SCL, else thresholds) or omnicloudmask (an extra)")
     parser.add_argument("--scheduler", metavar="local|ADDRESS", help="Dask: one scene a task")
 
 
@@ -32,7 +35,8 @@ def run(args: argparse.Namespace) -> Outcome:
 
     if args.threads is not None and not 1 <= args.threads <= 256:
         raise InputError(f"--threads {args.threads}", expected="1 to 256")
-    options = Options(args.stride, args.reduce, args.offset, args.force, args.runtime, args.threads, args.device)
+    options = Options(args.stride, args.reduce, args.offset, args.force, args.runtime, args.threads, args.device,
+                      args.clouds)  # fmt: skip
     if len(args.scenes) == 1 and args.scheduler is None:
         summary = classify_scene(args.scenes[0], args.model, args.out, options)
         return Outcome(summary, report(summary, Path(args.out)))

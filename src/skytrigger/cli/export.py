@@ -70,10 +70,12 @@ def _adopted(args: argparse.Namespace) -> Outcome:
 
 def _native(args: argparse.Namespace) -> Outcome:
     from skytrigger.core.errors import InputError
-    from skytrigger.core.files import write_bytes
     from skytrigger.eo.bands import BY_NAME
+    from skytrigger.model.export import write_model
     from skytrigger.model.file import read_model
     from skytrigger.model.native import native_groups, with_native_inputs
+    from skytrigger.model.native_student import OPTION, native_form
+    from skytrigger.model.unquantise import float_model
 
     if args.card or args.engine or args.data:
         raise InputError("--native goes without --card, --engine and --data", remedy="export the model file first")
@@ -82,11 +84,15 @@ def _native(args: argparse.Namespace) -> Outcome:
     strange = [c for c in card.channels if c not in BY_NAME]
     if strange or card.units != "DN":
         raise InputError(f"{args.run} reads {', '.join(strange) or card.units}", expected="DN of Sentinel-2 bands")
-    if card.precision == "int8":
-        raise InputError(f"{args.run} is INT8: its codes are of resampled pixels", remedy="an fp32 file of the network")
-    model = with_native_inputs(file.graph(), [BY_NAME[c].resolution_m // 10 for c in card.channels])
-    content = model.SerializeToString()
-    write_bytes(args.out, content)
+    if file.native:
+        raise InputError(f"{args.run} takes native pixels already", expected="a network on tiles")
+    if card.precision == "int8":  # codes of resampled pixels are not those of native ones: weights in float32
+        file = float_model(file, bounded=False)
+    model = file.graph()
+    if not native_form(model, card.options.get(OPTION)):
+        model = with_native_inputs(model, [BY_NAME[c].resolution_m // 10 for c in card.channels])
+    write_model(model, file.card, args.out)
+    content = read_model(args.out).content
     groups = {
         g.input: {"bands": [card.channels[c] for c in g.channels], "pixels": g.side, "phases": g.phases}
         for g in native_groups(model)

@@ -183,7 +183,7 @@ def _problem(args: argparse.Namespace) -> tuple[Problem, bool]:
     }
     split = _split_of(args, application, dataset, card)
     teachers = tuple(model_path(t) for t in args.teacher)
-    problem = Problem(given, application.build, dataset, split, floors, teachers, args.allow_seen)
+    problem = Problem(given, application.build, dataset, split, floors, teachers, args.allow_seen, application.factors)
     return problem, application.augment
 
 

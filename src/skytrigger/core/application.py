@@ -74,6 +74,8 @@ class Application:
         Name -> model file that ships with the package.
     reading
         Names of more options that `load` takes: what a user states about files.
+    factors
+        Channel -> pixels of a tile on a side of the channel's own pixel, where tiles hold channels that were upsampled.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Application:
     augment: bool = True
     packaged: Mapping[str, Path] = field(default_factory=dict)
     reading: tuple[str, ...] = ()
+    factors: Mapping[str, int] = field(default_factory=dict)
 
     def default_split(self, dataset: Dataset) -> str:
         """The kind of split where none was asked for: as the data come divided, else the first."""

@@ -31,6 +31,7 @@ EXTRA_OF = {
     "imagecodecs": "onboard",
     "rasterio": "geo",
     "zarr": "geo",
+    "omnicloudmask": "clouds",
 }
 
 

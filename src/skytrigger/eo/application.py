@@ -8,6 +8,7 @@ from typing import Any
 from skytrigger.core.application import Application
 from skytrigger.core.dataset import Dataset
 from skytrigger.eo import networks
+from skytrigger.eo.bands import BANDS
 from skytrigger.eo.load import load
 from skytrigger.eo.packaged import PACKAGED, packaged
 from skytrigger.optimize import students
@@ -34,4 +35,5 @@ EUROSAT = Application(
     load=load_tiles,
     reading=("band_names", "scale", "max_no_data", "labels"),
     packaged={name: packaged(name) for name in PACKAGED},
+    factors={band.name: band.resolution_m // 10 for band in BANDS},
 )

@@ -129,6 +129,12 @@ def extra_name(text: str) -> str | None:
     return next((name for name in EXTRAS if _squeezed(name) == squeezed), None)
 
 
+def mere_numbers(texts: Sequence[str]) -> bool:
+    """Whether a file's bands are only counted: ``B1``, ``B2`` ... to the last, or ``Band 1``, ``Band 2`` ..."""
+    numbers = [found[1] if (found := _NUMBERED.fullmatch(text)) else "" for text in texts]
+    return numbers == [str(k + 1) for k in range(len(texts))]
+
+
 def described_bands(descriptions: Mapping[int, str], count: int) -> tuple[str, ...]:
     """Channel names of a file's `count` bands from the text that describes each (0-based).
 
@@ -141,8 +147,7 @@ def described_bands(descriptions: Mapping[int, str], count: int) -> tuple[str, .
     if lacking := [k + 1 for k in range(count) if not descriptions.get(k, "").strip()]:
         raise InputError(f"band {lacking[0]} of {count} has no description, others have")
     texts = [descriptions[k].strip() for k in range(count)]
-    numbers = [found[1] if (found := _NUMBERED.fullmatch(text)) else "" for text in texts]
-    if numbers == [str(k + 1) for k in range(count)]:
+    if mere_numbers(texts):
         raise InputError(f"bands called {texts[0]!r} to {texts[-1]!r}: numbers in the file, not names")
     names = [spelt(text) or extra_name(text) for text in texts]
     if unknown := [f"{k + 1} {text!r}" for k, (text, name) in enumerate(zip(texts, names, strict=True)) if not name]:

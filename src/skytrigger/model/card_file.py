@@ -44,7 +44,7 @@ def read_card(path: str | Path) -> Statement:
         raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, whole numbers of thousands of digits
         raise InputError(f"{path} is no TOML: {error}") from error
     known = ("name", "channels", "classes", "size", "units", "mean", "std", *_OPTIONS)
     if unknown := sorted(set(raw) - set(known)):
@@ -73,6 +73,6 @@ def read_card(path: str | Path) -> Statement:
             notes={"application": str(raw.get("application", "eurosat"))},
         )
         card.check()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, InputError) as error:
         raise InputError(f"{path}: not a valid card: {error}") from error
     return Statement(card, layout, normalise, outputs)

@@ -15,6 +15,7 @@ from skytrigger.core.extras import require
 from skytrigger.core.files import write_bytes
 from skytrigger.core.seen import NOTE, seen_of
 from skytrigger.model.file import CARD_KEY, INPUT
+from skytrigger.model.native_inputs import KEY
 
 if TYPE_CHECKING:
     import onnx
@@ -82,8 +83,11 @@ def export_onnx(network: nn.Module, card: ModelCard, out: str | Path, precision:
 
 
 def write_model(model: onnx.ModelProto, card: ModelCard, out: str | Path) -> None:
-    """Put the card into the metadata and write the file."""
+    """Put the card into the metadata, beside what it says of native inputs, and write the file."""
+    native = [(p.key, p.value) for p in model.metadata_props if p.key == KEY]
     del model.metadata_props[:]
+    for key, value in native:
+        model.metadata_props.add(key=key, value=value)
     entry = model.metadata_props.add()
     seen = seen_of(card.notes, card.name)
     if seen is not None:

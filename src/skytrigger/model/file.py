@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError
 from skytrigger.model.checks import refuse_large, refuse_outside
+from skytrigger.model.native_inputs import KEY, PHASE, Group, read_groups
 
 if TYPE_CHECKING:
     import onnx
@@ -30,12 +31,15 @@ class ModelFile:
         Of `content`.
     card
         From the metadata.
+    native
+        What its inputs hold where it takes native pixels (`native_inputs`); empty: tiles.
     """
 
     path: Path
     content: bytes
     sha256: str
     card: ModelCard
+    native: tuple[Group, ...] = ()
 
     def graph(self) -> onnx.ModelProto:
         """The parsed model."""
@@ -80,27 +84,37 @@ def read_model(path: str | Path) -> ModelFile:
     except Exception as error:  # protobuf and the checker raise types of their own
         raise InputError(f"{path} is not a valid ONNX model: {str(error)[:300]}") from error
     card = ModelCard.from_json(metadata[CARD_KEY], str(path))
-    _check_shapes(model, card, path)
-    return ModelFile(path, content, hashlib.sha256(content).hexdigest(), card)
+    native = read_groups(metadata.get(KEY), str(path))
+    _check_shapes(model, card, native, path)
+    return ModelFile(path, content, hashlib.sha256(content).hexdigest(), card, native)
 
 
-def _check_shapes(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
+def _check_shapes(model: onnx.ModelProto, card: ModelCard, native: tuple[Group, ...], path: Path) -> None:
     import onnx
 
     inputs = {v.name: v.type.tensor_type for v in model.graph.input}
+    expected = {INPUT: [0, len(card.channels), *card.size]}
+    if native:
+        expected = {g.input: [0, len(g.channels), g.side, g.side] for g in native}
+        if sorted(c for g in native for c in g.channels) != list(range(len(card.channels))):
+            raise InputError(f"{path}: {KEY} does not hold every channel of its card once")
+        if any(g.phases > 1 for g in native):
+            expected[PHASE] = [2]
     outputs = {v.name: v.type.tensor_type for v in model.graph.output}
     heads = [head.name for head in card.heads]
-    if set(inputs) != {INPUT} or list(outputs) != heads:
+    if set(inputs) != set(expected) or list(outputs) != heads:
         raise InputError(
             f"{path} has inputs {sorted(inputs)} and outputs {list(outputs)}",
-            expected=f"{INPUT} and {', '.join(heads)}, in this order",
+            expected=f"{', '.join(expected)} and {', '.join(heads)}, in this order",
         )
-    found = [d.dim_value for d in inputs[INPUT].shape.dim]
-    expected = [0, len(card.channels), *card.size]
-    if found != expected or inputs[INPUT].elem_type != onnx.TensorProto.FLOAT:
-        raise InputError(
-            f"{path}: input of shape {found} (0 = any)", expected=f"float32 {expected}, as its own card says"
-        )
+    for name, shape in expected.items():
+        found = [d.dim_value for d in inputs[name].shape.dim]
+        kind = onnx.TensorProto.INT64 if name == PHASE else onnx.TensorProto.FLOAT
+        if found != shape or inputs[name].elem_type != kind:
+            raise InputError(
+                f"{path}: input {name} of shape {found} (0 = any)",
+                expected=f"{'int64' if name == PHASE else 'float32'} {shape}, as its own card says",
+            )
     for head in card.heads:
         found = [d.dim_value for d in outputs[head.name].shape.dim]
         if found[1:] not in ([head.outputs], [0]):

@@ -17,10 +17,9 @@ saturated ones and the scene's edge are no linear matter; such tiles need resamp
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,45 +27,11 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError
 from skytrigger.model.file import INPUT
+from skytrigger.model.native_inputs import HALO, KEY, PHASE, TAPS, Group, Weights, cubic_taps, read_groups, write_groups
 from skytrigger.model.qdq import constants_of, standardisation
 
 if TYPE_CHECKING:
     import onnx
-
-HALO, TAPS = 2, 4
-PHASE, KEY = "phase", "skytrigger.native"
-Weights = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Bands of one resolution.
-
-    Attributes
-    ----------
-    input
-        Its name.
-    channels
-        Places of its bands in the original network's input.
-    factor
-        Tile pixels on a side of a native pixel.
-    side
-        Native pixels a side of its windows, halo included.
-    phases, step
-        Where tiles may begin: phase k is k * step tile pixels after the beginning of a native pixel.
-    """
-
-    input: str
-    channels: tuple[int, ...]
-    factor: int
-    side: int
-    phases: int
-    step: int
-
-    def window(self, start: int) -> tuple[int, int, int]:
-        """First native pixel and end of the window of a tile that begins at pixel `start`, and its phase."""
-        first = start // self.factor - HALO * (self.factor > 1)
-        return first, first + self.side, start % self.factor // self.step
 
 
 @dataclass(frozen=True)
@@ -90,15 +55,6 @@ def groups_of(factors: Sequence[int], size: int, stride: int) -> tuple[Group, ..
         side = size if factor == 1 else (size - 1 + (phases - 1) * gap) // factor + 1 + 2 * HALO
         found.append(Group(f"tiles_{10 * factor}m", own, factor, side, phases, gap))
     return tuple(found)
-
-
-def cubic_taps(factor: int) -> tuple[NDArray[np.int64], Weights]:
-    """For each position in a native pixel: place of the first of four taps, and their weights."""
-    position = (np.arange(factor) + 0.5) / factor - 0.5
-    base = np.floor(position)
-    t = np.abs((position - base)[:, None] - np.arange(-1, 3))
-    weights = np.where(t <= 1, 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2)
-    return base.astype(np.int64) - 1, weights
 
 
 def stretches(group: Group, size: int, kernel: int, stride: int, pad: int, outputs: int) -> list[Stretch]:
@@ -164,14 +120,13 @@ def with_native_inputs(model: onnx.ModelProto, factors: Sequence[int], stride: i
     if any(g.phases > 1 for g in groups):
         out.graph.input.append(helper.make_tensor_value_info(PHASE, TensorProto.INT64, [2]))
     helper.set_model_props(out, {**{p.key: p.value for p in model.metadata_props},
-                                 KEY: json.dumps([asdict(g) for g in groups])})  # fmt: skip
+                                 KEY: write_groups(groups)})  # fmt: skip
     return out
 
 
 def native_groups(model: onnx.ModelProto) -> tuple[Group, ...]:
     """What a file made so says of its inputs."""
-    stated = next((p.value for p in model.metadata_props if p.key == KEY), "[]")
-    return tuple(Group(**{**g, "channels": tuple(g["channels"])}) for g in json.loads(stated))
+    return read_groups(next((p.value for p in model.metadata_props if p.key == KEY), None), "the model")
 
 
 class _Writer:

@@ -27,12 +27,14 @@ def count_work(model: Any, batch_size: int = 1) -> Work:
     """
     import onnx
 
+    from skytrigger.model.native_inputs import PHASE
+
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
-    for value in fixed.graph.input:
-        value.type.tensor_type.shape.dim[0].dim_value = batch_size
-    for value in fixed.graph.output:
-        value.type.tensor_type.shape.dim[0].dim_value = batch_size
+    unbatched = {PHASE, *(t.name for t in fixed.graph.initializer)}  # files of old list their weights as inputs, too
+    for value in (*fixed.graph.input, *fixed.graph.output):
+        if value.name not in unbatched:
+            value.type.tensor_type.shape.dim[0].dim_value = batch_size
     del fixed.graph.value_info[:]
     fixed = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
     shapes: dict[str, tuple[tuple[int, ...], int]] = {}

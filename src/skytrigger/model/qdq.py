@@ -187,13 +187,22 @@ def _scales(
 ) -> dict[str, Scale]:
     """Of each of `tensors`, from its range."""
     found: dict[str, Scale] = {}
+    blocks = blocks_of(model, pair)
     for name in tensors:
         low, high = ranges[name]
-        if pair is not None and name == pair[1].output[0]:
+        if pair is not None and name in (pair[1].output[0], blocks):
             low, high = input_range(low, high, *_statistics(pair, constants))
         found[name] = Scale.of(low, high)
     _same_through_shapes(model, found)
     return found
+
+
+def blocks_of(model: onnx.ModelProto, pair: tuple[Any, Any] | None) -> str | None:
+    """What a student reads of its standardised input: native pixels side by side (`native_student`), or None."""
+    readers = [n for n in model.graph.node if pair is not None and pair[1].output[0] in n.input]
+    if not readers or any(n.op_type != "Gather" for n in readers):
+        return None
+    return next((str(n.output[0]) for n in model.graph.node if n.op_type == "Concat"), None)
 
 
 def _statistics(pair: tuple[Any, Any], constants: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

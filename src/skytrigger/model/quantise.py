@@ -19,6 +19,7 @@ from skytrigger.model.calibration import METHODS, tensor_ranges
 from skytrigger.model.export import write_model
 from skytrigger.model.file import read_model
 from skytrigger.model.fold import fold
+from skytrigger.model.native_student import OPTION, native_form
 from skytrigger.model.qdq import REDUCED_LIMIT, WEIGHT_LIMIT, Scale, quantised_tensors, write_qdq
 from skytrigger.model.skip_rows import skip_rows
 
@@ -102,6 +103,7 @@ def write_int8(
     notes = {**card.notes, "calibration": {**calibration, **how}}
     quantised = write_qdq(model, ranges, float_nodes, limit, scales, steps, merge_input)
     skip_rows(quantised)
+    native_form(quantised, card.options.get(OPTION))
     write_model(quantised, replace(card, precision="int8", notes=notes), out)
 
 

@@ -117,8 +117,9 @@ def _scene(
 ) -> dict[str, Any]:
     """Write a scene's products; what its summary says."""
     frame = ground.frames.get(scene)
-    if frame is None:
-        note = f"{len(here)} tiles arrived, the scene's place on the ground did not: no map"
+    if frame is None or not _placed(frame):
+        what = "did not" if frame is None else "is none that is known"
+        note = f"{len(here)} tiles arrived, the scene's place on the ground {what}: no map"
         return {"cells": 0, "cells_received": len(here), "share_received": None, "notes": [note]}
     inside = {p: k for p, k in here.items() if p[0] < frame.rows and p[1] < frame.columns}
     facts = _facts(frame, here, inside, ground)
@@ -134,6 +135,17 @@ def _scene(
     write_json(out / "item.json", ground_item(frame, grid, entries, facts))
     write_json(out / "summary.json", facts)
     return facts
+
+
+def _placed(frame: Frame) -> bool:
+    """Whether the corners lie somewhere on the Earth; a frame comes over the link like all else."""
+    warp = require("rasterio.warp", why="maps as received")
+    left, bottom, right, top = cells_of(frame).bounds
+    try:
+        found = warp.transform(frame.crs, "EPSG:4326", [left, right], [bottom, top])
+    except Exception:  # GDAL and PROJ have a dozen kinds for what is no CRS, or outside of one
+        return False
+    return bool(np.isfinite(found).all())
 
 
 def _facts(frame: Frame, here: dict[Any, Known], inside: dict[Any, Known], ground: Ground) -> dict[str, Any]:

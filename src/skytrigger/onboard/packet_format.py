@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import re
 import struct
 import zlib
 from dataclasses import asdict, dataclass
@@ -29,6 +30,8 @@ ITEM = struct.Struct(">IHHHBBII")  # number, scene, row, column, class, confiden
 RUN = struct.Struct(">HHHH")  # row, first column, tiles, milliseconds after the packet's time
 CLASSES_HEAD = struct.Struct(">IH")  # number, scene
 CONTINUED, FIRST, LAST, WHOLE = range(4)
+CELLS_LIMIT = 1 << 22  # of one scene; a granule has 29,584 cells of 640 m, 470,596 of 160 m
+_CRS = re.compile(r"EPSG:\d{1,6}\Z|(PROJCS|PROJCRS|GEOGCS|GEOGCRS|BOUNDCRS)\[")  # never a path or an address
 
 
 @dataclass(frozen=True)
@@ -175,10 +178,16 @@ def frame_json(frame: Frame) -> dict[str, Any]:
 
 
 def frame_of(content: Any) -> Frame | None:
-    """Back; None for what is none."""
+    """Back; None for what is none: a frame decides how much memory a map takes and what GDAL is asked to open."""
     try:
         frame = Frame(**content)
-        known = 0 < frame.rows < 65536 and 0 < frame.columns < 65536 and 0 < frame.cell_m < 1e6
     except TypeError:
         return None
-    return frame if known and isinstance(frame.scene, str) and isinstance(frame.crs, str) else None
+    counts, place = (frame.rows, frame.columns), (frame.left, frame.top, frame.cell_m)
+    words = (frame.scene, frame.crs, frame.time)
+    if not (all(type(n) is int for n in counts) and all(type(v) in (int, float) for v in place)):
+        return None
+    whole = min(counts) > 0 and max(counts) < 65536 and frame.rows * frame.columns <= CELLS_LIMIT
+    somewhere = all(abs(v) < 1e8 for v in place) and 1e-3 < frame.cell_m < 1e6  # NaN is not
+    known = all(isinstance(w, str) for w in words) and _CRS.match(frame.crs) is not None and len(frame.crs) < 1 << 16
+    return frame if whole and somewhere and known else None

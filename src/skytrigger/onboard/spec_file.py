@@ -17,6 +17,7 @@ from skytrigger.onboard.spec import FAULTS, Spec, Wrong
 
 MISSIONS, LEVEL1 = ("sentinel2", "cubesat"), "l1"
 PRESETS = (*MISSIONS, LEVEL1)
+MOST = 1e300  # of any number: what is larger only overflows later
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?")
 _KEY = re.compile(r"^\s*(\"[^\"]+\"|'[^']+'|[\w-]+)\s*(?:\.\s*[\w-]+\s*)*=")
 
@@ -50,7 +51,7 @@ def parse(text: str, name: str = "spec", folder: str = ".") -> Spec:
     """A spec from TOML text; see `load_spec`."""
     try:
         raw = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # and whole numbers of thousands of digits
         raise InputError(f"{name} is not valid TOML: {error}") from error
     try:
         spec: Spec = fill(Spec, {k: v for k, v in raw.items() if k not in ("text", "folder")}, ())
@@ -105,8 +106,9 @@ def _number(value: Any, hint: Any, limits: Mapping[str, Any], path: tuple[str | 
     if not (whole or (hint is float and isinstance(value, float))) or value != value:
         raise Wrong(path, f"{_said(path)} = {value!r}", "a whole number" if hint is int else "a number")
     low, high = limits.get("low", float("-inf")), limits.get("high", float("inf"))
-    if not low <= value <= high:
-        raise Wrong(path, f"{_said(path)} = {value}", f"{low:g} to {high:g}")
+    if not low <= value <= high or abs(value) > MOST:
+        shown = value if abs(value) < MOST else "a number without end"
+        raise Wrong(path, f"{_said(path)} = {shown}", f"{low:g} to {high:g}")
     return hint(value)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import sha256_json
+from skytrigger.model.native_student import OPTION, stem_channels
 from skytrigger.optimize.students import MIXED, STEMS
 
 # Multiples of eight: the vector units' blocks of channels; between them a width costs as much as the next.
@@ -19,7 +20,7 @@ WIDTHS = (
     (24, 48, 72), (32, 64, 96), (32, 64, 128),
 )  # fmt: skip
 DEPTHS = (0, 1)  # residual blocks of every stage but the first
-TRIED_STEMS = ("k4", "p4", "s2", "mix", "p2", "q4", "r4")
+TRIED_STEMS = ("k4", "p4", "s2", "mix", "p2", "q4", "r4", "native")
 BLOCKS = ("plain", "dw")
 
 
@@ -79,6 +80,8 @@ def counted(
     if options["stem"] == "mix":
         convolution(source, MIXED, 1)
         source = MIXED
+    if options["stem"] == "native":
+        height, width, stride, source = height // stride, width // stride, 1, stem_channels(options[OPTION])
     for stage, (count, depth, within) in enumerate(zip(widths, depths, inner, strict=True)):
         convolution(source, count, *((3, 2, 1) if stage else (kernel, stride, padding)))
         for _ in range(depth):
@@ -94,14 +97,30 @@ def counted(
     return Candidate(options, tuple(channels), operations + source * answers, parameters + (source + 1) * answers)
 
 
-def family(channels: Sequence[str], size: tuple[int, int], outputs: int | tuple[int, ...]) -> list[Candidate]:
-    """All students for these channels, by multiply-adds."""
+def with_factors(options: dict[str, Any], channels: Sequence[str], factors: Mapping[str, int]) -> dict[str, Any]:
+    """Options of a student for these channels, whose own pixels the native stem must know."""
+    return {**options, OPTION: [factors[c] for c in channels]} if options["stem"] == "native" else options
+
+
+def family(
+    channels: Sequence[str],
+    size: tuple[int, int],
+    outputs: int | tuple[int, ...],
+    factors: Mapping[str, int] | None = None,
+) -> list[Candidate]:
+    """All students for these channels, by multiply-adds.
+
+    `factors`: tile pixels on a side of each channel's own pixel; with several the native stem is among them.
+    """
     found = []
+    native = {factors.get(c) for c in channels} if factors and size[0] == size[1] and size[0] % 8 == 0 else {None}
     for stem, block, widths, depth in itertools.product(TRIED_STEMS, BLOCKS, WIDTHS, DEPTHS):
         if depth == 0 and block != BLOCKS[0]:
             continue  # without blocks their kind means nothing
+        if stem == "native" and (None in native or len(native) < 2):
+            continue
         options = {"stem": stem, "widths": list(widths), "depths": [0] + [depth] * (len(widths) - 1), "block": block}
-        one = counted(options, channels, size, outputs)
+        one = counted(with_factors(options, channels, factors or {}), channels, size, outputs)
         if one is not None:
             found.append(one)
     if not found:

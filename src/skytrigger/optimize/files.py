@@ -18,6 +18,7 @@ from skytrigger.model.calibration import METHODS, tensor_ranges
 from skytrigger.model.export import export_onnx, write_model
 from skytrigger.model.file import read_model
 from skytrigger.model.fold import fold
+from skytrigger.model.native_student import OPTION, native_form
 from skytrigger.model.qdq import PRODUCTS, Ranges, quantised_tensors
 from skytrigger.model.quantise import calibration_facts, stratified, weight_limit, write_int8
 from skytrigger.model.skip_rows import skip_rows
@@ -43,6 +44,7 @@ def float_files(search: Search, run: Path, name: str) -> list[Made]:
         if left and card.name == "student":
             raise SkytriggerError(f"{name}: {left} batch normalisations could not be folded")
         skip_rows(model)
+        native_form(model, card.options.get(OPTION))
         write_model(model, card, folder / "fp32.onnx")
         part = problem.split.val[:PARITY_IMAGES]
         tiles = problem.dataset.select(card.channels).x[np.sort(part)].astype(np.float32)

@@ -45,6 +45,8 @@ class Problem:
         Run folders or model files that students learn from; by default the given network.
     allow_seen
         Go on where one of these networks has learned from validation or test images.
+    factors
+        Channel -> pixels of the tiles on a side of its own pixel, where these are known.
     """
 
     given: Path
@@ -54,6 +56,7 @@ class Problem:
     floors: Mapping[str, Metric]
     teachers: tuple[Path, ...] = ()
     allow_seen: bool = False
+    factors: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for part in ("train", "val"):

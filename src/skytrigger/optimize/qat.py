@@ -24,6 +24,7 @@ from skytrigger.model.qdq import (
     SHAPES,
     Ranges,
     Scale,
+    blocks_of,
     constants_of,
     input_range,
     input_scales,
@@ -47,7 +48,8 @@ class _Plan:
     Attributes
     ----------
     entry, first, shift
-        Output of the standardisation, its scale, and how far the rounded zero points move each channel's mean.
+        Output of the standardisation, its scale, and how far the rounded zero points move each channel's mean; no scale
+        where the network does not read it as it is (`model.native_student`).
     scales, sources
         Of activations that are rounded; of those that pass on what is rounded already.
     products, trained
@@ -55,7 +57,7 @@ class _Plan:
     """
 
     entry: str
-    first: Scale
+    first: Scale | None
     shift: NDArray[np.float32]
     constants: dict[str, Any]
     scales: dict[str, Scale]
@@ -77,13 +79,17 @@ def _plan(model: onnx.ModelProto, ranges: Ranges) -> _Plan:
     constants = constants_of(model)
     mean, std = (np.asarray(constants[n.input[1]], np.float64).reshape(-1) for n in pair)
     entry = pair[1].output[0]
-    first = Scale.of(*input_range(*ranges[entry], mean, std))
-    _, zeros = input_scales(first, mean, std)
-    # by up to half a step: seen in training as it will be
-    shift = mean / std - (first.zero - zeros.astype(np.float64)) * first.step
+    first, shift = None, np.zeros(len(mean))
+    if entry in ranges:
+        first = Scale.of(*input_range(*ranges[entry], mean, std))
+        _, zeros = input_scales(first, mean, std)
+        # by up to half a step: seen in training as it will be
+        shift = mean / std - (first.zero - zeros.astype(np.float64)) * first.step
     sources = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type in SHAPES}
     rounded = [name for name in quantised_tensors(model) if name != entry and name not in sources]
-    scales = {name: Scale.of(*ranges[name]) for name in rounded}
+    blocks = blocks_of(model, pair)
+    wide = {blocks: input_range(*ranges[blocks], mean, std)} if blocks in rounded else {}
+    scales = {name: Scale.of(*wide.get(name, ranges[name])) for name in rounded}
     nodes = [n for n in model.graph.node if n.name not in (pair[0].name, pair[1].name)]
     products = {n.name for n in nodes if is_product(n, constants)}
     trained = {n.input[i] for n in nodes if n.name in products for i in (1, 2) if len(n.input) > i}
@@ -111,7 +117,7 @@ def _learned(module: Any, plan: _Plan) -> tuple[dict[str, Any], dict[str, Scale]
     for out, source in plan.sources.items():
         if source in found:
             found[out] = found[source]
-    return weights, {**found, plan.entry: plan.first}
+    return weights, found if plan.first is None else {**found, plan.entry: plan.first}
 
 
 def fake_quantised(model: onnx.ModelProto, ranges: Ranges, limit: int) -> nn.Module:
@@ -151,7 +157,8 @@ def fake_quantised(model: onnx.ModelProto, ranges: Ranges, limit: int) -> nn.Mod
             return getattr(self, f"{names[name]}_step")
 
         def forward(self, images: Any) -> Any:
-            entered = quantise(images + self.shift, plan.first.step, plan.first.zero)
+            first = plan.first
+            entered = quantise(images + self.shift, first.step, first.zero) if first else images
             values: dict[str, Any] = {plan.entry: entered, "": None}
             for node in plan.nodes:
                 attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}

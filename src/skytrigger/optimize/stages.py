@@ -19,8 +19,9 @@ from skytrigger.measure.pareto import on_front
 from skytrigger.model.export import export_onnx, write_model
 from skytrigger.model.file import read_model
 from skytrigger.model.fold import fold
+from skytrigger.model.native_student import OPTION, native_form
 from skytrigger.optimize.bands import subsets
-from skytrigger.optimize.candidates import Candidate, counted, family, spread
+from skytrigger.optimize.candidates import Candidate, counted, family, spread, with_factors
 from skytrigger.optimize.judging import Judge, answers_of_run
 from skytrigger.optimize.problem import Search
 from skytrigger.optimize.timing import measure, ms_of
@@ -67,13 +68,14 @@ def enumerate_pool(search: Search, given_multiply_adds: int) -> list[Candidate]:
     """All channels for two thirds of the pool, the subsets for the rest."""
     problem, cost = search.problem, search.settings.cost
     most = max(1.0, LARGEST_SHARE * given_multiply_adds)
-    whole = family(problem.dataset.channels, problem.size, problem.outputs)
+    whole = family(problem.dataset.channels, problem.size, problem.outputs, problem.factors)
     sets = band_sets(search)
     for_sets = min(cost.pool // 3, max(0, cost.pool - 2)) if sets else 0
     found = spread(whole, cost.pool - for_sets, most)
     for i in range(for_sets):
         like = found[(2 * i + 1) * len(found) // (2 * for_sets)]
-        other = counted(like.options, sets[i % len(sets)], problem.size, problem.outputs)
+        bands = sets[i % len(sets)]
+        other = counted(with_factors(like.options, bands, problem.factors), bands, problem.size, problem.outputs)
         if other is not None:
             found.append(other)
     return found
@@ -118,7 +120,9 @@ def untrained(search: Search, candidate: Candidate, out: Path) -> None:
     draft = out.with_suffix(".draft")
     export_onnx(network, card, draft)
     model = read_model(draft)
-    write_model(fold(model.graph()), model.card, out)
+    folded = fold(model.graph())
+    native_form(folded, candidate.options.get(OPTION))
+    write_model(folded, model.card, out)
     draft.unlink()
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.learn.output_layer import Outputs, output_layer
+from skytrigger.model.native_inputs import from_tile
+from skytrigger.model.native_student import STRIDE, stem_channels, student_groups
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 # name -> kernel (of rows and columns, where they differ), stride and padding of the first convolution
 STEMS: dict[str, tuple[int | tuple[int, int], int, int]] = {
     "s2": (3, 2, 1), "k4": (4, 2, 1), "p2": (2, 2, 0), "p4": (4, 4, 0), "q4": (2, 4, 0), "r4": ((2, 4), 4, 0),
-    "mix": (4, 2, 1),
+    "mix": (4, 2, 1), "native": (1, STRIDE, 0),
 }  # fmt: skip
 BLOCKS = ("plain", "dw")
 MIXED = 8  # channels that the 1x1 band mix of stem `mix` leaves
@@ -35,7 +37,8 @@ def build(name: str, channels: int, size: tuple[int, int], outputs: Outputs, **o
         ``widths`` (16, 32, 64, 96), ``depths`` (0, 1, 1, 1): as many as widths;
         ``stem`` "k4" (4x4, stride 2), "s2" (3x3, stride 2), "p2", "p4" (patches), "q4" (2x2 patches,
         four apart: a quarter of the pixels), "r4" (two rows of every four: whole rows need not be read, see
-        `model.skip_rows`), "mix" (1x1 to 8 channels at full resolution, then k4);
+        `model.skip_rows`), "mix" (1x1 to 8 channels at full resolution, then k4), "native" (each band's own pixels, in
+        windows of 40 m: see `model.native_student`; ``factors``: tile pixels on a side of each channel's own);
         ``block`` "plain" (two 3x3) or "dw" (5x5 depthwise, 1x1 to twice the width, 1x1 back);
         ``inner``: channels inside the blocks of each stage (default: as the block says; pruning
         sets them); ``dropout`` 0.0 before the dense layer.
@@ -80,6 +83,7 @@ def _student(
     block: str = "plain",
     inner: Sequence[int] | None = None,
     dropout: float = 0.0,
+    factors: Sequence[int] = (),
 ) -> nn.Module:
     torch = require("torch", why="networks")
     layer = torch.nn
@@ -87,6 +91,8 @@ def _student(
         inner = [w * (2 if block == "dw" else 1) for w in widths]
     _check(size, widths, depths, inner, stem, block)
     kernel, stride, padding = STEMS[stem]
+    if (stem == "native") != bool(factors) or (factors and (len(factors) != channels or size[0] != size[1])):
+        raise InputError(f"stem {stem!r}, factors {list(factors)}", expected="native with one for each channel, square")
 
     def convolution(
         source: int, count: int, kernel: int | tuple[int, int], stride: int, padding: int, groups: int = 1
@@ -115,6 +121,9 @@ def _student(
     if stem == "mix":
         layers += [*convolution(channels, MIXED, 1, 1, 0), layer.ReLU()]
         channels = MIXED
+    if stem == "native":
+        layers.append(native_pixels(factors, size[0]))
+        channels, stride = stem_channels(factors), 1
     layers += [*convolution(channels, widths[0], kernel, stride, padding), layer.ReLU()]
     for stage, width in enumerate(widths):
         if stage:
@@ -123,6 +132,39 @@ def _student(
     layers += [layer.AdaptiveAvgPool2d(1), layer.Flatten(), layer.Dropout(dropout), output_layer(widths[-1], outputs)]
     network: nn.Module = layer.Sequential(*layers)
     return network
+
+
+def native_pixels(factors: Sequence[int], size: int) -> nn.Module:
+    """Tiles (n, c, size, size) to blocks of native pixels as channels (n, `stem_channels`, s, s); no weights."""
+    torch = require("torch", why="networks")
+    groups, windows = student_groups(factors, size), size // STRIDE
+
+    class NativePixels(torch.nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            for g in groups:
+                self.register_buffer(g.input, torch.tensor(g.channels), persistent=False)
+                way = from_tile(g.factor, size, g.side, g.margin, g.grid).astype("float32")
+                self.register_buffer(f"{g.input}_down", torch.from_numpy(way), persistent=False)
+                self.register_buffer(f"{g.input}_across", torch.from_numpy(way.T.copy()), persistent=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            parts = []
+            for g in groups:
+                own = x.index_select(1, getattr(self, g.input))
+                if g.factor > 1:
+                    down, across = getattr(self, f"{g.input}_down"), getattr(self, f"{g.input}_across")
+                    own = torch.matmul(torch.matmul(down.to(x.dtype), own), across.to(x.dtype))
+                k = g.side // windows
+                if k > 1:
+                    own = own.reshape(-1, len(g.channels), windows, k, windows, k).permute(0, 1, 3, 5, 2, 4)
+                    own = own.reshape(-1, len(g.channels) * k * k, windows, windows)
+                parts.append(own)
+            joined: Tensor = torch.cat(parts, 1)
+            return joined
+
+    module: nn.Module = NativePixels()
+    return module
 
 
 def multiply_adds(network: nn.Module, channels: int, size: tuple[int, int]) -> int:

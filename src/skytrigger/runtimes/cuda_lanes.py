@@ -122,6 +122,11 @@ class CudaSession(LaneSession):
             with self._torch.cuda.stream(lane.stream):
                 lane.prepare(self.spec.batch_size)
 
+    def resident(self, tiles: Any) -> tuple[Any, ...]:
+        """See `Session`; the work is queued on the first lane's stream, which must be the current one."""
+        answers: tuple[Any, ...] = self._lanes[0].answer(tiles)
+        return answers
+
     @property
     def facts(self) -> dict[str, Any]:
         """Those of every session, and whether batches are replayed graphs."""
@@ -150,6 +155,14 @@ class Lane:
     def upload(self, tiles: NDArray[Any]) -> None:
         """Tiles into the fixed device buffer, which graphs read."""
         self._tiles[: len(tiles)].copy_(as_tensor(self._torch, tiles), non_blocking=True)
+
+    def answer(self, tiles: Any) -> tuple[Any, ...]:
+        """Start the work on tiles that lie on the device; graphs read the fixed buffer, all else reads them there."""
+        if not self._graphs:
+            return self._forward(tiles)
+        self._tiles[: len(tiles)].copy_(tiles, non_blocking=True)
+        self.enqueue(len(tiles))
+        return self._answers
 
     def download(self, count: int) -> Answers:
         """Wait for the stream and copy the answers of the last `enqueue` out."""

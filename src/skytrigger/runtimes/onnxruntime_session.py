@@ -8,16 +8,16 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
-from skytrigger.model.file import INPUT, ModelFile
+from skytrigger.model.file import ModelFile
+from skytrigger.model.native_inputs import native_of
 from skytrigger.runtimes.input_type import with_input_type
 from skytrigger.runtimes.offers import Offer, cpu_precisions, precision
-from skytrigger.runtimes.session import Answers, EngineFacts, Session
+from skytrigger.runtimes.session import Answers, EngineFacts, Session, Tiles, feeds
 from skytrigger.runtimes.spec import EngineSpec
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -66,8 +66,8 @@ class OnnxRuntimeSession(Session):
             build_s=build_s,
         )
 
-    def _infer(self, tiles: NDArray[Any], stream: int) -> Answers:
-        return tuple(self._session.run(self._outputs, {INPUT: tiles}))
+    def _infer(self, tiles: Tiles, stream: int) -> Answers:
+        return tuple(self._session.run(self._outputs, feeds(tiles)))
 
 
 def precision_of(content: bytes) -> str:
@@ -112,7 +112,7 @@ def executed_kernels(model: ModelFile, tiles: NDArray[np.float32]) -> dict[str, 
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = ort.InferenceSession(model.content, options, providers=["CPUExecutionProvider"])
-        session.run(None, {INPUT: tiles})
+        session.run(None, feeds(native_of(tiles, model.native) if model.native else tiles))
         events = json.loads(Path(session.end_profiling()).read_text())
     ran = Counter(e["args"]["op_name"] for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time"))
     return dict(sorted(ran.items()))

@@ -8,7 +8,7 @@ from pathlib import Path
 from skytrigger.core.errors import InputError, UnavailableError
 from skytrigger.core.host import cores_in_mask
 from skytrigger.model.file import ModelFile, read_model
-from skytrigger.runtimes.registry import DEFAULT, runtime_of
+from skytrigger.runtimes.registry import DEFAULT, RUNTIMES, Runtime, runtime_of
 from skytrigger.runtimes.session import Session
 from skytrigger.runtimes.spec import EngineSpec
 
@@ -55,6 +55,8 @@ def open_session(
         raise UnavailableError(
             f"runtime {row.name} has no precision {spec.precision!r}", expected=", ".join(row.precisions)
         )
+    if model.native:
+        _check_native(row, spec)
     check_precision(model, spec.file_precision, f"precision {spec.precision} was asked for")
     session: Session = getattr(row.load(), row.opener)(model, spec)
     if session.engine.precision_run != spec.precision:
@@ -64,6 +66,17 @@ def open_session(
             remedy="another runtime or precision; see skytrigger doctor",
         )
     return session
+
+
+def _check_native(row: Runtime, spec: EngineSpec) -> None:
+    """Raise UnavailableError where windows of native pixels are not what the engine can take."""
+    if not row.native or spec.device.startswith("cuda"):
+        able = [r.name for r in RUNTIMES.values() if r.native]
+        raise UnavailableError(
+            f"runtime {row.name} on {spec.device} takes no native pixels", expected=f"{', '.join(able)} on a CPU"
+        )
+    if spec.input_type != "float32":
+        raise UnavailableError(f"input type {spec.input_type!r} for a network on native pixels", expected="float32")
 
 
 def check_precision(model: ModelFile, precision: str, asked: str) -> None:

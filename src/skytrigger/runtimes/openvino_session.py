@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import require
 from skytrigger.model.file import INPUT, ModelFile
+from skytrigger.model.native_inputs import PHASE, native_of
 from skytrigger.runtimes.input_type import with_input_type
 from skytrigger.runtimes.offers import Offer, precision
-from skytrigger.runtimes.session import Answers, EngineFacts, Session
+from skytrigger.runtimes.session import Answers, EngineFacts, Session, Tiles, feeds
 from skytrigger.runtimes.spec import EngineSpec
 
 _NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8"}
@@ -37,7 +38,7 @@ class OpenVinoSession(Session):
         start = time.perf_counter()
         by_int32 = spec.input_type == "uint16" and model.card.precision == "int8"
         graph = core.read_model(with_input_type(model, spec.input_type, by_int32=by_int32))
-        graph.reshape({INPUT: [spec.batch_size, *self._shape]})
+        graph.reshape(self._shapes())
         hint = {"bf16": ov.Type.bf16, "fp16": ov.Type.f16}.get(spec.precision, ov.Type.f32)
         config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": spec.streams}
         if device == "CPU":
@@ -58,9 +59,15 @@ class OpenVinoSession(Session):
             build_s=build_s,
         )
 
-    def _infer(self, tiles: NDArray[Any], stream: int) -> Answers:
+    def _shapes(self) -> dict[str, list[int]]:
+        """Of each input, for the exact batch."""
+        size, native = self.spec.batch_size, self.model.native
+        found = {g.input: [size, len(g.channels), g.side, g.side] for g in native} or {INPUT: [size, *self._shape]}
+        return found | ({PHASE: [2]} if any(g.phases > 1 for g in native) else {})
+
+    def _infer(self, tiles: Tiles, stream: int) -> Answers:
         # shared input; the outputs are copied because the next call overwrites them
-        results = self._requests[stream].infer({INPUT: tiles}, share_inputs=True)
+        results = self._requests[stream].infer(feeds(tiles), share_inputs=True)
         return tuple(np.array(results[output], dtype=np.float32) for output in self._outputs)
 
 
@@ -89,7 +96,8 @@ def executed_kernels(model: ModelFile, tiles: NDArray[np.float32]) -> dict[str, 
     """Layer type and precision of the compiled graph's nodes, such as ``Convolution u8``, and how many there are."""
     ov = require("openvino", why="kernels")
     graph = ov.Core().read_model(model.content)
-    graph.reshape({INPUT: list(tiles.shape)})
+    given = feeds(native_of(tiles, model.native) if model.native else tiles)
+    graph.reshape({name: list(values.shape) for name, values in given.items()})
     config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": ov.Type.f32, "INFERENCE_NUM_THREADS": 1}
     compiled = ov.Core().compile_model(graph, "CPU", config)
     ran = Counter(" ".join(kernel_of(node)) for node in compiled.get_runtime_model().get_ordered_ops())

@@ -35,6 +35,10 @@ class Runtime:
         Whether `optimize` tries it unasked.
     ahead
         Whether engines can be built ahead of time (`skytrigger export --engine`).
+    resident
+        Whether its sessions take tiles that lie on their device (`Session.resident`).
+    native
+        Whether, on a CPU, it runs networks that take native pixels.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Runtime:
     on_cpu: bool = True
     searched: bool = False
     ahead: bool = False
+    resident: bool = False
+    native: bool = False
 
     @property
     def extra(self) -> str | None:
@@ -68,19 +74,20 @@ class Runtime:
 _TORCH = ("fp32", "tf32", "bf16", "fp16")
 _TENSORRT = ("fp32", "tf32", "bf16", "fp16", "int8")
 _ROWS = (
-    Runtime("torch", "PyTorch", "torch.session", "torch_session", _TORCH, "torch", ("torch",), "c1", "#777777"),
+    Runtime("torch", "PyTorch", "torch.session", "torch_session", _TORCH, "torch", ("torch",), "c1", "#777777",
+            resident=True, native=True),
     Runtime("torch-compiled", "PyTorch compiled", "torch.session", "torch_session", _TORCH, "torch", ("torch",),
-            "c2", "#cc79a7"),
+            "c2", "#cc79a7", resident=True),
     Runtime("onnxruntime", "ONNX Runtime", "onnxruntime_session", "OnnxRuntimeSession", ("fp32", "fp16", "int8"),
-            "onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "c3", "#0072b2", searched=True),
+            "onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "c3", "#0072b2", searched=True, native=True),
     Runtime("openvino", "OpenVINO", "openvino_session", "OpenVinoSession", ("fp32", "bf16", "fp16", "int8"),
-            "openvino", ("openvino",), "c4", "#d55e00", searched=True),
+            "openvino", ("openvino",), "c4", "#d55e00", searched=True, native=True),
     Runtime("tensorrt", "TensorRT", "tensorrt.session", "TensorRtSession", _TENSORRT, "tensorrt",
             ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"), "c5", "#009e73", on_cpu=False, ahead=True),
     Runtime("tensorrt_rtx", "TensorRT-RTX", "tensorrt.session", "TensorRtSession", _TENSORRT, "tensorrt_rtx_bindings",
             ("tensorrt-rtx-cu13-bindings",), "c6", "#e69f00", on_cpu=False, ahead=True),
     Runtime("hopper", "our Hopper kernels", "hopper.session", "HopperSession", ("fp16",), "cuda", ("cuda-bindings",),
-            "c7", "#56b4e9", on_cpu=False),
+            "c7", "#56b4e9", on_cpu=False, resident=True),
 )  # fmt: skip
 RUNTIMES = {row.name: row for row in _ROWS}
 FRAMEWORK = "torch"  # as a user gets it: what every engine is set against; runs any precision of a file

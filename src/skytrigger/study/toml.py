@@ -42,7 +42,7 @@ def load_spec(name: str, **changes: Any) -> Spec:
         raise InputError(f"no preset called {name!r}", expected=f"{', '.join(PRESETS)} or a .toml file")
     try:
         raw = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # and whole numbers of thousands of digits
         raise InputError(f"{name} is not valid TOML: {error}") from error
     groups = {}
     for key, kind in LISTS.items():

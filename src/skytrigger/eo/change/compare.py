@@ -129,8 +129,19 @@ def _summary(first: MadeMap, second: MadeMap, found: Change) -> dict[str, Any]:
         "false_alarm_rate": t.false_alarm_rate, "false_discovery_rate": t.false_discovery_rate,
         "signs": {n: {"cells": int(f.sum()), "km2": round(float(share[f].sum()) * cell_km2, 4)}
                   for n, f in found.flags.items()},
-        "notes": [*LIMITS, *(n for m in (first, second) for n in m.summary["notes"] if n.startswith("Off scale"))],
+        "notes": [*_few(found), *LIMITS,
+                  *(n for m in (first, second) for n in m.summary["notes"] if n.startswith("Off scale"))],
     }  # fmt: skip
+
+
+def _few(found: Change) -> list[str]:
+    """Said first where most of the ground has no class on one of the dates."""
+    count, cells = int(found.both.sum()), found.both.size
+    if 2 * count >= cells:
+        return []
+    return [
+        f"Only {count:,} of {cells:,} cells have a class on both dates: the others are cloud, no data or none of these."
+    ]
 
 
 def _write(out: Path, first: MadeMap, second: MadeMap, found: Change, summary: dict[str, Any]) -> None:

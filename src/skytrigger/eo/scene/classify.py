@@ -15,25 +15,28 @@ from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
 from skytrigger.core.files import read_json, sha256_json, write_json
 from skytrigger.core.host import cores_in_mask
-from skytrigger.core.progress import say, track
+from skytrigger.core.progress import Advance, say, track
 from skytrigger.eo.scene.cells import Cells
+from skytrigger.eo.scene.checksums import check_files
+from skytrigger.eo.scene.cloud_mask import with_cloud_mask
 from skytrigger.eo.scene.decide import LandCover, decide
-from skytrigger.eo.scene.engine import Lanes, ModelFile, default_runtime, model_for
+from skytrigger.eo.scene.engine import Lanes, ModelFile, ResidentNetwork, default_runtime, model_for, resident_runtime
 from skytrigger.eo.scene.guard import check_offset
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.opening import open_scene
 from skytrigger.eo.scene.page import write_page
-from skytrigger.eo.scene.pictures import write_quicklook
+from skytrigger.eo.scene.quicklook import write_quicklook
 from skytrigger.eo.scene.raster_band import GDAL_OPTIONS
 from skytrigger.eo.scene.reject import scene_facts
-from skytrigger.eo.scene.results import Parts
-from skytrigger.eo.scene.stream import StageTimes, classify_rows
+from skytrigger.eo.scene.results import CellRows, Parts
+from skytrigger.eo.scene.stages import StageTimes
 from skytrigger.eo.scene.summary import SCHEMA, map_facts
 from skytrigger.eo.scene.write_item import write_item
 from skytrigger.eo.scene.write_raster import BAND_NAMES, percent, write_cog
 from skytrigger.eo.scene.write_vectors import write_geojson, write_parquet
 
 SUMMARY = "summary.json"
+CLOUDS = ("rules", "omnicloudmask")
 FILES = (
     "landcover.tif", "landcover.parquet", "landcover.geojson", "quicklook.png", "map.html", "item.json", SUMMARY,
 )  # fmt: skip
@@ -50,11 +53,15 @@ class Options:
     offset
         See `open_scene`.
     force
-        Go on where the data contradict the metadata's offset.
+        Go on where the data contradict the metadata's offset, or files their checksums.
     runtime
-        None: OpenVINO where it is installed, else ONNX Runtime.
+        None: OpenVINO where it is installed, else ONNX Runtime; on a GPU PyTorch.
     threads
-        Lanes; None: the cores of this process.
+        Lanes, or on a GPU threads that decode; None: the cores of this process.
+    device
+        ``cpu``, ``cuda`` or ``cuda:N``: then bands are brought to 10 m there, too, where the runtime takes such tiles.
+    clouds
+        ``rules``: the product's SCL, else thresholds (`clouds`); or ``omnicloudmask`` (`cloud_mask`).
     """
 
     stride: int | None = None
@@ -64,9 +71,15 @@ class Options:
     runtime: str | None = None
     threads: int | None = None
     device: str = "cpu"
+    clouds: str = "rules"
+
+    def __post_init__(self) -> None:
+        if self.clouds not in CLOUDS:
+            raise InputError(f"--clouds {self.clouds}", expected=" or ".join(CLOUDS))
 
 
-OpenLanes = Callable[[ModelFile, Options], tuple[Lanes, Callable[[], None]]]
+Engine = Lanes | ResidentNetwork
+OpenLanes = Callable[[ModelFile, Options], tuple[Engine, Callable[[], None]]]
 
 
 def classify_scene(
@@ -114,11 +127,41 @@ def classify_scene(
             opened.close()
 
 
-def own_lanes(model: ModelFile, options: Options) -> tuple[Lanes, Callable[[], None]]:
-    """Lanes for one scene."""
-    runtime, threads = options.runtime or default_runtime(), options.threads or cores_in_mask()
-    lanes = Lanes(model, runtime, threads, device=options.device)
-    return lanes, lanes.close
+def own_lanes(model: ModelFile, options: Options) -> tuple[Engine, Callable[[], None]]:
+    """The engine for one scene."""
+    engine = open_engine(model, options)
+    return engine, engine.close
+
+
+def open_engine(model: ModelFile, options: Options) -> Engine:
+    """Lanes, or on a GPU a network whose tiles are made there."""
+    resident = resident_runtime(options.runtime, options.device)
+    if resident is None:
+        runtime, threads = options.runtime or default_runtime(), options.threads or cores_in_mask()
+        return Lanes(model, runtime, threads, device=options.device)
+    from skytrigger.eo.scene.device_tiles import BATCH
+
+    return ResidentNetwork(model, resident, options.device, BATCH)
+
+
+def engine_key(options: Options) -> tuple[str, str]:
+    """(runtime, device) that decide a map's numbers."""
+    runtime = resident_runtime(options.runtime, options.device) or options.runtime or default_runtime()
+    return runtime, options.device
+
+
+def classify_cells(
+    scene: Scene, cells: Cells, model: ModelFile, engine: Engine, parts: Parts, advance: Advance, threads: int | None
+) -> tuple[CellRows, tuple[str, ...], StageTimes]:
+    """All cells; see `stream.classify_rows`."""
+    card = model.card
+    if isinstance(engine, ResidentNetwork):
+        from skytrigger.eo.scene import device_stream
+
+        return device_stream.classify_rows(scene, cells, card.channels, engine, parts, advance, threads)
+    from skytrigger.eo.scene import stream
+
+    return stream.classify_rows(scene, cells, card.channels, len(card.classes), engine, parts, advance)
 
 
 def check_bands(scene: Scene, model: ModelFile) -> None:
@@ -141,10 +184,10 @@ def check_bands(scene: Scene, model: ModelFile) -> None:
 def run_key(scene: Scene, model: ModelFile, options: Options) -> str:
     """Hash of all that decides the map."""
     bands = {n: [b.reader.identity(), b.radiometry.gain, b.radiometry.shift] for n, b in sorted(scene.bands.items())}
-    runtime = options.runtime or default_runtime()
     return sha256_json(
-        [__version__, SCHEMA, bands, model.sha256, options.stride, scene.reduce, runtime, options.device, options.force]
-    )
+        [__version__, SCHEMA, bands, model.sha256, options.stride, scene.reduce, *engine_key(options), options.force,
+         options.clouds]
+    )  # fmt: skip
 
 
 def finished(out: Path, key: str) -> dict[str, Any] | None:
@@ -163,7 +206,10 @@ def _classify(
 ) -> dict[str, Any]:
     card = model.card
     cells = Cells(scene.grid, card.size[0], options.stride or card.size[0])
+    checked = 0 if options.force else check_files(scene)
     offset = check_offset(scene, card, force=options.force)
+    if options.clouds == "omnicloudmask":
+        scene = with_cloud_mask(scene, options.device)
     facts = scene_facts(model)
     if scene.off_scale:
         say(f"off scale: pixels of {scene.grid.pixel_m:.4g} m, the model was trained on 10 m")
@@ -172,14 +218,15 @@ def _classify(
         parts = Parts(out, key)
         opened = time.perf_counter()
         with track(f"{scene.name}: tiles", cells.rows * cells.columns) as advance:
-            rows, planes, times = classify_rows(scene, cells, card.channels, len(card.classes), lanes, parts, advance)
+            rows, planes, times = classify_cells(scene, cells, model, lanes, parts, advance, options.threads)
         streamed = time.perf_counter()
         cover = decide(rows, planes, card.classes, facts.reject if facts else None)
         summary = {
             "schema": SCHEMA, "key": key, "scene": scene.name, "source": scene.source, "kind": scene.kind,
             "level": scene.level, "time": scene.time, "baseline": scene.baseline, "model": model.path.stem,
-            "model_sha256": model.sha256, "radiometry": offset, "engine": lanes.facts, "version": __version__,
-            "stride": cells.stride, "reduce": scene.reduce, **map_facts(scene, cells, cover, facts),
+            "model_sha256": model.sha256, "radiometry": offset, "files_checked": checked, "engine": lanes.facts,
+            "version": __version__, "stride": cells.stride, "reduce": scene.reduce,
+            **map_facts(scene, cells, cover, facts),
         }  # fmt: skip
         write_outputs(out, scene, cells, cover, model, lanes.facts, summary)
         summary |= _pace(start, opened, streamed, times, len(lanes), summary["tiles"])
@@ -233,8 +280,8 @@ def write_outputs(
         lambda: write_page(out / "map.html", scene, cells, cover, summary),
         lambda: write_item(out / "item.json", scene, grid, cover, model, engine),
     ]
-    for module in ("matplotlib.figure", "PIL.Image", "pyarrow.parquet", "rasterio.shutil", "rasterio.warp"):
+    for module in ("PIL.Image", "pyarrow.parquet", "rasterio.shutil", "rasterio.warp"):
         importlib.import_module(module)  # here: two threads that import one another's packages can wait for ever
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(min(len(jobs), cores_in_mask())) as pool:
         for done in [pool.submit(job) for job in jobs]:
             done.result()

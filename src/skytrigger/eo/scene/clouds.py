@@ -20,6 +20,7 @@ LIMITS_DN = np.array([HIGH, BLUE, AEROSOL, SWIR], np.float32) * np.float32(10_00
 SCREEN_BANDS = ("B01", "B02", "B10", "B11")
 # SCL codes: 8, 9 clouds of medium and high probability, 10 thin cirrus (Sentinel-2 Level-2A product definition)
 SCL_CLOUD = (8, 9, 10)
+STEP = 4  # every fourth pixel in both directions, from the third on, is screened
 CLOUDY_SHARE = 0.5  # of a tile's pixels: such a tile is Cloud
 
 

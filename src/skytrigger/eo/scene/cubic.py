@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skytrigger.core.extras import require
+from skytrigger.model.native_inputs import cubic_taps
 
 compiled: Any = require("numba", why="scenes").njit(nogil=True, cache=True, error_model="numpy")
 # In the loops arrays are indexed and not sliced: a slice counts a reference to its array up and down, atomically, and
@@ -31,13 +32,8 @@ def phase_weights(factor: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 
     Output pixel x has its centre at native (x + 1/2) / factor - 1/2; its taps start at x // factor + offset.
     """
-    position = (np.arange(factor) + 0.5) / factor - 0.5
-    base = np.floor(position)
-    t = position - base
-    distance = np.abs(np.stack([1 + t, t, 1 - t, 2 - t], axis=1))
-    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
-    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
-    return base.astype(np.int64) - 1, np.where(distance <= 1, near, far).astype(np.float32)
+    base, weights = cubic_taps(factor)
+    return base, weights.astype(np.float32)
 
 
 @compiled
@@ -75,63 +71,50 @@ def copy_band(src: Any, first_row: int, gain: float, shift: float, ys: Any, xs: 
 
 
 @compiled
-def _slow_pixel(src: Any, first_row: int, height: int, y0: int, x0: int, weights: Any, py: int, px: int) -> Any:
-    """Normalised sum over the taps that exist and have data."""
-    total, weight = np.float32(0.0), np.float32(0.0)
-    for a in range(4):
-        y = y0 + a
-        if y < 0 or y >= height:
-            continue
-        for b in range(4):
-            x = x0 + b
-            if x < 0 or x >= src.shape[1]:
-                continue
-            value = src[y - first_row, x]
-            if value:
-                w = weights[py, a] * weights[px, b]
-                total += w * np.float32(value)
-                weight += w
-    return total / weight
-
-
-@compiled
-def slow_tile(
-    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: float, shift: float,
-    ys: Any, xs: Any, out: Any, k: int, plane: int,
-) -> None:  # fmt: skip
-    """Pixel by pixel, whatever is missing around it; `xs` (t,)."""
-    for i in range(ys.shape[0]):
-        py = ys[i] % factor
-        for j in range(xs.shape[0]):
-            x = xs[j]
-            px = x % factor
-            if src[ys[i] // factor - first_row, x // factor] == 0:
-                out[k, plane, i, j] = 0
-                continue
-            value = _slow_pixel(
-                src, first_row, height, ys[i] // factor + base[py], x // factor + base[px], weights, py, px
-            )
-            out[k, plane, i, j] = model_dn(value, gain, shift)
-
-
-@compiled
-def _window(src: Any, top: int, left: int, rows: int, columns: int, local: Any) -> Any:
-    """Copy a window as float32; whether it has data, and none of it saturated, everywhere."""
+def _window(src: Any, first_row: int, height: int, top: int, left: int, rows: int, columns: int, local: Any) -> Any:
+    """Copy a window as float32, 0 outside the band; whether it has data in the band, and none of it saturated."""
     bad = np.int32(0)
-    first = np.uint64(left)
+    begin, end = max(left, 0), min(left + columns, src.shape[1])
+    first, skip, count = np.uint64(begin), np.uint64(begin - left), np.uint64(max(end - begin, 0))
     for r in range(rows):
         y = top + r
-        for x in range(np.uint64(columns)):
-            value = np.int32(src[y, first + x])
-            local[r, x] = np.float32(value)
-            bad += np.int32((value == 0) | (value == 65_535))
+        if count < np.uint64(columns) or y < 0 or y >= height:
+            local[r, :columns] = np.float32(0.0)
+        if 0 <= y < height:
+            for x in range(count):
+                value = np.int32(src[y - first_row, first + x])
+                local[r, skip + x] = np.float32(value)
+                bad += np.int32((value == 0) | (value == 65_535))
     return bad == 0
 
 
+@compiled
+def tap_scale(first: int, size: int, weights: Any, phase: int) -> Any:
+    """1 / (sum of the weights of those of the taps first, first + 1, ... that lie in [0, size))."""
+    total = np.float32(0.0)
+    for a in range(4):
+        if 0 <= first + a < size:
+            total += weights[phase, a]
+    return np.float32(1.0) / total
+
+
+@compiled
+def _scale_edges(rows: Any, count: int, x0: int, nx: int, width: int, factor: int, base: Any, weights: Any) -> None:
+    """Columns with taps outside the band, which were taken for 0."""
+    for j in range(nx):
+        phase = (x0 + j) % factor
+        first = (x0 + j) // factor + base[phase]
+        if first < 0 or first + 4 > width:
+            scale = tap_scale(first, width, weights, phase)
+            for r in range(count):
+                rows[r, j] *= scale
+
+
 @contracted
-def _horizontal(local: Any, rows: int, x0: int, left: int, factor: int, base: Any, weights: Any, out: Any) -> None:
-    """Native rows at the output's columns x0, x0 + 1, ...; column 0 of `local` is native column `left`."""
-    size = out.shape[1]
+def _horizontal(
+    local: Any, rows: int, x0: int, size: int, left: int, factor: int, base: Any, weights: Any, out: Any
+) -> None:
+    """Native rows at the output's `size` columns from x0 on; column 0 of `local` is native column `left`."""
     for phase in range(factor):
         first = (phase - x0) % factor
         w0, w1, w2, w3 = weights[phase, 0], weights[phase, 1], weights[phase, 2], weights[phase, 3]
@@ -148,12 +131,12 @@ def _horizontal(local: Any, rows: int, x0: int, left: int, factor: int, base: An
 
 
 @contracted
-def _horizontal_2(local: Any, rows: int, weights: Any, out: Any) -> None:
-    """The same for factor 2 and an even first column: both phases at once, so that stores are whole vectors."""
+def _horizontal_2(local: Any, rows: int, size: int, weights: Any, out: Any) -> None:
+    """The same for factor 2, even size and first column: both phases at once, so that stores are whole vectors."""
     e0, e1, e2, e3 = weights[0, 0], weights[0, 1], weights[0, 2], weights[0, 3]
     o0, o1, o2, o3 = weights[1, 0], weights[1, 1], weights[1, 2], weights[1, 3]
     for r in range(rows):
-        for m in range(out.shape[1] // 2):
+        for m in range(size // 2):
             a, b, c = local[r, m], local[r, m + 1], local[r, m + 2]
             d, e = local[r, m + 3], local[r, m + 4]
             out[r, 2 * m] = e0 * a + e1 * b + e2 * c + e3 * d
@@ -169,28 +152,123 @@ def vertical(rows: Any, r: int, j: int, w0: Any, w1: Any, w2: Any, w3: Any, gain
 
 @compiled
 def cubic_lines(
-    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, y0: int, x0: int, local: Any, rows: Any
-) -> bool:
-    """Native rows at the columns of the tile whose first pixel is (y0, x0), where all it reads has data.
+    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, y0: int, x0: int, ny: int, nx: int,
+    local: Any, rows: Any,
+) -> bool:  # fmt: skip
+    """Native rows at the columns of ny x nx pixels from (y0, x0) on, where all they read in the band has data.
 
     Returns
     -------
     bool
-        False: something is missing or saturated; `slow_tile` does such a tile.
+        False: something is missing or saturated; `masked_pixels` does such a tile.
     """
-    size = rows.shape[1]
     low, left = y0 // factor + base[y0 % factor], x0 // factor + base[x0 % factor]
-    high = (y0 + size - 1) // factor + base[(y0 + size - 1) % factor] + 4
-    right = (x0 + size - 1) // factor + base[(x0 + size - 1) % factor] + 4
-    if low < 0 or high > height or left < 0 or right > src.shape[1]:
+    high = (y0 + ny - 1) // factor + base[(y0 + ny - 1) % factor] + 4
+    right = (x0 + nx - 1) // factor + base[(x0 + nx - 1) % factor] + 4
+    if not _window(src, first_row, height, low, left, high - low, right - left, local):
         return False
-    if not _window(src, low - first_row, left, high - low, right - left, local):
-        return False
-    if factor == 2 and x0 % 2 == 0 and size % 2 == 0:
-        _horizontal_2(local, high - low, weights, rows)
+    if factor == 2 and x0 % 2 == 0 and nx % 2 == 0:
+        _horizontal_2(local, high - low, nx, weights, rows)
     else:
-        _horizontal(local, high - low, x0, left, factor, base, weights, rows)
+        _horizontal(local, high - low, x0, nx, left, factor, base, weights, rows)
+    if left < 0 or right > src.shape[1]:
+        _scale_edges(rows, high - low, x0, nx, src.shape[1], factor, base, weights)
     return True
+
+
+@contracted
+def cubic_pixels(
+    rows: Any, y0: int, ny: int, nx: int, height: int, factor: int, base: Any, weights: Any, gain: Any, shift: Any,
+    out: Any, k: int, plane: int,
+) -> None:  # fmt: skip
+    """ny x nx pixels of (n, planes, t, t) from their lines (`cubic_lines`)."""
+    low = y0 // factor + base[y0 % factor]
+    for i in range(ny):
+        phase = (y0 + i) % factor
+        first = (y0 + i) // factor + base[phase]
+        w0, w1, w2, w3 = weights[phase, 0], weights[phase, 1], weights[phase, 2], weights[phase, 3]
+        if first < 0 or first + 4 > height:  # lines outside the band are 0
+            scale = tap_scale(first, height, weights, phase)
+            w0, w1, w2, w3 = w0 * scale, w1 * scale, w2 * scale, w3 * scale
+        r = first - low
+        for j in range(nx):
+            out[k, plane, i, j] = vertical(rows, r, j, w0, w1, w2, w3, gain, shift)
+
+
+@compiled
+def _masked(
+    src: Any, first_row: int, height: int, top: int, left: int, rows: int, columns: int, local: Any, data: Any
+) -> None:
+    """A window as float32 and where it has data; outside the band there is none."""
+    for r in range(rows):
+        for x in range(columns):
+            y, c = top + r, left + x
+            value = src[y - first_row, c] if 0 <= y < height and 0 <= c < src.shape[1] else src.dtype.type(0)
+            local[r, x] = np.float32(value)
+            data[r, x] = np.float32(value != 0)
+
+
+@compiled
+def masked_pixels(
+    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: Any, shift: Any,
+    y0: int, x0: int, ny: int, nx: int, local: Any, rows: Any, out: Any, k: int, plane: int,
+) -> None:  # fmt: skip
+    """As `cubic_lines` and `cubic_pixels`, whatever is missing: the sum over taps with data by that of their weights.
+
+    Both are sums over rows of sums over columns, since a tap that is missing counts 0 in each (normalised convolution:
+    Knutsson and Westin 1993).
+    """
+    low, left = y0 // factor + base[y0 % factor], x0 // factor + base[x0 % factor]
+    count = (y0 + ny - 1) // factor + base[(y0 + ny - 1) % factor] + 4 - low
+    columns = (x0 + nx - 1) // factor + base[(x0 + nx - 1) % factor] + 4 - left
+    data, shares = np.empty_like(local), np.empty_like(rows)
+    _masked(src, first_row, height, low, left, count, columns, local, data)
+    _horizontal(local, count, x0, nx, left, factor, base, weights, rows)
+    _horizontal(data, count, x0, nx, left, factor, base, weights, shares)
+    for i in range(ny):
+        phase = (y0 + i) % factor
+        r = (y0 + i) // factor + base[phase] - low
+        w0, w1, w2, w3 = weights[phase, 0], weights[phase, 1], weights[phase, 2], weights[phase, 3]
+        native = (y0 + i) // factor
+        for j in range(nx):
+            if src[native - first_row, (x0 + j) // factor] == 0:
+                out[k, plane, i, j] = 0
+            else:
+                total = w0 * rows[r, j] + w1 * rows[r + 1, j] + w2 * rows[r + 2, j] + w3 * rows[r + 3, j]
+                share = w0 * shares[r, j] + w1 * shares[r + 1, j] + w2 * shares[r + 2, j] + w3 * shares[r + 3, j]
+                out[k, plane, i, j] = model_dn(total / share, gain, shift)
+
+
+@compiled
+def _own_pixels(
+    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: Any, shift: Any,
+    y0: int, x0: int, ny: int, nx: int, local: Any, rows: Any, out: Any, k: int, plane: int,
+) -> None:  # fmt: skip
+    """ny x nx of the scene's own pixels from (y0, x0) on."""
+    if cubic_lines(src, first_row, height, factor, base, weights, y0, x0, ny, nx, local, rows):
+        cubic_pixels(rows, y0, ny, nx, height, factor, base, weights, gain, shift, out, k, plane)
+    else:
+        masked_pixels(src, first_row, height, factor, base, weights, gain, shift, y0, x0, ny, nx, local, rows, out, k,
+                      plane)  # fmt: skip
+
+
+@compiled
+def resample_tile(
+    src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: Any, shift: Any,
+    ys: Any, xs: Any, local: Any, rows: Any, part: Any, out: Any, k: int, plane: int,
+) -> None:  # fmt: skip
+    """One tile, `xs` (t,); where it sticks out, the scene's own pixels of it, mirrored."""
+    y0, x0 = ys.min(), xs.min()
+    ny, nx = ys.max() - y0 + 1, xs.max() - x0 + 1
+    last = ys.shape[0] - 1, xs.shape[0] - 1
+    if ys[last[0]] - ys[0] == last[0] and xs[last[1]] - xs[0] == last[1]:
+        _own_pixels(src, first_row, height, factor, base, weights, gain, shift, y0, x0, ny, nx, local, rows, out, k,
+                    plane)  # fmt: skip
+        return
+    _own_pixels(src, first_row, height, factor, base, weights, gain, shift, y0, x0, ny, nx, local, rows, part, 0, 0)
+    for i in range(ys.shape[0]):
+        for j in range(xs.shape[0]):
+            out[k, plane, i, j] = part[0, 0, ys[i] - y0, xs[j] - x0]
 
 
 @compiled
@@ -212,16 +290,7 @@ def resample_band(
     size, wide = ys.shape[0], xs.shape[1]
     rows = np.empty((size // factor + 6, wide), np.float32)
     local = np.empty((size // factor + 6, wide // factor + 8), np.float32)
-    straight_y = size == wide and ys[size - 1] == ys[0] + size - 1
-    low = ys[0] // factor + base[ys[0] % factor]
+    part = np.empty((1, 1, size, wide), np.float32)
     for k in range(xs.shape[0]):
-        straight = straight_y and xs[k, wide - 1] == xs[k, 0] + wide - 1
-        if straight and cubic_lines(src, first_row, height, factor, base, weights, ys[0], xs[k, 0], local, rows):
-            for i in range(size):
-                phase = ys[i] % factor
-                r = ys[i] // factor + base[phase] - low
-                w0, w1, w2, w3 = weights[phase, 0], weights[phase, 1], weights[phase, 2], weights[phase, 3]
-                for j in range(wide):
-                    out[k, plane, i, j] = vertical(rows, r, j, w0, w1, w2, w3, gain, shift)
-        else:
-            slow_tile(src, first_row, height, factor, base, weights, gain, shift, ys, xs[k], out, k, plane)
+        resample_tile(src, first_row, height, factor, base, weights, gain, shift, ys, xs[k], local, rows, part, out, k,
+                      plane)  # fmt: skip

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from skytrigger.eo.scene.clouds import CLOUDY_SHARE
 from skytrigger.eo.scene.legend import NO_DATA, Entry, legend
+from skytrigger.eo.scene.planes import MIN_SEEN
 from skytrigger.eo.scene.reject import Reject
 from skytrigger.eo.scene.results import CellRows
-from skytrigger.eo.scene.stream import MIN_SEEN
 
 Floats = NDArray[np.float32]
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from skytrigger.core.errors import InputError
-from skytrigger.eo.bands import BY_NAME
+from skytrigger.eo.bands import BY_NAME, mere_numbers, spelt
 from skytrigger.eo.scene.band_names import SCL, bands_in, known_band
 from skytrigger.eo.scene.grid import Grid, grid_of_dataset
 from skytrigger.eo.scene.mgrs import tile_grid, tile_name
 from skytrigger.eo.scene.model import Scene, SceneBand
 from skytrigger.eo.scene.radiometry import Radiometry, from_scale_offset
-from skytrigger.eo.scene.raster_band import RasterBand, open_quietly, shown
+from skytrigger.eo.scene.raster_band import band_reader, one_band, open_quietly, shown
 from skytrigger.eo.scene.safe import IMAGES, PRODUCT, ProductMetadata, choose_resolution, read_product
 from skytrigger.eo.scene.tree import Tree, stem, suffix
+
+OTHERS = re.compile(r"L[COTEM]\d\d_|HLS\.L30\.", re.IGNORECASE)  # as USGS and NASA call Landsat's files
 
 
 def open_folder(tree: Tree, reduce: int) -> Scene:
@@ -30,6 +33,8 @@ def open_folder(tree: Tree, reduce: int) -> Scene:
     found: dict[str, list[str]] = {}
     for path in tree.names:
         names = bands_in(stem(path)) if suffix(path) in IMAGES else set()
+        if names and OTHERS.match(stem(path)):
+            raise InputError(f"{path} is of Landsat, whose bands have other numbers", expected="Sentinel-2")
         if len(names) > 1:
             raise InputError(f"{path} names {' and '.join(sorted(names))}", expected="one band a file")
         if names:
@@ -69,10 +74,9 @@ def _metadata_beside(tree: Tree) -> ProductMetadata | None:
 
 
 def _band_file(tree: Tree, path: str, name: str, product: ProductMetadata | None, grid: Grid, reduce: int) -> SceneBand:
-    reader = RasterBand(tree.gdal_path(path), 1, 0 if name == SCL else reduce)
+    reader = band_reader(name, tree.gdal_path(path), 1, reduce)
     with open_quietly(tree.gdal_path(path)) as dataset:
-        if dataset.count != 1:
-            raise InputError(f"{path} has {dataset.count} bands", expected=f"one, {name}")
+        one_band(dataset, name, path)
         stated = _tags(dataset, 1, path)
     radiometry = product.radiometry.get(name, Radiometry()) if product else stated
     return SceneBand(name, grid.coarser(2**reader.reduce), radiometry, reader)
@@ -129,10 +133,12 @@ def open_raster(path: Path | str, reduce: int) -> Scene:
     """
     text = str(path)
     with open_quietly(text) as dataset:
-        names = [known_band(d or "") for d in dataset.descriptions]
-        if not any(names):
+        described = [(d or "").strip() for d in dataset.descriptions]
+        names = [SCL if known_band(d) == SCL else spelt(d) for d in described]
+        if not any(names) or mere_numbers(described):
+            said = f"are called {described[0]!r} to {described[-1]!r}" if any(names) else "have no names"
             raise InputError(
-                f"{shown(text)}: its {dataset.count} bands have no names",
+                f"{shown(text)}: its {dataset.count} bands {said}",
                 expected=f"descriptions {', '.join(BY_NAME)}",
                 remedy="name them (rio edit-info, gdal_edit.py -set_description), or give a folder of band files",
             )  # fmt: skip
@@ -146,7 +152,7 @@ def open_raster(path: Path | str, reduce: int) -> Scene:
     bands = {}
     for i, name in enumerate(names):
         if name:
-            reader = RasterBand(text, i + 1, 0 if name == SCL else reduce)
+            reader = band_reader(name, text, i + 1, reduce)
             bands[name] = SceneBand(name, grid.coarser(2**reader.reduce), stated[name], reader)
     level = "L1C" if "B10" in bands else ""
     facts = {"full_grid": grid} if reduce else {}

@@ -34,6 +34,11 @@ class Grid:
     width: int
     height: int
 
+    def __post_init__(self) -> None:
+        place = (self.left, self.top, self.pixel_m)
+        if not all(map(math.isfinite, place)) or self.pixel_m <= 0 or min(self.width, self.height) < 1:
+            raise InputError(f"a grid of {self.describe()}", expected="pixels of some metres, somewhere on the ground")
+
     @property
     def transform(self) -> tuple[float, float, float, float, float, float]:
         """(a, b, c, d, e, f) of x = a column + b row + c, y = d column + e row + f."""
@@ -97,7 +102,7 @@ def grid_of_dataset(dataset: Any, where: str) -> Grid | None:
     Raises
     ------
     InputError
-        Rotated, not square, or only one of transform and CRS.
+        Rotated, not square, not in metres on the ground, or only one of transform and CRS.
     """
     t = dataset.transform
     if dataset.crs is None and t.is_identity:
@@ -107,7 +112,18 @@ def grid_of_dataset(dataset: Any, where: str) -> Grid | None:
         raise InputError(f"{where} has no {lacks}", remedy="gdal_edit.py -a_srs / -a_ullr, or the product as delivered")
     if t.b or t.d or t.a <= 0 or abs(t.a + t.e) > 1e-9 * t.a:
         raise InputError(f"{where}: transform {tuple(t)[:6]}", expected="north up, square pixels")
+    if not dataset.crs.is_projected or abs(dataset.crs.linear_units_factor[1] - 1) > 1e-9 or _stretched(dataset.crs):
+        raise InputError(
+            f"{where} is in {_short(crs_name(dataset.crs))}, whose pixels have no size in metres on the ground",
+            expected="UTM, as products have it",
+            remedy="gdalwarp -t_srs EPSG:326nn -tr 10 10 -r cubic, or the product as delivered",
+        )
     return Grid(crs_name(dataset.crs), t.c, t.f, t.a, dataset.width, dataset.height)
+
+
+def _stretched(crs: Any) -> bool:
+    """Mercator's metres are 1 / cos(latitude) too long."""
+    return crs.to_dict().get("proj") in ("merc", "webmerc") or crs.to_epsg() == 3857
 
 
 def crs_name(crs: Any) -> str:

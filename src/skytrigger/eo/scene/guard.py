@@ -46,11 +46,11 @@ class DarkPixels:
 
     @property
     def verdict(self) -> str:
-        """``agrees``, ``missed`` (an offset in the data that nothing states) or ``twice`` (applied already)."""
+        """``agrees``, ``missed`` (an offset that nothing states), ``twice`` (applied already), or ``bright``."""
         if self.as_stated < TOO_DARK:
             return "twice"
-        if self.as_stated > NOTHING_DARK and self.stated_offset == 0:
-            return "missed"
+        if self.as_stated > NOTHING_DARK:
+            return "bright" if self.stated_offset else "missed"
         return "agrees"
 
 
@@ -121,6 +121,12 @@ def _explain(found: DarkPixels, source: str, card: ModelCard) -> tuple[str, str]
         if source:
             problem = problem.replace(f"{said} states an offset", f"{said} states no offset")
         return problem, "--offset -1000 if the offset is still in the data, --force to go on without it"
+    if found.verdict == "bright":
+        problem = (
+            f"{said} states an offset of {found.stated_offset:.0f} DN, and with it 99 % of the pixels of {found.band} "
+            f"are still above {found.as_stated:.0f} DN{sigma}"
+        )
+        return problem, "--offset, if it is another one, or --force, if nothing in the scene is dark"
     problem = (
         f"{said} states an offset of {found.stated_offset:.0f} DN, with which 1 % of the pixels of {found.band} are "
         f"below {found.as_stated:.0f} DN; without it that is {found.other:.0f} DN{sigma}"

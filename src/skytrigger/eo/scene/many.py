@@ -13,12 +13,12 @@ from skytrigger.core.extras import require
 from skytrigger.core.files import write_json
 from skytrigger.core.host import cores_in_mask
 from skytrigger.core.progress import say, track
-from skytrigger.eo.scene.classify import Options, classify_scene
-from skytrigger.eo.scene.engine import Lanes, default_runtime, model_for
+from skytrigger.eo.scene.classify import Engine, Options, classify_scene, engine_key, open_engine
+from skytrigger.eo.scene.engine import model_for
 
 LOCAL, INDEX = "local", "scenes.json"
 _SUFFIXES = (".zip", ".SAFE", ".zarr", ".json", ".geojson", ".tif", ".tiff")
-_opened: dict[tuple[str, str, int, str], Lanes] = {}  # of this process, kept for its next scene
+_opened: dict[tuple[str, str, str, int], Engine] = {}  # of this process, kept for its next scene
 
 
 def scene_folders(scenes: Sequence[str], out: Path) -> dict[str, Path]:
@@ -135,11 +135,11 @@ def one_scene(scene: str, model: str, out: str, options: dict[str, Any]) -> dict
         return {"scene": scene, "error": str(error)}
 
 
-def kept_lanes(model: Any, options: Options) -> tuple[Lanes, Callable[[], None]]:
-    """Lanes that this process has open already, or opens now, and keeps."""
-    key = (model.sha256, options.runtime or default_runtime(), options.threads or cores_in_mask(), options.device)
+def kept_lanes(model: Any, options: Options) -> tuple[Engine, Callable[[], None]]:
+    """An engine that this process has open already, or opens now, and keeps."""
+    key = (model.sha256, *engine_key(options), options.threads or cores_in_mask())
     if key not in _opened:
-        _opened[key] = Lanes(model, key[1], key[2], device=key[3])
+        _opened[key] = open_engine(model, options)
     return _opened[key], lambda: None
 
 

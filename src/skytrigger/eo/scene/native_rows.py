@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -51,18 +53,24 @@ class ChunkReader:
     """Gives the chunks of a plan in order, the next one being decoded meanwhile.
 
     A band's rows are decoded by whole blocks, each once; rows that the next chunk needs again are copied over. At most
-    three chunks' rows are alive: two here, one with those who still use it.
+    `ahead` + 2 chunks' rows are alive: one of them with those who still use it.
 
     Parameters
     ----------
     threads
         Decoding threads; each has its own file handles.
+    ahead
+        Chunks that are decoded while one is used.
+    empty
+        (shape, dtype) -> array that a band's rows are decoded to.
     """
 
     def __init__(
-        self, scene: Scene, names: tuple[str, ...], cells: Cells, plan: list[tuple[int, int]], threads: int
-    ) -> None:
+        self, scene: Scene, names: tuple[str, ...], cells: Cells, plan: list[tuple[int, int]], threads: int,
+        ahead: int = 1, empty: Callable[[tuple[int, int], Any], Pixels] = np.empty,
+    ) -> None:  # fmt: skip
         self._scene, self._names, self._cells, self._plan = scene, names, cells, plan
+        self._ahead, self._empty = ahead, empty
         self._factors = scene.factors()
         self._decoded: dict[str, int] = {}
         self._previous: Chunk | None = None
@@ -71,12 +79,18 @@ class ChunkReader:
         self.seconds = 0.0  # of CPU time, decoding
 
     def __iter__(self) -> Iterator[Chunk]:
-        ahead: Chunk | None = None
-        for k in range(len(self._plan)):
-            chunk = ahead or self._begin(*self._plan[k])
-            self._finish(chunk)
-            ahead = self._begin(*self._plan[k + 1]) if k + 1 < len(self._plan) else None
-            yield chunk
+        begun: deque[Chunk] = deque()
+        for span in self._plan:
+            begun.append(self._begin(*span))
+            if len(begun) > self._ahead:
+                yield self._next(begun)
+        while begun:
+            yield self._next(begun)
+
+    def _next(self, begun: deque[Chunk]) -> Chunk:
+        chunk = begun.popleft()
+        self._finish(chunk)
+        return chunk
 
     def close(self) -> None:
         """Stop decoding; what runs is waited for."""
@@ -103,7 +117,7 @@ class ChunkReader:
         if before is not None and until == decoded:  # all of it was decoded for the chunk before
             chunk.rows[name] = before
             return
-        pixels = np.empty((until - begin, band.grid.width), np.uint16)
+        pixels = self._empty((until - begin, band.grid.width), np.uint16)
         chunk.rows[name] = Rows(begin, pixels)
         if before is not None and decoded > begin:
             chunk._tails.append((pixels, begin, before, decoded))

@@ -50,6 +50,8 @@ def open_scene(path: str | Path, *, reduce: int = 0, offset: str = "metadata") -
     try:
         if said is not None:
             scene = replace(scene, bands={n: _with_offset(b, said, offset) for n, b in scene.bands.items()})
+        for band in scene.bands.values():
+            band.radiometry.check()
         scene.factors()
     except BaseException:
         scene.close()
@@ -60,7 +62,7 @@ def open_scene(path: str | Path, *, reduce: int = 0, offset: str = "metadata") -
 def _with_offset(band: SceneBand, value: float, word: str) -> SceneBand:
     if band.name == "SCL":
         return band
-    return replace(band, radiometry=replace(band.radiometry, offset=value, stated_by=f"--offset {word}"))
+    return replace(band, radiometry=band.radiometry.overridden(value, word))
 
 
 def _open(text: str, reduce: int) -> Scene:

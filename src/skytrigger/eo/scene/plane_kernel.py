@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from skytrigger.core.extras import require
-from skytrigger.eo.scene.cubic import compiled, contracted, copy_band, cubic_lines, model_dn, slow_tile, vertical
-from skytrigger.eo.scene.tile_measures import STEP, picture_plane
+from skytrigger.eo.scene.clouds import STEP
+from skytrigger.eo.scene.cubic import compiled, copy_band, model_dn, resample_tile
+from skytrigger.eo.scene.tile_measures import picture_plane
 
+TODO, GAPS, EMPTY = 1, 0, -1
 # sums in any order: each lane of a vector has its own
 summing: Any = require("numba", why="scenes").njit(
     nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"}
@@ -30,18 +32,6 @@ def _copied(src: Any, top: int, left: int, gain: Any, shift: Any, dn: Any) -> No
             value = np.float32(src[top + i, first + j])
             scaled = model_dn(value, gain, shift)
             dn[0, 0, i, j] = np.float32(0.0) if value == np.float32(0.0) else scaled
-
-
-@contracted
-def _resampled(rows: Any, y0: int, factor: int, base: Any, weights: Any, gain: Any, shift: Any, dn: Any) -> None:
-    """A tile from its lines (`cubic.cubic_lines`)."""
-    low = y0 // factor + base[y0 % factor]
-    for i in range(dn.shape[2]):
-        phase = (y0 + i) % factor
-        r = (y0 + i) // factor + base[phase] - low
-        w0, w1, w2, w3 = weights[phase, 0], weights[phase, 1], weights[phase, 2], weights[phase, 3]
-        for j in range(dn.shape[3]):
-            dn[0, 0, i, j] = vertical(rows, r, j, w0, w1, w2, w3, gain, shift)
 
 
 @summing
@@ -65,13 +55,14 @@ def _sums(dn: Any, near: Any) -> Any:
 
 
 @compiled
-def _codes(dn: Any, gain: Any, zero: Any, out: Any, k: int, plane: int) -> None:
+def _codes(dn: Any, gain: Any, zero: Any, kept: int, step: int, out: Any, k: int, plane: int) -> None:
     """See `model.input_codes`; adding and taking 1.5 x 2^23 rounds to whole numbers, halves to even."""
     magic = np.float32(12_582_912.0)
     low, high = np.float32(0.0), np.float32(255.0)
-    for i in range(dn.shape[2]):
+    for i in range(out.shape[2]):
+        row = np.uint64(i // kept * step + i % kept)
         for j in range(dn.shape[3]):
-            value = dn[0, 0, i, j] * gain
+            value = dn[0, 0, row, j] * gain
             value = np.float32(512.0) if value > np.float32(512.0) else value
             value = ((value + magic) - magic) + zero
             value = low if value < low else value
@@ -87,6 +78,17 @@ def _numbers(dn: Any, out: Any, k: int, plane: int) -> None:
 
 
 @compiled
+def _empty(src: Any, first_row: int, factor: int, ys: Any, xs: Any) -> bool:
+    """Whether a tile has no pixel with data; the first one with data ends the search."""
+    left, right = xs.min() // factor, xs.max() // factor + 1
+    for y in range(ys.min() // factor - first_row, ys.max() // factor + 1 - first_row):
+        for x in range(left, right):
+            if src[y, x] != 0:
+                return False
+    return True
+
+
+@compiled
 def _touch(src: Any, top: int, bottom: int, left: int, right: int) -> Any:
     """Read a pixel of each cache line: a row of many tiles lies together, the rows of one tile do not."""
     seen = np.uint64(0)
@@ -99,7 +101,8 @@ def _touch(src: Any, top: int, bottom: int, left: int, right: int) -> Any:
 @compiled
 def plane_of_tiles(
     src: Any, first_row: int, height: int, factor: int, base: Any, weights: Any, gain: float, shift: float,
-    ys: Any, xs: Any, todo: Any, stops: bool, code_gain: float, code_zero: float, out: Any, target: int,
+    ys: Any, xs: Any, todo: Any, stops: int, code_gain: float, code_zero: float, kept: int, step: int,
+    out: Any, target: int,
     plane: int, means: Any, spreads: Any, samples: Any, slot: int, picture: Any, colour: int, margin: int, white: float,
 ) -> None:  # fmt: skip
     """One band of the tiles that are still to do.
@@ -109,9 +112,11 @@ def plane_of_tiles(
     src, first_row, height, factor, base, weights, gain, shift, ys, xs
         See `cubic.resample_band`.
     todo
-        (n,) which tiles; with `stops` those with a pixel without data are taken off it, and have no result.
-    code_gain, code_zero
-        Of the network's codes in this band; 0: `out` takes the numbers themselves.
+        (n,) `TODO`, or why a tile has no result: `GAPS`, or `EMPTY` in all planes until now.
+    stops
+        1: a pixel without data makes a tile one with `GAPS`; 2: the same, in the first plane, which tells `EMPTY` ones.
+    code_gain, code_zero, kept, step
+        Of the network's codes in this band, and which rows it reads; gain 0: `out` takes the numbers themselves.
     out, target
         (n, channels, t, t); `target` is written.
     plane, means, spreads
@@ -123,6 +128,7 @@ def plane_of_tiles(
     """
     size = ys.shape[0]
     dn = np.empty((1, 1, size, size), np.float32)
+    part = np.empty((1, 1, size, size), np.float32)
     local = np.empty((size // factor + 6, size // factor + 8), np.float32)
     rows = np.empty((size // factor + 6, size), np.float32)
     straight_y = ys[size - 1] == ys[0] + size - 1
@@ -130,27 +136,30 @@ def plane_of_tiles(
     top = ys[0] // factor - first_row
     _touch(src, top, top + size // factor + 2, xs[0, 0] // factor, xs[n - 1, size - 1] // factor)
     for k in range(n):
-        if not todo[k]:
+        if todo[k] == EMPTY and not _empty(src, first_row, factor, ys, xs[k]):
+            todo[k] = GAPS
+        elif todo[k] == TODO and stops == 2 and _empty(src, first_row, factor, ys, xs[k]):
+            todo[k] = EMPTY
+        if todo[k] != TODO:
             continue
-        straight = straight_y and xs[k, size - 1] == xs[k, 0] + size - 1
-        if factor == 1 and straight:
+        if factor == 1 and straight_y and xs[k, size - 1] == xs[k, 0] + size - 1:
             _copied(src, ys[0] - first_row, xs[k, 0], gain, shift, dn)
         elif factor == 1:
             copy_band(src, first_row, gain, shift, ys, xs[k : k + 1], dn, 0)
-        elif straight and cubic_lines(src, first_row, height, factor, base, weights, ys[0], xs[k, 0], local, rows):
-            _resampled(rows, ys[0], factor, base, weights, gain, shift, dn)
         else:
-            slow_tile(src, first_row, height, factor, base, weights, gain, shift, ys, xs[k], dn, 0, 0)
+            resample_tile(
+                src, first_row, height, factor, base, weights, gain, shift, ys, xs[k], local, rows, part, dn, 0, 0
+            )
         near = dn[0, 0, size // 2, size // 2]
         total, square, zeros = _sums(dn, near)
         if stops and zeros:
-            todo[k] = False
+            todo[k] = GAPS
             continue
         mean = total / (size * size)
         means[k, plane] = near + mean
         spreads[k, plane] = np.sqrt(max(square / (size * size) - mean * mean, 0.0))
         if code_gain > 0:
-            _codes(dn, code_gain, code_zero, out, k, target)
+            _codes(dn, code_gain, code_zero, kept, step, out, k, target)
         else:
             _numbers(dn, out, k, target)
         if slot >= 0:

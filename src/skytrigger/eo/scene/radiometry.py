@@ -33,12 +33,24 @@ class Radiometry:
     offset: float = 0.0
     stated_by: str = ""
 
-    def __post_init__(self) -> None:
-        if not 1.0 <= self.quantification <= 1e6 or not -20_000 <= self.offset <= 20_000:
+    @property
+    def plausible(self) -> bool:
+        """1000 was the quantification of the first products, 10000 is that of all since."""
+        return 1000.0 <= self.quantification <= 100_000.0 and -20_000 <= self.offset <= 20_000
+
+    def check(self) -> None:
+        """Raise InputError where nothing can be meant by it."""
+        if not self.plausible:
             raise InputError(
-                f"{self.stated_by or 'radiometry'}: quantification {self.quantification:g}, offset {self.offset:g}",
-                expected="about 10000, and 0 or -1000",
+                f"{self.stated_by or 'radiometry'}: reflectance = (DN {self.offset:+g}) / {self.quantification:g}",
+                expected="a quantification of about 10000, and an offset of 0 or -1000",
+                remedy="--offset -1000 or --offset none, if DN are reflectance x 10000 with that offset",
             )
+
+    def overridden(self, offset: float, word: str) -> Radiometry:
+        """With the offset that the user states; a quantification that nothing can be meant by goes, too."""
+        known = self.quantification if self.plausible else MODEL_QUANTIFICATION
+        return Radiometry(known, offset, f"--offset {word}")
 
     @property
     def gain(self) -> float:
@@ -57,9 +69,14 @@ class Radiometry:
 
 
 def from_scale_offset(scale: float, offset: float, where: str) -> Radiometry:
-    """Of reflectance = scale x DN + offset, as GeoTIFF tags, STAC and Zarr write it."""
+    """Of reflectance = scale x DN + offset, as GeoTIFF tags, STAC and Zarr write it.
+
+    A scale of 1 leaves DN what they are: then the offset is one of DN, as some tools write it.
+    """
     if not scale > 0:
         raise InputError(f"{where}: scale {scale:g}", expected="above 0, such as 0.0001")
+    if scale == 1.0:
+        return Radiometry(MODEL_QUANTIFICATION, offset, where)
     return Radiometry(round(1.0 / scale, 6), round(offset / scale, 6), where)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import warnings
 from typing import Any, Protocol
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.extras import require
+from skytrigger.eo.scene.band_names import SCL, known_band
+from skytrigger.eo.scene.jpeg2000 import REMOTE, archive_of, check_jpeg2000
 
 Pixels = NDArray[np.uint16]
 
@@ -24,9 +27,6 @@ GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_HTTP_TIMEOUT": 60,
     "VSI_CACHE": False,
 }
-
-
-REMOTE = ("/vsicurl/", "/vsis3/")
 
 
 class BandReader(Protocol):
@@ -66,9 +66,10 @@ def open_quietly(path: str, **options: Any) -> Any:
     Raises
     ------
     InputError
-        GDAL cannot open it, or it is not what its name says.
+        GDAL cannot open it, it is not what its name says, or it is damaged JPEG 2000.
     """
     rasterio = require("rasterio", why="scenes")
+    check_jpeg2000(path, shown(path))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         # beside a remote file nothing is looked for: each miss would be a request
@@ -89,11 +90,27 @@ def open_quietly(path: str, **options: Any) -> Any:
     return dataset
 
 
+def one_band(dataset: Any, name: str, where: str) -> None:
+    """Raise InputError unless a file holds one band, and does not describe itself as another."""
+    if dataset.count != 1:
+        raise InputError(f"{where} has {dataset.count} bands", expected=f"one, {name}")
+    described = known_band(dataset.descriptions[0] or "")
+    if described and described != name:
+        raise InputError(f"{where} is taken for {name}, and describes itself as {described}", expected="one name")
+
+
 def shown(path: str) -> str:
     """A GDAL path as its user wrote it."""
-    for prefix in ("/vsizip/", "/vsicurl/"):
-        path = path.removeprefix(prefix)
+    member = archive_of(path)
+    if member:
+        return "/".join(map(str, member))
+    path = path.removeprefix("/vsicurl/")
     return f"s3://{path.removeprefix('/vsis3/')}" if path.startswith("/vsis3/") else path
+
+
+def band_reader(name: str, path: str, index: int = 1, reduce: int = 0) -> RasterBand:
+    """Of a band by its name: classes are not averaged, so SCL is read at full resolution."""
+    return RasterBand(path, index, 0 if name == SCL else reduce, coded=name == SCL)
 
 
 class RasterBand:
@@ -105,9 +122,11 @@ class RasterBand:
         GDAL's path and the band's number there, from 1.
     reduce
         0 for full resolution, 1 for half, 2 for a quarter: JPEG 2000's own resolution levels, or overviews.
+    coded
+        Codes, which may have 8 bits, not DN.
     """
 
-    def __init__(self, path: str, index: int = 1, reduce: int = 0) -> None:
+    def __init__(self, path: str, index: int = 1, reduce: int = 0, *, coded: bool = False) -> None:
         self.path, self.index, self.reduce = path, index, reduce
         self._local = threading.local()
         self._opened: list[Any] = []
@@ -117,8 +136,15 @@ class RasterBand:
         tall, wide = dataset.block_shapes[index - 1]
         self.block = (int(tall), int(wide))
         self._no_data = dataset.nodatavals[index - 1]
-        if dataset.dtypes[index - 1] != "uint16" and dataset.dtypes[index - 1] != "uint8":
-            raise InputError(f"{shown(path)}: pixels of {dataset.dtypes[index - 1]}", expected="uint16 DN")
+        kind = dataset.dtypes[index - 1]
+        if kind != "uint16" and not (coded and kind == "uint8"):
+            raise InputError(
+                f"{shown(path)}: pixels of {kind}",
+                expected="uint16 DN, reflectance x 10000",
+                remedy="the product as delivered; a picture of 8 bits cannot be turned back"
+                if kind == "uint8"
+                else "gdal_translate -ot UInt16 (reflectance: with -scale 0 1 0 10000)",
+            )
 
     def _dataset(self) -> Any:
         """This thread's own handle."""
@@ -192,10 +218,9 @@ class RasterBand:
 
     def identity(self) -> list[Any]:
         """See `BandReader`."""
-        import os
-
-        local = os.path.exists(self.path)
-        facts = os.stat(self.path) if local else None
+        member = archive_of(self.path)
+        file = str(member[0]) if member else self.path
+        facts = os.stat(file) if os.path.exists(file) else None
         return [self.path, self.index, self.reduce, *([facts.st_size, facts.st_mtime_ns] if facts else [])]
 
     def close(self) -> None:

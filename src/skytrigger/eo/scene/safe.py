@@ -13,10 +13,11 @@ from xml.etree.ElementTree import Element
 from skytrigger.core.errors import InputError
 from skytrigger.eo.bands import BY_NAME
 from skytrigger.eo.scene.band_names import SCL, bands_in, known_band
+from skytrigger.eo.scene.checksums import manifest_checksums
 from skytrigger.eo.scene.grid import Grid, grid_of_dataset
 from skytrigger.eo.scene.model import Scene, SceneBand
 from skytrigger.eo.scene.radiometry import Radiometry
-from skytrigger.eo.scene.raster_band import RasterBand, open_quietly, shown
+from skytrigger.eo.scene.raster_band import RasterBand, band_reader, one_band, open_quietly, shown
 from skytrigger.eo.scene.tree import Tree, parse_xml, stem, suffix
 
 PRODUCT = re.compile(r"(^|/)(MTD_MSIL(1C|2A)|S2._OPER_MTD_SAFL(1C|2A).*)\.xml$")
@@ -102,7 +103,10 @@ def _radiometry(root: Element, quantification: float, level: str, where: str) ->
     missing = [n for n in expected if n not in offsets] if offsets else []
     if missing:
         raise InputError(f"{where}: {tag} for {len(offsets)} bands, none for {', '.join(missing)}")
-    return {n: Radiometry(quantification, offsets.get(n, 0.0), where) for n in names.values()}
+    found = {n: Radiometry(quantification, offsets.get(n, 0.0), where) for n in names.values()}
+    for radiometry in found.values():
+        radiometry.check()
+    return found
 
 
 def read_tile_grids(content: bytes, where: str) -> dict[int, Grid]:
@@ -158,15 +162,15 @@ def open_safe(tree: Tree, product_file: str, reduce: int) -> Scene:
     full: Grid | None = None
     cut = False
     for name, path in _images(tree, inside, product).items():
-        reader = RasterBand(tree.gdal_path(path), 1, 0 if name == SCL else reduce)
-        grid, own = _grid(reader, grids)
+        reader = band_reader(name, tree.gdal_path(path), 1, reduce)
+        grid, own = _grid(reader, name, grids)
         cut = cut or own
         full = grid if full is None or grid.pixel_m < full.pixel_m else full
         radiometry = product.radiometry.get(name, Radiometry())
         bands[name] = SceneBand(name, grid.coarser(2**reader.reduce), radiometry, reader)
     name = product.name or (folder or tree.root.name).removesuffix(".SAFE")
     notes = ("The images are not those of the whole granule: placed by their own georeference.",) if cut else ()
-    facts = {"full_grid": full} if reduce else {}
+    facts = {"checksums": manifest_checksums(tree, inside)} | ({"full_grid": full} if reduce else {})
     return Scene(
         name, str(tree.root), "SAFE", product.level, bands, product.time, reduce, product.baseline, notes, facts
     )
@@ -207,9 +211,10 @@ def choose_resolution(name: str, paths: list[str]) -> str:
     return best[0]
 
 
-def _grid(reader: RasterBand, grids: dict[int, Grid]) -> tuple[Grid, bool]:
+def _grid(reader: RasterBand, name: str, grids: dict[int, Grid]) -> tuple[Grid, bool]:
     """Grid at full resolution, and whether it is the image's own and none of the metadata's: that of a cut-out."""
     with open_quietly(reader.path) as dataset:
+        one_band(dataset, name, shown(reader.path))
         size = (dataset.width, dataset.height)
         own = grid_of_dataset(dataset, shown(reader.path))
     if own is not None:

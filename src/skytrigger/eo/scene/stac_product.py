@@ -17,9 +17,10 @@ from skytrigger.eo.scene.grid import Grid, grid_of_dataset
 from skytrigger.eo.scene.mgrs import tile_grid, tile_name
 from skytrigger.eo.scene.model import Scene, SceneBand
 from skytrigger.eo.scene.radiometry import Radiometry, from_scale_offset
-from skytrigger.eo.scene.raster_band import RasterBand, open_quietly
+from skytrigger.eo.scene.raster_band import band_reader, one_band, open_quietly
 
 ITEM_LIMIT = 1 << 24
+STORES = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
 APPLIED = "earthsearch:boa_offset_applied"
 
 
@@ -74,11 +75,12 @@ def open_item(item: dict[str, Any], base: str, reduce: int) -> Scene:
     bands, full = {}, None
     for name, assets in sorted(found.items()):
         key, asset = _one(name, assets)
+        _stays_there(asset["href"], base)
         path = gdal_path(asset["href"], base)
-        grid = _grid(path, item, notes)
+        grid = _grid(path, name, item, notes)
         if full is None or grid.pixel_m < full.pixel_m:
             full = grid
-        reader = RasterBand(path, 1, 0 if name == SCL else reduce)
+        reader = band_reader(name, path, 1, reduce)
         radiometry = Radiometry() if name == SCL else _radiometry(asset, properties, f"asset {key}", notes)
         bands[name] = SceneBand(name, grid.coarser(2**reader.reduce), radiometry, reader)
     return Scene(
@@ -96,19 +98,36 @@ def open_item(item: dict[str, Any], base: str, reduce: int) -> Scene:
 
 
 def gdal_path(href: str, base: str) -> str:
-    """GDAL's own file systems for http(s) and S3; relative hrefs start at the item."""
-    if href.startswith("s3://"):
-        return f"/vsis3/{href[5:]}"
-    if not href.startswith(("http://", "https://", "file://", "/")):
-        href = urllib.parse.urljoin(base, href) if base.startswith(("http://", "https://")) else f"{base}{href}"
-    if href.startswith(("http://", "https://")):
+    """GDAL's own file systems for http(s) and object stores; relative hrefs start at the item.
+
+    Raises
+    ------
+    InputError
+        An address of another kind.
+    """
+    scheme = urllib.parse.urlsplit(href).scheme if "://" in href else ""
+    if not scheme and not href.startswith("/"):
+        far = base.startswith(("http://", "https://"))
+        href = urllib.parse.urljoin(base, href) if far else _beside(base, href)
+        scheme = "https" if far else ""
+    if scheme in ("http", "https"):
         return f"/vsicurl/{href}"
-    return urllib.parse.unquote(href.removeprefix("file://")) if href.startswith("file://") else href
+    if scheme in STORES:
+        return f"{STORES[scheme]}{href.removeprefix(f'{scheme}://')}"
+    if scheme not in ("", "file"):
+        raise InputError(f"asset {href}", expected=f"a file, http, https, {', '.join(STORES)}")
+    return urllib.parse.unquote(href.removeprefix("file://")) if scheme else href
+
+
+def _beside(base: str, href: str) -> str:
+    """Hrefs are addresses, in which a space is %20; some catalogues write plain paths."""
+    plain = f"{base}{href}"
+    return plain if Path(plain).exists() else f"{base}{urllib.parse.unquote(href)}"
 
 
 def _band_of(key: str, asset: dict[str, Any]) -> str | None:
     """Of the one band an asset holds: by its bands' names, else by its key (without a resolution or ``-jp2``)."""
-    listed = asset.get("eo:bands") or asset.get("bands") or []
+    listed = _bands(asset, "eo:bands", "bands")
     if len(listed) > 1:
         return None
     words = [str(listed[0].get("name", "")), str(listed[0].get("common_name", "")),
@@ -119,6 +138,27 @@ def _band_of(key: str, asset: dict[str, Any]) -> str | None:
         if name:
             return name
     return None
+
+
+def _bands(asset: dict[str, Any], *keys: str) -> list[dict[str, Any]]:
+    """The first of these lists that is there and not empty.
+
+    Raises
+    ------
+    InputError
+        It is no list of objects.
+    """
+    found: Any = next((asset[key] for key in keys if asset.get(key)), [])
+    if not isinstance(found, list) or not all(isinstance(band, dict) for band in found):
+        raise InputError(f"{' or '.join(keys)} of {asset.get('href')!r} is {found!r}", expected="a list of objects")
+    return found
+
+
+def _stays_there(href: str, base: str) -> None:
+    """Refuse an item from elsewhere that names files of this machine, and GDAL's own paths in any."""
+    remote = base.startswith(("http://", "https://"))
+    if href.startswith("/vsi") or "\0" in href or (remote and href.startswith(("/", "file:"))):
+        raise InputError(f"asset {href!r} of an item at {base}", expected="an address, or a path beside the item")
 
 
 def _one(name: str, assets: list[tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
@@ -132,7 +172,7 @@ def _one(name: str, assets: list[tuple[str, dict[str, Any]]]) -> tuple[str, dict
 
 
 def _radiometry(asset: dict[str, Any], properties: dict[str, Any], where: str, notes: list[str]) -> Radiometry:
-    raster = (asset.get("raster:bands") or asset.get("bands") or [{}])[0]
+    raster = (_bands(asset, "raster:bands", "bands") or [{}])[0]
     scale = raster.get("scale", raster.get("raster:scale", asset.get("raster:scale")))
     offset = raster.get("offset", raster.get("raster:offset", asset.get("raster:offset")))
     if scale is None and offset is None:
@@ -151,8 +191,9 @@ def _radiometry(asset: dict[str, Any], properties: dict[str, Any], where: str, n
     return stated
 
 
-def _grid(path: str, item: dict[str, Any], notes: list[str]) -> Grid:
+def _grid(path: str, name: str, item: dict[str, Any], notes: list[str]) -> Grid:
     with open_quietly(path) as dataset:
+        one_band(dataset, name, path)
         grid = grid_of_dataset(dataset, path)
         if grid is None:
             tile = tile_name(str(item.get("id", "")))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,36 +11,15 @@ import numpy as np
 from skytrigger.core.host import cores_in_mask
 from skytrigger.core.progress import Advance
 from skytrigger.eo.scene.cells import Cells
-from skytrigger.eo.scene.engine import BATCH, Lanes
+from skytrigger.eo.scene.engine import Lanes
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk, ChunkReader, chunk_plan
+from skytrigger.eo.scene.native_tiles import NativeMaker
+from skytrigger.eo.scene.planes import MIN_SEEN, without_band
 from skytrigger.eo.scene.results import CellRows, Parts, empty_rows, joined
+from skytrigger.eo.scene.stages import StageTimes, stretches
 from skytrigger.eo.scene.tile_maker import Room, TileMaker
 from skytrigger.runtimes.feed import Feed
-
-MIN_SEEN = 0.5  # a cell has a class where at least this share of its window's pixels in the scene has data
-
-
-@dataclass
-class StageTimes:
-    """CPU seconds of each stage, added over its threads.
-
-    Attributes
-    ----------
-    infer
-        What the process used besides decoding and preparing: engines have threads of their own, which nothing counts
-        apart, and little else runs meanwhile.
-    """
-
-    decode: float = 0.0
-    prepare: float = 0.0
-    infer: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, prepare: float) -> None:
-        """From any lane."""
-        with self._lock:
-            self.prepare += prepare
 
 
 def classify_rows(
@@ -59,28 +36,21 @@ def classify_rows(
     StageTimes
         Of what was done now.
     """
-    maker = TileMaker(scene, cells, channels, lanes.input_type, lanes.codes)
+    maker = (
+        NativeMaker(scene, cells, channels, lanes.native)
+        if lanes.native
+        else TileMaker(scene, cells, channels, lanes.input_type, lanes.codes)
+    )
     plan = chunk_plan(scene, maker.names, cells)
     kept = {span: parts.load(*span) for span in plan if parts.has(*span)}
     done: dict[tuple[int, int], CellRows] = {span: rows for span, rows in kept.items() if rows is not None}
     for span in done:
         advance((span[1] - span[0]) * cells.columns)
     times, before = StageTimes(), time.process_time()
-    for stretch in _stretches([span for span in plan if span not in done]):
+    for stretch in stretches([span for span in plan if span not in done]):
         _run_stretch(maker, stretch, classes, lanes, parts, done, times, advance)
     times.infer = time.process_time() - before - times.decode - times.prepare
     return joined([done[span] for span in plan]), maker.planes, times
-
-
-def _stretches(plan: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """Chunks that follow one another."""
-    groups: list[list[tuple[int, int]]] = []
-    for span in plan:
-        if groups and groups[-1][-1][1] == span[0]:
-            groups[-1].append(span)
-        else:
-            groups.append([span])
-    return groups
 
 
 def _run_stretch(
@@ -106,7 +76,7 @@ def _run_stretch(
                 yield chunk, row
 
     def lane(number: int) -> Callable[[tuple[Chunk, int]], CellRows]:
-        logits, room = lanes.logits(number), maker.room(BATCH)
+        logits, room = lanes.logits(number), maker.room(lanes.batch)
         return lambda job: _classify_row(maker, *job, classes, logits, room, times)
 
     def keep(_: tuple[Chunk, int], row: CellRows) -> None:
@@ -134,10 +104,14 @@ def _classify_row(
     """One row of cells, a batch of tiles at a time: a batch stays in the core's cache from making to inference."""
     columns = maker.cells.columns
     out = empty_rows(1, columns, classes, len(maker.planes), maker.cells.picture)
-    for first in range(0, columns, BATCH):
-        last = min(first + BATCH, columns)
+    if isinstance(maker, NativeMaker):
+        maker.row(chunk, row, logits, room, out)
+        return out
+    for first in range(0, columns, room.batch):
+        last = min(first + room.batch, columns)
         start = time.thread_time()
         inputs = maker.batch(chunk, row, first, last, room, out)
+        out.seen[0, first:last][without_band(out.means[0, first:last], maker.channels)] = 0
         enough = np.flatnonzero(out.seen[0, first:last] >= MIN_SEEN)
         if len(enough) < len(inputs):
             inputs = inputs[enough]

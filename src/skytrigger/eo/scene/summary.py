@@ -60,6 +60,17 @@ def _corrected(cover: LandCover, area: Any, facts: SceneFacts | None) -> dict[st
     }
 
 
+def _holes(cover: LandCover) -> list[str]:
+    """Cells without a class for want of one band: see `stream`."""
+    means = cover.cells.means
+    without = np.expand_dims((cover.cells.seen == 0) & (means > 0).any(-1), -1) & (means == 0)
+    counts = {name: int(without[..., i].sum()) for i, name in enumerate(cover.planes) if without[..., i].any()}
+    if not counts:
+        return []
+    listed = ", ".join(f"{name} in {n:,}" for name, n in counts.items())
+    return [f"Bands without data in cells where others have it: {listed}. Was a file written or downloaded in part?"]
+
+
 def notes(scene: Scene, cover: LandCover, facts: SceneFacts | None) -> list[str]:
     """Plain sentences for people."""
     found = list(scene.notes)
@@ -70,6 +81,7 @@ def notes(scene: Scene, cover: LandCover, facts: SceneFacts | None) -> list[str]
         )
     if scene.reduce:
         found.append(f"Decoded at 1/{2**scene.reduce} of the resolution and interpolated back.")
+    found += _holes(cover)
     if np.isnan(cover.cells.cloud).all():
         found.append("Not screened for clouds: bands B02 and B11, or SCL, are needed.")
     if facts is None or facts.reject is None:

@@ -8,20 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skytrigger.eo.bands import RGB, RGB_WHITE_DN
+from skytrigger.eo.bands import RGB_WHITE_DN
 from skytrigger.eo.scene.cells import Cells, mirrored
-from skytrigger.eo.scene.clouds import LIMITS_DN, SCREEN_BANDS, scl_share
+from skytrigger.eo.scene.clouds import LIMITS_DN, SCREEN_BANDS, STEP, scl_share
 from skytrigger.eo.scene.cubic import copy_band, phase_weights, resample_band
 from skytrigger.eo.scene.engine import InputCodes
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk
-from skytrigger.eo.scene.plane_kernel import plane_of_tiles
+from skytrigger.eo.scene.plane_kernel import EMPTY, GAPS, TODO, plane_of_tiles
+from skytrigger.eo.scene.planes import planes_of
 from skytrigger.eo.scene.results import CellRows
-from skytrigger.eo.scene.tile_measures import STEP, measure_tiles, picture_plane, screen_clouds
-
-# Where one of these is 0 there is no data: light scattered by the air keeps them above 0 over lit ground, while far
-# infrared over water may be 0; the first and last bands on the focal plane are among them, so swath edges are found.
-DATA_BANDS = ("B01", "B02", "B03")
+from skytrigger.eo.scene.tile_measures import measure_tiles, picture_plane, screen_clouds
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,11 @@ class Room:
     inputs: NDArray[Any]
     spare: NDArray[Any]  # for a band that the network does not read
     samples: NDArray[np.float32]
+
+    @property
+    def batch(self) -> int:
+        """Tiles that there is room for."""
+        return len(self.inputs)
 
 
 class TileMaker:
@@ -50,20 +52,13 @@ class TileMaker:
         self, scene: Scene, cells: Cells, channels: tuple[str, ...], dtype: str, codes: InputCodes | None = None
     ) -> None:
         self.scene, self.cells, self.dtype, self.codes = scene, cells, np.dtype(dtype), codes
-        self.screened = () if "SCL" in scene.bands else tuple(n for n in SCREEN_BANDS if n in scene.bands)
-        if not {"B02", "B11"} <= set(self.screened):
-            self.screened = ()
-        more = [n for n in (*RGB, *DATA_BANDS, *self.screened) if n in scene.bands and n not in channels]
-        self.channels = len(channels)
-        self.planes = (*channels, *dict.fromkeys(more))
+        planes = planes_of(scene, channels)
+        self.screened, self.every, self.colours = planes.screened, planes.every, planes.colours
+        self.channels, self.planes, self.names = planes.channels, planes.names, planes.read
         self.index = {name: i for i, name in enumerate(self.planes)}
-        self.names = (*self.planes, "SCL") if "SCL" in scene.bands else self.planes
+        self.references = np.array(planes.references, np.int64)
         self.factors = scene.factors()
         self.tables = {f: phase_weights(f) for f in set(self.factors.values())}
-        data = [self.index[n] for n in DATA_BANDS if n in self.index]
-        self.every = bool(data)
-        self.references = np.array(data or range(len(self.planes)), np.int64)
-        self.colours = {n: i for i, n in enumerate(RGB)} if all(n in self.index for n in RGB) else {}
         self.margin = (cells.tile - cells.stride) // 2
         windows = cells.column_windows()
         self.columns = mirrored(windows, cells.grid.width)
@@ -74,7 +69,8 @@ class TileMaker:
         """For batches of so many tiles."""
         size = self.cells.tile
         side = len(range(STEP // 2, size, STEP))
-        inputs = np.empty((batch, self.channels, size, size), self.dtype)
+        height = self.codes.height(size) if self.codes else size
+        inputs = np.empty((batch, self.channels, height, size), self.dtype)
         spare = np.empty((batch, 1, size, size), self.dtype)
         return Room(inputs, spare, np.zeros((batch, len(SCREEN_BANDS), side, side), np.float32))
 
@@ -92,11 +88,13 @@ class TileMaker:
         inside = (window >= 0) & (window < self.cells.grid.height), self.inside[part]
         in_scene = inside[0].sum() * inside[1].sum(axis=1)
         valid = in_scene.copy()
-        whole = np.ones(n, np.bool_)
-        stops = set(self.references[: None if self.every else 1].tolist())
-        for plane in sorted(range(len(self.planes)), key=lambda p: p not in stops):  # those that may stop a tile first
-            self._plane(chunk, plane, ys, part, whole, plane in stops, room, out)
-        rest = np.flatnonzero(~whole)
+        todo = np.full(n, TODO, np.int8)
+        stops = self.references[: None if self.every else 1].tolist()
+        for plane in (*stops, *(p for p in range(len(self.planes)) if p not in stops)):  # those that may stop it first
+            self._plane(chunk, plane, ys, part, todo, int(plane in stops) + int(plane == stops[0]), room, out)
+        empty, rest = todo == EMPTY, np.flatnonzero(todo == GAPS)
+        valid[empty] = 0
+        room.samples[:n][empty] = 0
         if len(rest):
             self._with_gaps(chunk, ys, first, rest, inside, room, out, valid)
         out.seen[0, part] = valid / np.maximum(in_scene, 1)
@@ -113,15 +111,16 @@ class TileMaker:
         return rows.pixels, rows.first, band.grid.height, factor, *self.tables[factor], gain, shift
 
     def _plane(
-        self, chunk: Chunk, plane: int, ys: Any, part: slice, whole: Any, stops: bool, room: Room, out: CellRows
+        self, chunk: Chunk, plane: int, ys: Any, part: slice, todo: Any, stops: int, room: Room, out: CellRows
     ) -> None:
         name, codes, read = self.planes[plane], self.codes, plane < self.channels
         gain, zero = (codes.gains[plane], codes.zeros[plane]) if codes and read else (0, 0)
         target, to = (room.inputs, plane) if read else (room.spare, 0)
         slot = SCREEN_BANDS.index(name) if name in self.screened else -1
         plane_of_tiles(
-            *self._source(chunk, name), ys, self.columns[part], whole, stops, np.float32(gain), np.float32(zero),
-            target, to, plane, out.means[0, part], out.spreads[0, part], room.samples, slot,
+            *self._source(chunk, name), ys, self.columns[part], todo, stops, np.float32(gain), np.float32(zero),
+            *(codes.rows if codes else (1, 1)), target, to, plane, out.means[0, part], out.spreads[0, part],
+            room.samples, slot,
             out.picture[0, part], self.colours.get(name, -1), self.margin, RGB_WHITE_DN,
         )  # fmt: skip
 
@@ -158,7 +157,7 @@ class TileMaker:
         inputs = tiles[:, : self.channels]
         room.inputs[rest] = self.codes.of(inputs) if self.codes else inputs
 
-    def _clouds(self, chunk: Chunk, ys: Any, part: slice, samples: Any) -> Any:
+    def _clouds(self, chunk: Chunk, ys: Any, part: Any, samples: Any) -> Any:
         if "SCL" in self.scene.bands:
             rows, factor = chunk.rows["SCL"], self.factors["SCL"]
             # codes of the nearest pixel

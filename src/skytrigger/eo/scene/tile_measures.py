@@ -11,8 +11,6 @@ from skytrigger.core.extras import require
 
 compiled: Any = require("numba", why="scenes").njit(nogil=True, cache=True, error_model="numpy")
 
-STEP = 4  # every fourth pixel in both directions, from the third on, is screened for clouds
-
 
 @compiled
 def _valid(tiles: Any, k: int, i: int, j: int, references: Any, every: bool) -> bool:

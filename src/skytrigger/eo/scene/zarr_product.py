@@ -22,6 +22,7 @@ from skytrigger.eo.scene.model import Scene, SceneBand
 from skytrigger.eo.scene.radiometry import Radiometry, from_scale_offset
 from skytrigger.eo.scene.raster_band import Pixels
 from skytrigger.eo.scene.tree import open_tree
+from skytrigger.eo.scene.zarr_guard import check_sizes, check_zip, coordinate
 
 ROOT = "measurements/reflectance"
 CLASSIFICATION = "conditions/mask/l2a_classification"
@@ -30,12 +31,14 @@ CLASSIFICATION = "conditions/mask/l2a_classification"
 class ZarrBand:
     """One array, read by blocks of whole chunks."""
 
-    def __init__(self, array: Any, where: str) -> None:
-        if array.ndim != 2 or array.dtype not in (np.uint16, np.uint8):
+    def __init__(self, array: Any, place: Path, *, coded: bool = False) -> None:
+        where = str(place)
+        if array.ndim != 2 or array.dtype not in ((np.uint16, np.uint8) if coded else (np.uint16,)):
             raise InputError(f"{where}: {array.ndim} dimensions of {array.dtype}", expected="(y, x) of uint16 DN")
-        self._array, self._where = array, where
+        self._array, self._where, self._place = array, where, place
         self.height, self.width = (int(n) for n in array.shape)
         self.block = (int(array.chunks[0]), int(array.chunks[1]))
+        check_sizes(array, where)
         self._lock = threading.Lock()
 
     def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Pixels:
@@ -62,10 +65,17 @@ class ZarrBand:
 
     def identity(self) -> list[Any]:
         """See `BandReader`."""
-        return [self._where, self.height, self.width]
+        return [str(self._place), self.height, self.width, *_state(self._place)]
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _state(place: Path) -> list[int]:
+    """Files, bytes and times (added) of an array's folder, or of the zip that holds it."""
+    files = [p for p in place.rglob("*") if p.is_file()] if place.is_dir() else []
+    found = [p.stat() for p in files or [next(p for p in place.parents if p.exists())]]
+    return [len(found), sum(f.st_size for f in found), sum(f.st_mtime_ns for f in found)]
 
 
 def is_zarr(path: Path) -> bool:
@@ -84,12 +94,21 @@ def open_zarr(path: Path) -> Scene:
         Not Zarr, no reflectance, a band twice, no scale, no CRS or coordinates.
     """
     zarr = require("zarr", why="EOPF Zarr products")
+    if path.is_file():
+        check_zip(path)
     try:
         store = zarr.storage.ZipStore(path, mode="r") if path.is_file() else str(path)
         root = zarr.open_group(store, mode="r", path=_inside(path))
-        group = _descend(root, ROOT)
-    except (KeyError, OSError, ValueError, TypeError) as error:
+        return _product(root, path)
+    except InputError:
+        raise
+    except Exception as error:  # metadata of any kind reach zarr's parsers and our casts, which raise a dozen kinds
         raise InputError(f"{path} is no EOPF product: {error!r}", expected=f"a Zarr group with {ROOT}") from error
+
+
+def _product(root: Any, path: Path) -> Scene:
+    """The scene below the root group."""
+    group = _descend(root, ROOT)
     arrays: dict[str, list[tuple[str, Any, Any]]] = {}
     _collect(group, ROOT, arrays)
     with contextlib.suppress(KeyError):  # Level-1C has none
@@ -101,7 +120,7 @@ def open_zarr(path: Path) -> Scene:
         where = f"{path.name}/{place}"
         grid = _grid(array, parent, facts, where)
         radiometry = Radiometry() if name == SCL else _radiometry(array, where)
-        bands[name] = SceneBand(name, grid, radiometry, ZarrBand(array, str(path / place)))
+        bands[name] = SceneBand(name, grid, radiometry, ZarrBand(array, path / place, coded=name == SCL))
     if not set(bands) - {SCL}:
         raise InputError(f"{path}: no bands below {ROOT}")
     level = facts["level"] or ("L1C" if "B10" in bands else "")
@@ -171,6 +190,8 @@ def _facts(root: Any) -> dict[str, str]:
     level = "L2A" if "2A" in text else "L1C" if "1C" in text else ""
     version = properties.get("processing:version") or properties.get("s2:processing_baseline") or ""
     code = properties.get("proj:code") or (f"EPSG:{properties['proj:epsg']}" if properties.get("proj:epsg") else "")
+    other = dict(root.attrs).get("other_metadata")
+    code = code or (other.get("horizontal_CRS_code", "") if isinstance(other, dict) else "")
     time = properties.get("start_datetime") or properties.get("datetime") or ""
     return {"level": level, "time": str(time), "baseline": str(version), "crs": str(code)}
 
@@ -191,7 +212,10 @@ def _grid(array: Any, parent: Any, facts: dict[str, str], where: str) -> Grid:
         return Grid(crs, left, top, a, width, height)
     names = attributes.get("_ARRAY_DIMENSIONS") or getattr(array.metadata, "dimension_names", None) or ("y", "x")
     try:
-        y, x = (np.asarray(parent[str(n).rpartition("/")[2]][:], float) for n in names)
+        y, x = (
+            coordinate(parent, str(n).rpartition("/")[2], length, where)
+            for n, length in zip(names, (height, width), strict=True)
+        )
     except KeyError as error:
         raise InputError(f"{where}: neither proj:transform nor coordinates {names}") from error
     steps = np.concatenate([np.diff(x), -np.diff(y)])

@@ -99,12 +99,17 @@ def cluster(
         raise InputError(f"threads = {threads!r}", expected="a whole number, 1 or more")
     n = len(coordinate("x", x))
     kept, threshold = _thresholds(preset, n, weight, rhoc, noise, kappa, ecut)
+    if backend == "cuda" and strategy in (3, 4) and kept is None and z is None and period is None:
+        found = _as_they_are((x, y, layer, weight, event, threshold), cuts, strategy, workspace)
+        if found is not None:
+            return found
     hits = check_hits(x, y, z, layer, weight, event, threshold, period)
     if kept is not None:  # checked as a whole, so that errors name the caller's hits
         every = (x, y, z, layer, weight, event, threshold)
         x, y, z, layer, weight, event, threshold = (_chosen(v, kept, n) for v in every)
         hits = check_hits(x, y, z, layer, weight, event, threshold, period)
-    _warn_of_resolution(hits, cuts, {"x": x, "y": y, "z": z})
+    furthest = max((abs(v) for v in (*hits.low, *hits.high)), default=0.0)
+    _warn_of_resolution(furthest, cuts, {"x": x, "y": y, "z": z})
     found = _run(hits, cuts, backend, strategy, workspace, int(threads or 1)) if len(hits) else empty_clusters(0)
     return found if kept is None else merge_parts(n, [(kept, found)])
 
@@ -137,15 +142,33 @@ def _run(hits: Hits, cuts: Cuts, backend: str, strategy: int, workspace: Workspa
     return cpu.cluster(hits, cuts, workspace, threads)
 
 
+def _as_they_are(columns: tuple[Any, ...], cuts: Cuts, strategy: int, workspace: Workspace | None) -> Clusters | None:
+    """On a GPU, the caller's arrays looked at while they are copied; None: they must be checked first."""
+    from skytrigger.hep.clue import cuda
+    from skytrigger.hep.clue.cuda_columns import UnusualError, columns_as_they_are
+    from skytrigger.hep.clue.workspace import Workspace
+
+    cuda.available(strategy)
+    taken = columns_as_they_are(*columns)
+    if taken is None:
+        return None
+    try:
+        with (workspace or Workspace()).held() as space:
+            found = cuda.cluster_columns(taken, cuts, strategy, space)
+    except UnusualError:
+        return None
+    _warn_of_resolution(max(taken.seen), cuts, {"x": columns[0], "y": columns[1]}, stacklevel=4)
+    return found
+
+
 def _chosen(values: Any, kept: NDArray[np.int64], n: int) -> Any:
     """Values of the hits above the energy cut; one value for all stays."""
     array = None if values is None else array_of("values", values)
     return values if array is None or array.ndim == 0 or len(array) != n else array[kept]
 
 
-def _warn_of_resolution(hits: Hits, cuts: Cuts, given: Mapping[str, Any]) -> None:
+def _warn_of_resolution(furthest: float, cuts: Cuts, given: Mapping[str, Any], stacklevel: int = 3) -> None:
     """A word where float32 is too coarse for dc so far from 0."""
-    furthest = max((abs(v) for v in (*hits.low, *hits.high)), default=0.0)
     if float(np.spacing(np.float32(furthest))) <= 0.01 * float(cuts.dc):
         return
     for name, values in given.items():
@@ -160,7 +183,7 @@ def _warn_of_resolution(hits: Hits, cuts: Cuts, given: Mapping[str, Any]) -> Non
                 f"{name} reaches {largest:g}, where float32 numbers lie {step:g} apart, and dc is {cuts.dc:g}: "
                 "densities may be wrong; subtract an origin near the hits first",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
 
 

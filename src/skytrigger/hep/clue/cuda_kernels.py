@@ -252,8 +252,11 @@ def nearest_higher(xs, ys, zs, rho, group, index, ends, plan, cuts, period, zero
 
 
 @cuda.jit
-def assign(follows, seed, numbers, totals, plan, out_id):
-    """Follow to the end; ``numbers`` are the inclusive sums of the seed flags within chunks, in index order."""
+def assign(follows, seed, numbers, totals, plan, out_id, facts):
+    """Follow to the end; ``numbers`` are the inclusive sums of the seed flags within chunks, in index order.
+
+    ``facts[4]``: the number of seeds.
+    """
     i = cuda.grid(1)
     if i >= I64(plan[HITS]):
         return
@@ -266,3 +269,8 @@ def assign(follows, seed, numbers, totals, plan, out_id):
         if end >= CHUNK:
             number += totals[end // CHUNK - 1]
     out_id[i] = number
+    if i == I64(plan[HITS]) - 1:
+        all_seeds = numbers[i]
+        if i >= CHUNK:
+            all_seeds += totals[i // CHUNK - 1]
+        facts[4] = all_seeds

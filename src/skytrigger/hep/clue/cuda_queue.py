@@ -31,9 +31,9 @@ class PlainQueue:
     def forget(self) -> None:
         """Arrays are replaced."""
 
-    def to_device(self, target: Any, values: NDArray[Any]) -> None:
-        """Copy `values` to the beginning of a device array."""
-        target[: len(values)].copy_to_device(values, stream=self.stream)
+    def to_device(self, target: Any, values: NDArray[Any], first: int = 0) -> None:
+        """Copy `values` to a device array, from its place `first` on."""
+        target[first : first + len(values)].copy_to_device(values, stream=self.stream)
 
     def to_host(self, source: Any, target: NDArray[Any]) -> None:
         """Copy the beginning of a device array to `target`."""
@@ -92,11 +92,10 @@ class GraphQueue(PlainQueue):
         self._pointers.clear()
         self._last = None
 
-    def to_device(self, target: Any, values: NDArray[Any]) -> None:
+    def to_device(self, target: Any, values: NDArray[Any], first: int = 0) -> None:
         """See `PlainQueue`; `values` are page-locked."""
-        self.check(
-            self._driver.cuMemcpyHtoDAsync(self._pointer(target), values.ctypes.data, values.nbytes, self.handle)
-        )
+        place = self._pointer(target) + first * values.itemsize
+        self.check(self._driver.cuMemcpyHtoDAsync(place, values.ctypes.data, values.nbytes, self.handle))
 
     def to_host(self, source: Any, target: NDArray[Any]) -> None:
         """See `PlainQueue`; `target` is page-locked."""

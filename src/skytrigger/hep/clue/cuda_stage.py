@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skytrigger.hep.clue.cuda_columns import Columns, Range, Share, UnusualError, copy_piece, range_of
 from skytrigger.hep.clue.cuda_queue import Leases, PlainQueue
 from skytrigger.hep.clue.densities import FixedPoint, flat_bits, plan_fixed_point, round_sums
-from skytrigger.hep.clue.hits import Hits
 from skytrigger.hep.clue.rules import FACTOR_BITS, Cuts
-from skytrigger.hep.clue.tiles import Grid
+from skytrigger.hep.clue.tiles import Grid, grid_of
 from skytrigger.hep.clue.workspace import Workspace
 
 RESULTS = {
     "cluster_id": np.int32, "rho": np.float32, "delta": np.float32, "nearest_higher": np.int32, "is_seed": np.uint8,
 }  # fmt: skip
-INPUTS = ("x", "y", "z", "weight", "group", "rhoc")
+FACTS, SEEDS = 5, 4  # see `cuda_kernels.count_tiles` and `assign`
+INPUTS = ("x", "y", "z", "weight", "rhoc", "group")
+TILES_PER_HIT, ROW_HEIGHT = 4.0, 1.03  # of the reach
+PIECE = 1 << 17
+"""Hits of a column that a thread copies at a time."""
 
 
 def space_for_results(n: int, leases: Leases | None) -> dict[str, NDArray[Any]]:
@@ -47,94 +52,120 @@ class Stage:
         self.trace = space.device.get("trace") or (lambda name, stream: None)
         self._arrays: dict[str, Any] = {}
         self._pinned: dict[str, NDArray[Any]] = {}
+        self._pattern: tuple[str, ...] = ()
 
-    def run(self, hits: Hits, cuts: Cuts, grid: Grid, results: dict[str, NDArray[Any]],
-            first_group: int = 0, offset: int = 0) -> None:  # fmt: skip
-        """Cluster `hits`, whose groups begin with `first_group` and whose indices count from `offset`."""
-        self.upload(hits, cuts, grid, first_group, offset)
+    def run(self, columns: Columns, cuts: Cuts, results: dict[str, NDArray[Any]], share: Share | None = None,
+            grid: Grid | None = None) -> int:  # fmt: skip
+        """Cluster `columns` into `results` and return the number of seeds.
+
+        `share` calls a function with each of several arguments, on threads perhaps. With a `grid` the hits are known
+        to be as they should be (their groups beginning with 0) and are copied from where they are.
+        """
+        try:
+            self.upload(columns, cuts, share, grid)
+        except UnusualError:
+            self.queue.wait()  # copies of what came before
+            raise
         self.compute()
-        self.download(results)
+        return self.download(results)
 
-    def upload(self, hits: Hits, cuts: Cuts, grid: Grid, first_group: int = 0, offset: int = 0) -> None:
+    def upload(self, columns: Columns, cuts: Cuts, share: Share | None = None, grid: Grid | None = None) -> None:
         """Queue the copies to the device."""
         self.queue.enter()
         self.trace("begin", self.queue.stream)
-        self.n, self.hits, self.cuts = len(hits), hits, cuts
-        self._geometry(grid)
+        self.n, self.columns, self.cuts = len(columns), columns, cuts
         self._room()
-        rhoc = hits.rhoc if len(hits.rhoc) > 1 else None
-        plan = np.array(
-            [self.n, self.n_tiles, first_group, offset, self.window, 0.0 if rhoc is not None else hits.rhoc[0],
-             *self.sizes, *self.reach_density, *self.reach_search, *self.scales]
-        )  # fmt: skip
-        self._to_device("plan", plan)
-        for name in INPUTS:
-            values = rhoc if name == "rhoc" else getattr(hits, name)
-            if values is not None:
-                self._to_device(name, values)
+        if grid is None:
+            found = self._copy(columns, share)
+            ends = [[v[axis] for axis in ("x", "y", "z") if axis in v] for v in (found.low, found.high)]
+            columns.seen.append(max(abs(v) for axis in ends for v in axis))
+            height = cuts.reach * ROW_HEIGHT
+            grid = grid_of(self.n / found.n_groups, ends[0], ends[1], columns.period, cuts, height, TILES_PER_HIT)
+        else:
+            found = Range({}, {}, 1 if columns.inner is None else int(columns.inner.max()) + 1)
+            for name, values in columns.by_name().items():
+                self.queue.to_device(self._arrays[name], values)
+        self._geometry(grid, found.n_groups, columns.period)
+        self._room_for_tiles()
+        plan = self._pin("plan", self._size("plan"), np.float64)
+        plan[:] = (self.n, self.n_tiles, found.first_group, columns.first, self.window, columns.threshold, *self.sizes,
+                   *self.reach_density, *self.reach_search, *self.scales)  # fmt: skip
+        self.queue.to_device(self._arrays["plan"], plan)
         self.trace("copied in", self.queue.stream)
+
+    def _copy(self, columns: Columns, share: Share | None) -> Range:
+        """Copy and look at the columns, in pieces where they are shared."""
+        pieces = list(columns.pieces(PIECE if share else self.n))
+        pinned = {name: self._pin(name, self.n, np.int32) for name in columns.pattern}
+
+        def work(name: str, first: int, last: int) -> tuple[int, int]:
+            self.queue.enter()
+            target, array = pinned[name][first:last], self._arrays[name]
+            found = copy_piece(columns, name, target, first, last)
+            self.queue.to_device(array, target.view(array.dtype), first)
+            return found
+
+        return range_of(pieces, share(work, pieces) if share else [work(*piece) for piece in pieces])
 
     def compute(self) -> None:
         """Queue the kernels."""
-        hits, cuts = self.hits, self.cuts
-        given = tuple(getattr(hits, name) is not None for name in INPUTS)
-        key = (given, len(hits.rhoc) > 1, cuts, float(self.period), self._size("x"), self._size("ends"))
+        key = (self._pattern, self.cuts, float(self.period), self._size("x"), self._size("ends"))
         self.queue.launch(key, self._launches)
         self.trace("kernels", self.queue.stream)
 
-    def download(self, results: dict[str, NDArray[Any]]) -> None:
+    def download(self, results: dict[str, NDArray[Any]]) -> int:
         """Copy the results back, after doing it over in limbs where the weights turn out to need several (rare)."""
-        facts = self._pin("facts", 4, np.int32)
-        self.queue.to_host(self._arrays["facts"], facts)
-        self._results(results)
+        facts = self._results(results)
         self.trace("copied out", self.queue.stream)
         self.queue.wait()
         if facts[3]:
             self._in_limbs(facts)
             self._follow()
-            self._results(results)
+            facts = self._results(results)
             self.queue.wait()
+        return int(facts[SEEDS])
 
-    def _results(self, results: dict[str, NDArray[Any]]) -> None:
-        for name, target in results.items():
+    def _results(self, results: dict[str, NDArray[Any]]) -> NDArray[np.int32]:
+        facts = self._pin("facts", FACTS, np.int32)
+        for name, target in (results | {"facts": facts}).items():
             self.queue.to_host(self._arrays[name], target)
+        return facts
 
     def _size(self, name: str) -> int:
         return int(self._arrays[name].size)
 
     def _room(self) -> None:
-        """Arrays for this many hits and tiles, with room to spare where they are kept."""
-        from numba import cuda
-
+        """Arrays for this many hits, with room to spare where they are kept."""
         from skytrigger.hep.clue.cuda_device import CHUNK, PLAN_LENGTH
 
-        hits = self.hits
-        n, tiles = ((v + v // 8 if self.kept else v) for v in (self.n, self.n_tiles))
-        sizes: dict[str, tuple[int, Any]] = {
-            "plan": (PLAN_LENGTH, np.float64),
-            "facts": (4, np.int32),
-            "ends": (tiles, np.int32),
-        }
-        sizes |= {"tile_totals": (-(-tiles // CHUNK), np.int32), "seed_totals": (-(-n // CHUNK), np.int32)}
-        sizes |= dict.fromkeys(("x", "y", "xs", "ys", "rho_sorted"), (n, np.float32))
+        pattern = self.columns.pattern
+        if pattern == self._pattern and self.n <= self._size("x"):
+            return
+        self._pattern = pattern
+        n = self.n + self.n // 8 if self.kept else self.n
+        sizes: dict[str, tuple[int, Any]] = {"plan": (PLAN_LENGTH, np.float64), "facts": (FACTS, np.int32)}
+        sizes["seed_totals"] = (-(-n // CHUNK), np.int32)
+        sizes |= dict.fromkeys(("xs", "ys", "rho_sorted"), (n, np.float32))
         sizes |= dict.fromkeys(("tile", "q", "sums"), (n, np.int64))
         sizes |= dict.fromkeys(("rank", "index", "follows", "flags"), (n, np.int32))
-        absent = {"z": hits.z is None, "weight": hits.weight is None, "group": hits.group is None}
-        absent |= {"rhoc": len(hits.rhoc) == 1}
-        for name, none in absent.items():  # kernels take an array of no values for one that is not there
-            sizes[name] = (0 if none else n, np.int32 if name == "group" else np.float32)
+        for name in INPUTS:  # kernels take an array of no values for one that is not there
+            sizes[name] = (n if name in pattern else 0, np.int32 if name == "group" else np.float32)
         sizes |= {"zs": sizes["z"], "ws": sizes["weight"]} | {k: (n, kind) for k, kind in RESULTS.items()}
-        least = {"ends": self.n_tiles, "plan": PLAN_LENGTH, "facts": 4, "tile_totals": 0, "seed_totals": 0}
-        fits = all(
-            name in self._arrays
-            and (size == 0) == (self._size(name) == 0)
-            and self._size(name) >= (least.get(name, self.n) if size else 0)
-            for name, (size, _) in sizes.items()
-        )
-        if not fits:
-            self.queue.wait()
-            self.queue.forget()
-            self._arrays = {k: cuda.device_array(max(size, 1), kind)[:size] for k, (size, kind) in sizes.items()}
+        self._allocate(sizes)
+
+    def _room_for_tiles(self) -> None:
+        from skytrigger.hep.clue.cuda_device import CHUNK
+
+        if "ends" not in self._arrays or self._size("ends") < self.n_tiles:
+            tiles = self.n_tiles + self.n_tiles // 8 if self.kept else self.n_tiles
+            self._allocate({"ends": (tiles, np.int32), "tile_totals": (-(-tiles // CHUNK), np.int32)})
+
+    def _allocate(self, sizes: dict[str, tuple[int, Any]]) -> None:
+        from numba import cuda
+
+        self.queue.wait()
+        self.queue.forget()
+        self._arrays |= {k: cuda.device_array(max(size, 1), kind)[:size] for k, (size, kind) in sizes.items()}
 
     def _pin(self, name: str, size: int, kind: Any) -> NDArray[Any]:
         """Host array of `size`, page-locked where kept."""
@@ -146,23 +177,16 @@ class Stage:
             self._pinned[name] = np.asarray(cuda.pinned_array(size + size // 8, kind))
         return self._pinned[name][:size]
 
-    def _to_device(self, name: str, values: NDArray[Any]) -> None:
-        if self.kept:
-            staged = self._pin(name, len(values), values.dtype)
-            np.copyto(staged, values)
-            values = staged
-        self.queue.to_device(self._arrays[name], values)
-
-    def _geometry(self, grid: Grid) -> None:
-        hits, cuts = self.hits, self.cuts
+    def _geometry(self, grid: Grid, n_groups: int, period: np.float32 | None) -> None:
+        cuts = self.cuts
         axes = (grid.x, grid.y, grid.z)
-        self.n_tiles = hits.n_groups * grid.tiles
+        self.n_tiles = n_groups * grid.tiles
         self.scales = tuple(v for axis in axes for v in (axis.low, axis.scale))
         self.sizes = tuple(axis.n for axis in axes)
         self.reach_density = tuple(axis.reach(float(cuts.dc)) for axis in axes)
         self.reach_search = tuple(axis.reach(float(cuts.search)) for axis in axes)
-        self.window = int(np.prod([min(2 * r + 1, n) for r, n in zip(self.reach_density, self.sizes, strict=True)]))
-        self.period = np.float32(0) if hits.period is None else hits.period
+        self.window = math.prod(min(2 * r + 1, n) for r, n in zip(self.reach_density, self.sizes, strict=True))
+        self.period = np.float32(0) if period is None else period
         kernel = cuts.kernel
         self.factor, self.factor_bits = flat_bits(kernel) if kernel.kind == "flat" else (1, FACTOR_BITS)
         a, b, c = (*map(np.float32, kernel.parameters), np.float32(0), np.float32(0))[:3]
@@ -243,4 +267,5 @@ class Stage:
             a["nearest_higher"], a["is_seed"], a["flags"],
         )  # fmt: skip
         self._scan("flags", HITS, "seed_totals")
-        self._launch(k.assign, n, a["follows"], a["is_seed"], a["flags"], a["seed_totals"], a["plan"], a["cluster_id"])
+        self._launch(k.assign, n, a["follows"], a["is_seed"], a["flags"], a["seed_totals"], a["plan"], a["cluster_id"],
+                     a["facts"])  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -112,18 +113,27 @@ def plan_grid(hits: Hits, cuts: Cuts, tiles_per_hit: float = 2.0, row_height: fl
             for height in [SLACKS * max(float(cuts.dc), float(first)) * f for f in HEIGHTS] + [2 * extents[1]]
         ]
         _, row_height, near = min(choices)
+    pairs = len(hits) * per_group * min(1.0, seen)
+    grid = grid_of(per_group, hits.low, hits.high, hits.period, cuts, row_height, tiles_per_hit, near)
+    return replace(grid, pairs=pairs)
+
+
+def grid_of(per_group: float, low: Sequence[float], high: Sequence[float], period: np.float32 | None, cuts: Cuts,
+            row_height: float, tiles_per_hit: float, near: np.float32 | None = None) -> Grid:  # fmt: skip
+    """Grid with rows of `row_height` for groups of `per_group` hits from `low` to `high`, two or three coordinates."""
+    near = cuts.search if near is None else near
+    extents = [max(b - a, 1e-3 * cuts.reach) for a, b in zip(low, high, strict=True)]
+    depth = max(1.0, extents[2] / cuts.reach) if len(extents) > 2 else 1.0
+    budget = max(1.0, tiles_per_hit * per_group)
     reach = SLACKS * float(max(cuts.dc, near))
     height = max(row_height, extents[1] / budget)
     rows = max(1.0, extents[1] / height)
     layers = min(depth, max(1.0, budget / rows))
     width = max(reach / 8, extents[0] / max(1.0, budget / (rows * layers)))
-    slabs = _axis(hits.low[2], hits.high[2], extents[2] / layers * 1.0001) if hits.z is not None else None
-    if hits.period is not None:
-        y = _periodic_axis(hits.low[1], float(hits.period), height)
-    else:
-        y = _axis(hits.low[1], hits.high[1], height)
-    x = _axis(hits.low[0], hits.high[0], width)
-    return Grid(x, y, slabs or Axis(np.float32(0), np.float32(0), 1), near, len(hits) * per_group * min(1.0, seen))
+    slabs = _axis(low[2], high[2], extents[2] / layers * 1.0001) if len(low) > 2 else None
+    y = _axis(low[1], high[1], height) if period is None else _periodic_axis(low[1], float(period), height)
+    x = _axis(low[0], high[0], width)
+    return Grid(x, y, slabs or Axis(np.float32(0), np.float32(0), 1), near, 0.0)
 
 
 def _cost(height: float, near: float, cuts: Cuts, density: float, extents: list[float], budget: float) -> float:

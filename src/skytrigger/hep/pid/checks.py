@@ -13,7 +13,7 @@ from skytrigger.core.seeds import generator
 from skytrigger.hep.pid.deposits import deposit
 from skytrigger.hep.pid.geometry import MIP_WEIGHT
 from skytrigger.hep.pid.particles import Primaries, parts_of
-from skytrigger.hep.pid.response import fit_resolution, sigma68
+from skytrigger.hep.pid.response import fit_intervals, fit_resolution, sigma68
 from skytrigger.hep.pid.tracksters import Tracksters
 
 STEEP = (2.6, 2.7)
@@ -62,12 +62,10 @@ def raw_resolution(kind: int, energies: Sequence[float], n: int, seed: int = 0) 
     sigma = np.array([sigma68(s) for s in sums]) / (slope * where)
     drawn = [sigma68(s[random.integers(0, n, (RESAMPLES, n))]) for s in sums]
     weight = 1 / sigma**4
-    fits = np.array([fit_resolution(where, s / (slope * where), weight) for s in np.array(drawn).T])
-    low, high = np.percentile(fits, (2.5, 97.5), axis=0)
     a, b = fit_resolution(where, sigma, weight)
+    of_a, of_b = fit_intervals(where, np.array(drawn).T / (slope * where), weight, (a, b))
     medians = tuple(float(np.median(s) / e) for s, e in zip(sums, energies, strict=True))
-    return Raw(tuple(energies), medians, tuple(sigma.tolist()), a, (float(low[0]), float(high[0])), b,
-               (float(low[1]), float(high[1])))  # fmt: skip
+    return Raw(tuple(energies), medians, tuple(sigma.tolist()), a, of_a, b, of_b)
 
 
 def layer_sums(found: Tracksters) -> NDArray[np.float64]:

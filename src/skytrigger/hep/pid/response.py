@@ -88,6 +88,24 @@ def fit_resolution(energy: Array, sigma: Array, weight: Array | None = None) -> 
     return float(np.sqrt(found[0])), float(np.sqrt(found[1]))
 
 
+def fit_intervals(
+    energy: Array, drawn: Array, weight: Array, found: tuple[float, float]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Intervals of (a, b) from resamples' sigmas `drawn` (resamples, bins).
+
+    Each resample is fitted without the bounds of 0, and only the ends are cut there: of fits that stop at ``b = 0`` the
+    spread of a is too small (a 95 % interval of a held the truth in 72 to 84 % where b is 0: tests/coverage).
+    """
+    design = np.column_stack([1 / np.asarray(energy, float), np.ones(len(energy))])
+    weighted = design * np.asarray(weight, float)[:, None]
+    squares = np.linalg.solve(design.T @ weighted, weighted.T @ (np.asarray(drawn, float) ** 2).T)
+    ends = []
+    for row, own in zip(squares, found, strict=True):
+        low, high = np.sqrt(np.maximum(np.percentile(row, INTERVAL), 0))
+        ends.append((min(float(low), own), max(float(high), own)))
+    return ends[0], ends[1]
+
+
 def response(
     true: Array,
     predicted: NDArray[np.floating],
@@ -126,12 +144,12 @@ def response(
     energy = np.array([b.energy for b in bins])
     weight = np.array([b.n for b in bins]) / np.array([b.sigma68 for b in bins]) ** 4
     a, b = fit_resolution(energy, np.array([x.sigma68 for x in bins]), weight)
-    fits = np.array([fit_resolution(energy, s, weight) for s in np.array(sigmas).T])
+    ends = fit_intervals(energy, np.array(sigmas).T, weight, (a, b))
     inside = ratio[(true >= edges[0]) & (true < edges[-1])]
     drawn = inside[random.integers(0, len(inside), (resamples, len(inside)))]
     middle = np.median(drawn, axis=1)
     return Response(
-        len(inside), tuple(bins), a, _interval(fits[:, 0]), b, _interval(fits[:, 1]),
+        len(inside), tuple(bins), a, ends[0], b, ends[1],
         float(np.median(inside)) - 1, _interval(middle - 1),
         float(sigma68(inside)) / float(np.median(inside)), _interval(sigma68(drawn) / middle),
     )  # fmt: skip

@@ -19,6 +19,17 @@ DEVICE unsigned shared_address(const void* pointer) { return (unsigned)__cvta_ge
 DEVICE void copy16(unsigned to, const void* from, bool inside) {  // zeros where not inside
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
 }
+DEVICE void put16(unsigned to, const unsigned (&value)[4]) {
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(value[0]), "r"(value[1]), "r"(value[2]), "r"(value[3]) : "memory");
+}
+DEVICE void put4(unsigned to, unsigned value) { asm volatile("st.shared.b32 [%0], %1;" ::"r"(to), "r"(value) : "memory"); }
+DEVICE void puts_seen() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }  // by wgmma, after a barrier
+DEVICE void warp_together() { __syncwarp(); }  // matrix instructions want their threads side by side
+// Worked out anew where it stands, not kept in registers across a loop.
+DEVICE int anew(int value) {
+    asm volatile("" : "+r"(value));
+    return value;
+}
 DEVICE void copies_committed() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int LEFT> DEVICE void copies_done() {
     asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");

@@ -9,35 +9,27 @@ from typing import Any
 
 from skytrigger.core.errors import SkytriggerError, UnavailableError
 from skytrigger.core.extras import require
-from skytrigger.runtimes.hopper.shapes import SOURCE, THREADS, Shape
+from skytrigger.runtimes.hopper.shapes import THREADS, Shape
+from skytrigger.runtimes.hopper.stem import Stem
 
 ARCHITECTURE = "sm_90a"
 NVRTC = "pip install nvidia-cuda-nvrtc"
 PACK_BLOCKS = 8  # of a multiprocessor
 
 
-class Kernel:
-    """One shape's convolution, and the packing that goes before it if it is the first."""
+class Module:
+    """Machine code on a GPU."""
 
-    def __init__(self, shape: Shape, cubin: bytes, multiprocessors: int) -> None:
+    def __init__(self, cubin: bytes, multiprocessors: int) -> None:
         self._driver = require("cuda.bindings.driver", why="runtime hopper")
-        self.shape, self._multiprocessors = shape, multiprocessors
+        self._multiprocessors = multiprocessors
         self._module = self._check(self._driver.cuModuleLoadData(cubin))
-        self._convolution = self._check(self._driver.cuModuleGetFunction(self._module, b"convolution"))
-        self._pack = self._check(self._driver.cuModuleGetFunction(self._module, b"pack"))
+
+    def _function(self, name: bytes, shared_bytes: int) -> Any:
+        found = self._check(self._driver.cuModuleGetFunction(self._module, name))
         attribute = self._driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-        self._check(self._driver.cuFuncSetAttribute(self._convolution, attribute, shape.shared_bytes))
-
-    def convolve(self, images: int, weights: int, bias: int, out: int, count: int, stream: int) -> None:
-        """Queue it; arguments are device addresses, and the number of images."""
-        grid = self.shape.grid(count, self._multiprocessors)
-        self._launch(self._convolution, grid, self.shape.shared_bytes, stream, (images, weights, bias, out), (count,))
-
-    def pack(self, tiles: int, mean: int, scale: int, out: int, count: int, stream: int) -> None:
-        """Queue standardising and laying out `count` tiles."""
-        values = count * (self.shape.padded_in // 8) * self.shape.height * self.shape.width
-        blocks = max(1, min(-(-values // THREADS), self._multiprocessors * PACK_BLOCKS))
-        self._launch(self._pack, (blocks, 1), 0, stream, (tiles, mean, scale, out), (self.shape.channels_in, count))
+        self._check(self._driver.cuFuncSetAttribute(found, attribute, shared_bytes))
+        return found
 
     def _launch(
         self, function: Any, grid: tuple[int, int], shared: int, stream: int, pointers: tuple[int, ...],
@@ -55,18 +47,54 @@ class Kernel:
         self._check(self._driver.cuModuleUnload(self._module))
 
 
-def compile_all(shapes: list[tuple[Shape, str]]) -> list[bytes]:
+class StemKernel(Module):
+    """The first two layers, from tiles as they are stored."""
+
+    def __init__(self, stem: Stem, cubin: bytes, multiprocessors: int) -> None:
+        super().__init__(cubin, multiprocessors)
+        self.stem = stem
+        self._stem = self._function(b"stem", stem.shared_bytes)
+
+    def run(self, pointers: tuple[int, ...], count: int, stream: int) -> None:
+        """Queue it; device addresses of tiles, means, scales, both layers' weights and biases, and of the output."""
+        grid = self.stem.grid(count, self._multiprocessors)
+        numbers = (self.stem.first.channels_in, count)
+        self._launch(self._stem, grid, self.stem.shared_bytes, stream, pointers, numbers)
+
+
+class Kernel(Module):
+    """One shape's convolution, and the packing that goes before it if it is the first."""
+
+    def __init__(self, shape: Shape, cubin: bytes, multiprocessors: int) -> None:
+        super().__init__(cubin, multiprocessors)
+        self.shape = shape
+        self._convolution = self._function(b"convolution", shape.shared_bytes)
+        self._pack = self._check(self._driver.cuModuleGetFunction(self._module, b"pack"))
+
+    def convolve(self, images: int, weights: int, bias: int, out: int, count: int, stream: int) -> None:
+        """Queue it; arguments are device addresses, and the number of images."""
+        grid = self.shape.grid(count, self._multiprocessors)
+        self._launch(self._convolution, grid, self.shape.shared_bytes, stream, (images, weights, bias, out), (count,))
+
+    def pack(self, tiles: int, mean: int, scale: int, out: int, count: int, stream: int) -> None:
+        """Queue standardising and laying out `count` tiles."""
+        values = count * (self.shape.padded_in // 8) * self.shape.height * self.shape.width
+        blocks = max(1, min(-(-values // THREADS), self._multiprocessors * PACK_BLOCKS))
+        self._launch(self._pack, (blocks, 1), 0, stream, (tiles, mean, scale, out), (self.shape.channels_in, count))
+
+
+def compile_all(shapes: list[tuple[Shape | Stem, str]]) -> list[bytes]:
     """Machine code of each (shape, dtype that it packs), side by side."""
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(lambda s: compiled(*s), shapes))
 
 
 @functools.cache
-def compiled(shape: Shape, kind: str) -> bytes:
+def compiled(shape: Shape | Stem, kind: str) -> bytes:
     """Machine code; needs no GPU."""
     nvrtc = require("cuda.bindings.nvrtc", why="runtime hopper")
     try:
-        program = _checked(nvrtc, nvrtc.nvrtcCreateProgram(SOURCE.read_bytes(), b"convolution.cu", 0, [], []))
+        program = _checked(nvrtc, nvrtc.nvrtcCreateProgram(shape.source(), b"convolution.cu", 0, [], []))
     except RuntimeError as error:  # the bindings are there, the compiler is not
         raise UnavailableError(f"NVIDIA's compiler (NVRTC) does not load: {error}", remedy=NVRTC) from error
     options = [f"--gpu-architecture={ARCHITECTURE}", "--std=c++17", *shape.defines(kind)]

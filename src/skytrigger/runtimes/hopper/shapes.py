@@ -86,6 +86,10 @@ class Shape:
         """Of one block."""
         return self.weight_bytes(self.columns) + self.stages * self.stage_bytes
 
+    def source(self) -> bytes:
+        """What is compiled."""
+        return SOURCE.read_bytes()
+
     def defines(self, kind: str = "float32") -> list[str]:
         """The compiler's ``-D`` options; `kind` is the dtype that ``pack`` reads."""
         rows, columns, images = self.tile

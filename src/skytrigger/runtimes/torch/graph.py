@@ -41,7 +41,7 @@ def module_of(model: onnx.ModelProto, outputs: Sequence[str] = ()) -> nn.Module:
         else:
             steps.append((operators[node.op_type], attributes, list(node.input), node.output[0]))
 
-    source, results = model.graph.input[0].name, tuple(outputs or (o.name for o in model.graph.output))
+    sources, results = [i.name for i in model.graph.input], tuple(outputs or (o.name for o in model.graph.output))
 
     class OnnxModule(torch.nn.Module):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
@@ -55,8 +55,8 @@ def module_of(model: onnx.ModelProto, outputs: Sequence[str] = ()) -> nn.Module:
                     self.buffer_of[name] = f"weight_{number}"
                     self.register_buffer(f"weight_{number}", torch.from_numpy(array.copy()))
 
-        def forward(self, tiles: Any) -> Any:
-            values: dict[str, Any] = {source: tiles, "": None}
+        def forward(self, *tiles: Any) -> Any:
+            values: dict[str, Any] = {**dict(zip(sources, tiles, strict=True)), "": None}
             values |= self.shape_of
             for name, buffer in self.buffer_of.items():
                 values[name] = getattr(self, buffer)
@@ -78,7 +78,7 @@ def operator_table(torch: Any) -> dict[str, Apply]:
         "Dropout": lambda a, x, *_: x,
         "Add": lambda a, x, y: x + y,
         "Sub": lambda a, x, y: x - y,
-        "Mul": lambda a, x, y: x * y,
+        "Mul": lambda a, x, y: x * (torch.tensor(y) if isinstance(y, list) else y),
         "Div": lambda a, x, y: x / y,
         "Relu": lambda a, x: torch.relu(x),
         "Sigmoid": lambda a, x: torch.sigmoid(x),
@@ -110,7 +110,7 @@ def operator_table(torch: Any) -> dict[str, Apply]:
         "Greater": lambda a, x, y: x > y,
         "GreaterOrEqual": lambda a, x, y: x >= y,
         "Max": lambda a, *xs: functools.reduce(torch.maximum, xs),
-        "ReduceSum": lambda a, x, axes: x.sum(axes, keepdim=bool(a.get("keepdims", 1))),
+        "ReduceSum": lambda a, x, axes=None: x.sum(axes, keepdim=bool(a.get("keepdims", 1))),
         "Gather": lambda a, x, place: _gather(torch, a, x, place),
         "Slice": _slice,
         "Unsqueeze": lambda a, x, axes: functools.reduce(torch.unsqueeze, sorted(axes), x),
@@ -119,7 +119,10 @@ def operator_table(torch: Any) -> dict[str, Apply]:
 
 def _gather(torch: Any, a: Attributes, x: Any, place: list[int] | int) -> Any:
     axis = a.get("axis", 0)
-    return x.select(axis, place) if isinstance(place, int) else x.index_select(axis, torch.tensor(place))
+    if isinstance(place, int):
+        return x.select(axis, place)
+    places = place if isinstance(place, torch.Tensor) else torch.tensor(place)
+    return x.index_select(axis, places.reshape(-1)).squeeze(axis) if places.dim() == 0 else x.index_select(axis, places)
 
 
 def _slice(a: Attributes, x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skytrigger.core.errors import UnavailableError
 from skytrigger.core.extras import require
@@ -18,7 +17,7 @@ from skytrigger.model.file import ModelFile
 from skytrigger.runtimes.cuda_lanes import CudaSession
 from skytrigger.runtimes.input_type import as_float, as_tensor
 from skytrigger.runtimes.offers import Offer, cpu_precisions, precision
-from skytrigger.runtimes.session import Answers, EngineFacts, Session
+from skytrigger.runtimes.session import Answers, EngineFacts, Session, Tiles, feeds
 from skytrigger.runtimes.spec import EngineSpec
 
 _arithmetic_lock = threading.Lock()
@@ -50,16 +49,22 @@ class TorchSession(Session):
             raise UnavailableError("this CPU has no bfloat16 products", remedy="--precision fp32")
         if compiled:
             _need_compiler()
+        self._inputs = [i.name for i in model.graph().graph.input]
         self._forward = _module(torch, model, spec, compiled)
         if compiled:
-            self._infer(np.zeros((spec.batch_size, *self._shape), spec.input_type), 0)
+            self._infer(self.given(np.zeros((spec.batch_size, *self._shape), spec.input_type)), 0)
         self.engine = _facts(torch, model, spec, compiled, start)
 
-    def _infer(self, tiles: NDArray[Any], stream: int) -> Answers:
-        torch = self._torch
-        bf16 = self.spec.precision == "bf16"
+    def _infer(self, tiles: Tiles, stream: int) -> Answers:
+        given = feeds(tiles)
+        tensors = [as_tensor(self._torch, given[name]) for name in self._inputs]
+        return tuple(values.numpy() for values in self.resident(*tensors))
+
+    def resident(self, *tiles: Any) -> tuple[Any, ...]:
+        """See `Session`; a tensor for each input."""
+        torch, bf16 = self._torch, self.spec.precision == "bf16"
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            return tuple(values.float().numpy() for values in self._forward(as_tensor(torch, tiles)))
+            return tuple(values.float() for values in self._forward(*tiles))
 
 
 class FixedTorchSession(TorchSession):
@@ -94,11 +99,12 @@ def _module(torch: Any, model: ModelFile, spec: EngineSpec, compiled: bool, devi
     from skytrigger.runtimes.torch.graph import module_of
 
     module = module_of(model.graph(), [head.name for head in model.card.heads]).eval().to(device)
-    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if not model.native:  # whose tables of weights, one a phase, have a dimension more
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     kind = spec.input_type
 
-    def forward(tiles: Any) -> Any:
-        return module(tiles if kind == "float32" else as_float(torch, tiles, kind))
+    def forward(*tiles: Any) -> Any:
+        return module(*tiles) if kind == "float32" else module(as_float(torch, tiles[0], kind))
 
     if not compiled:
         return forward
