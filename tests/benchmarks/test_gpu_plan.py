@@ -194,5 +194,5 @@ def test_what_waits_for_a_card_fits_two_calls() -> None:
 
 def test_no_script_hides_a_folder_of_tests() -> None:
     """Both are on the import path here; a module would win over a folder, in other processes too."""
-    folders = {p.name for p in BENCHMARKS.with_name("tests").iterdir() if p.is_dir()}
+    folders = {p.name for p in BENCHMARKS.with_name("tests").iterdir() if p.is_dir()} - {"__pycache__"}
     assert not folders & {p.stem for p in BENCHMARKS.iterdir()}
