@@ -165,6 +165,9 @@ def test_a_line_is_short_sorted_and_complete() -> None:
     assert (raw["schema"], raw["conditions"], raw["extra"]) == (2, {}, {})
     assert raw["samples"]["call"]["items"] == 4
     assert Samples("s", (1,)).items == 1
+    assert Record("power", {}, {}).samples == {}
+    with pytest.raises(InputError, match=r"^record: not valid JSON"):
+        Record.from_json("{")
     with pytest.raises(ValueError, match="JSON"):
         record(extra={"x": float("inf")}).to_json()
     one, two = record(), record()
