@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from skytrigger.core.errors import InputError
 from skytrigger.core.work import Work
+from skytrigger.measure import roofline
 from skytrigger.measure.pareto import on_front
 from skytrigger.measure.records import Samples
 from skytrigger.measure.roofline import Ceilings, measure_ceilings, roofline_point
@@ -97,6 +99,24 @@ def test_ceilings_are_measured() -> None:
     found = measure_ceilings(1, matrix=64, copy_bytes=1 << 16, rounds=3)
     assert len(found.samples["product"].values) == 3
     assert found.operations_per_s > 0 < found.bytes_per_s
+
+
+@pytest.mark.parametrize("library", ["torch", "numpy"])
+def test_as_many_bytes_are_copied_as_are_counted(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    module = pytest.importorskip(library)
+    ones = module.ones
+
+    def noted(*args: Any, **options: Any) -> Any:
+        made.append(ones(*args, **options).nbytes)
+        return ones(*args, **options)
+
+    monkeypatch.setattr(module, "ones", noted)
+    if library == "numpy":
+        monkeypatch.setattr(roofline, "find", lambda name: None)
+    found = measure_ceilings(1, matrix=8, copy_bytes=1 << 16, rounds=1)
+    assert (made, found.how["copy_bytes"]) == ([1 << 16], 1 << 16)
+    assert found.how["library"].startswith(library)
 
 
 def test_front_against_brute_force() -> None:

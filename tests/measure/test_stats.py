@@ -172,6 +172,13 @@ def test_mean_of_skewed_values_reaches_further_up() -> None:
         mean_interval([1.0])
 
 
+def test_a_mean_of_which_a_third_of_the_draws_see_one_value_alone() -> None:
+    """(3/4)^4 of them draw no 1 and say that the mean may be as large as it likes, 1/4^4 no 0: too few to count."""
+    found = mean_interval([0.0, 0.0, 0.0, 1.0])
+    assert found.high == math.inf
+    assert -1.0 < found.low < found.estimate == 0.25
+
+
 def test_positive_values_with_zeros_among_them_stay_positive() -> None:
     values = np.tile([0.0, 0.0, 0.0, 5.0, 9.0, 9.0], 10)
     values[:12] = 0.0

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from skytrigger.core.card import ModelCard
 from skytrigger.model.calibration import tensor_ranges
@@ -116,3 +118,26 @@ def test_other_first_layers_read_everything(stem: str, tmp_path: Path) -> None:
     before = graph.SerializeToString()
     assert not skip_rows(graph)
     assert graph.SerializeToString() == before
+
+
+def test_codes_before_the_first_layer_do_not_hide_it() -> None:
+    """An input that is rounded to codes and back is still a pixel's own."""
+    rng = np.random.default_rng(1)
+    numbers = {"scale": np.float32(0.05), "zero": np.uint8(7), "w": rng.normal(size=(2, 3, 2, 4)).astype(np.float32)}
+    floats = helper.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("QuantizeLinear", ["tiles", "scale", "zero"], ["codes"]),
+        helper.make_node("DequantizeLinear", ["codes", "scale", "zero"], ["back"]),
+        helper.make_node("Conv", ["back", "w"], ["out"], strides=[4, 4]),
+    ]
+    ends = [[helper.make_tensor_value_info("tiles", floats, ["n", 3, 8, 8])],
+            [helper.make_tensor_value_info("out", floats, ["n", 2, 2, 2])]]  # fmt: skip
+    constants = [numpy_helper.from_array(np.asarray(v), k) for k, v in numbers.items()]
+    graph = helper.make_model(
+        helper.make_graph(nodes, "g", *ends, constants), opset_imports=[helper.make_opsetid("", 21)]
+    )
+    seen = rng.uniform(0, 8, (2, 3, 8, 8)).astype(np.float32)
+    before = ReferenceEvaluator(graph).run(None, {"tiles": seen})[0]
+    assert skip_rows(graph)
+    assert graph.graph.node[1].op_type == "Slice"
+    np.testing.assert_allclose(ReferenceEvaluator(graph).run(None, {"tiles": seen})[0], before, rtol=1e-5, atol=1e-6)
