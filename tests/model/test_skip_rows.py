@@ -128,7 +128,7 @@ def test_codes_before_the_first_layer_do_not_hide_it() -> None:
     nodes = [
         helper.make_node("QuantizeLinear", ["tiles", "scale", "zero"], ["codes"]),
         helper.make_node("DequantizeLinear", ["codes", "scale", "zero"], ["back"]),
-        helper.make_node("Conv", ["back", "w"], ["out"], strides=[4, 4]),
+        helper.make_node("Conv", ["back", "w"], ["out"], kernel_shape=[2, 4], strides=[4, 4]),
     ]
     ends = [[helper.make_tensor_value_info("tiles", floats, ["n", 3, 8, 8])],
             [helper.make_tensor_value_info("out", floats, ["n", 2, 2, 2])]]  # fmt: skip
