@@ -187,6 +187,7 @@ def test_a_header_that_is_honest_passes():
         (header(coding=b"\0\0\0\1\0\2\x09\x09\0\1"), "code-blocks of"),
         (header(coding=b"\0\0\0\1"), "COD of 4 bytes"),
         (header(more=b"\xff\x30"), "0xff30"),
+        (header(more=b"\xff\x53\0\5\0\0\2"), "coding style of 3 bytes"),  # COC that is too short
         (header()[:-20], "cut off|before tile"),
     ],
 )

@@ -158,13 +158,9 @@ def _tile_memory(size: Size, segment: Segment, layers: int) -> int:
     body, where = segment.body, f"byte {segment.at}"
     skip = 5 if segment.marker == COD else 1 if size.components < 257 else 2
     style = body[0] if segment.marker == COD else body[skip] if len(body) > skip else 0
-    levels, wide, high, _, wavelet, *precincts = body[skip if segment.marker == COD else skip + 1 :] or (
-        99,
-        99,
-        99,
-        0,
-        9,
-    )
+    if len(body) < (begin := skip if segment.marker == COD else skip + 1) + 5:
+        raise InputError(f"{where}: a coding style of {len(body)} bytes")
+    levels, wide, high, _, wavelet, *precincts = body[begin:]
     if levels > 32 or wide > 8 or high > 8 or wide + high > 8 or wavelet > 1:
         raise InputError(
             f"{where}: {levels} decompositions by wavelet {wavelet}, code-blocks of 2^{wide + 2} x 2^{high + 2}"

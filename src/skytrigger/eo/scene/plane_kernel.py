@@ -16,7 +16,7 @@ from skytrigger.eo.scene.clouds import STEP
 from skytrigger.eo.scene.cubic import compiled, copy_band, model_dn, resample_tile
 from skytrigger.eo.scene.tile_measures import picture_plane
 
-TODO, GAPS, EMPTY = 1, 0, -1
+WANTED, GAPS, EMPTY = 1, 0, -1
 # sums in any order: each lane of a vector has its own
 summing: Any = require("numba", why="scenes").njit(
     nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"}
@@ -112,7 +112,7 @@ def plane_of_tiles(
     src, first_row, height, factor, base, weights, gain, shift, ys, xs
         See `cubic.resample_band`.
     todo
-        (n,) `TODO`, or why a tile has no result: `GAPS`, or `EMPTY` in all planes until now.
+        (n,) `WANTED`, or why a tile has no result: `GAPS`, or `EMPTY` in all planes until now.
     stops
         1: a pixel without data makes a tile one with `GAPS`; 2: the same, in the first plane, which tells `EMPTY` ones.
     code_gain, code_zero, kept, step
@@ -138,9 +138,9 @@ def plane_of_tiles(
     for k in range(n):
         if todo[k] == EMPTY and not _empty(src, first_row, factor, ys, xs[k]):
             todo[k] = GAPS
-        elif todo[k] == TODO and stops == 2 and _empty(src, first_row, factor, ys, xs[k]):
+        elif todo[k] == WANTED and stops == 2 and _empty(src, first_row, factor, ys, xs[k]):
             todo[k] = EMPTY
-        if todo[k] != TODO:
+        if todo[k] != WANTED:
             continue
         if factor == 1 and straight_y and xs[k, size - 1] == xs[k, 0] + size - 1:
             _copied(src, ys[0] - first_row, xs[k, 0], gain, shift, dn)

@@ -15,7 +15,7 @@ from skytrigger.eo.scene.cubic import copy_band, phase_weights, resample_band
 from skytrigger.eo.scene.engine import InputCodes
 from skytrigger.eo.scene.model import Scene
 from skytrigger.eo.scene.native_rows import Chunk
-from skytrigger.eo.scene.plane_kernel import EMPTY, GAPS, TODO, plane_of_tiles
+from skytrigger.eo.scene.plane_kernel import EMPTY, GAPS, WANTED, plane_of_tiles
 from skytrigger.eo.scene.planes import planes_of
 from skytrigger.eo.scene.results import CellRows
 from skytrigger.eo.scene.tile_measures import measure_tiles, picture_plane, screen_clouds
@@ -88,7 +88,7 @@ class TileMaker:
         inside = (window >= 0) & (window < self.cells.grid.height), self.inside[part]
         in_scene = inside[0].sum() * inside[1].sum(axis=1)
         valid = in_scene.copy()
-        todo = np.full(n, TODO, np.int8)
+        todo = np.full(n, WANTED, np.int8)
         stops = self.references[: None if self.every else 1].tolist()
         for plane in (*stops, *(p for p in range(len(self.planes)) if p not in stops)):  # those that may stop it first
             self._plane(chunk, plane, ys, part, todo, int(plane in stops) + int(plane == stops[0]), room, out)
