@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from gpu_steps.card_tiles import listed
+from gpu_steps.remembered import Remembered
 from gpu_steps.teacher import prepare
 from gpu_steps.teacher_runs import PLACES, Run, places_of
 from gpu_steps.teacher_stages import (
@@ -30,7 +32,7 @@ from gpu_steps.teacher_stages import (
     taught_by,
     widened,
 )  # fmt: skip
-from gpu_steps.together import Member, Plan
+from gpu_steps.together import Member, Plan, Together
 
 TRIED = ("plain", "strong", "styled", "sharp", "colours", "mixed")
 PART = 3  # one of so many tiles is enough to compare looks
@@ -48,18 +50,24 @@ def choose(job: Job, args: argparse.Namespace) -> Run:
 
 
 def teachers(job: Job, args: argparse.Namespace) -> Run:
-    """Middling networks, one for each of `--looks`."""
+    """Middling networks, one for each of `--looks`; they go on from those of `--starts`, in that order."""
     train = listed("rgb_train")
     members = [Member(f"{job.name}-{looks}", job.network(MIDDLE, args.seed + i, 3), looks)
                for i, looks in enumerate(args.looks)]  # fmt: skip
     scale = statistics(job.part("rgb", train)[0])
+    for member, (name, stage) in zip(members, known(job, args.starts).items(), strict=False):
+        member.network.load_state_dict(job.weights(stage, name))
     return group(job, "rgb", train, {**PLACES, "val": listed("rgb_val")}, members, {k: LOOKS[k] for k in args.looks},
                  {}, plan_of(args), scale, {m.name: MIDDLE for m in members})  # fmt: skip
 
 
 def known(job: Job, stages: list[str]) -> dict[str, str]:
-    """Network -> the stage that left it."""
-    return {name: stage for stage in stages for name in job.facts(stage)["members"]}
+    """Network -> the stage that left it; ``STAGE:NAME`` stands for one of its networks."""
+    found = {}
+    for stage in stages:
+        stage, _, only = stage.partition(":")
+        found.update({name: stage for name in job.facts(stage)["members"] if only in ("", name)})
+    return found
 
 
 def students(job: Job, args: argparse.Namespace) -> Run:
@@ -80,8 +88,9 @@ def students(job: Job, args: argparse.Namespace) -> Run:
                 network.load_state_dict(job.weights(stage, start))
                 scale = facts["mean"], facts["std"]
         members.append(Member(name, network, looks, tuple(able)))
+    kind = partial(Remembered, folder=args.work, cycle=args.cycle, first=args.first) if args.cycle else Together
     return group(job, "rgb", train, {**PLACES, "val": listed("rgb_val")}, members, {looks: LOOKS[looks]}, taught,
-                 plan_of(args), scale, {n: STUDENTS[n][0] for n in args.members})  # fmt: skip
+                 plan_of(args), scale, {n: STUDENTS[n][0] for n in args.members}, kind)  # fmt: skip
 
 
 def ms_teachers(job: Job, args: argparse.Namespace) -> Run:
@@ -137,6 +146,8 @@ def main() -> None:
     parser.add_argument("--average", type=float, default=0.998)
     parser.add_argument("--distil", type=float, default=0.9)
     parser.add_argument("--decay", type=float, default=0.05)
+    parser.add_argument("--cycle", type=int, default=0, help="epochs after which crops and teachers' answers repeat")
+    parser.add_argument("--first", type=int, default=0, help="of them the one to begin with")
     parser.add_argument("--seed", type=int, default=10)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)

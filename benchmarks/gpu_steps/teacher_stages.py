@@ -140,10 +140,10 @@ def widened(job: Job, stage: str, name: str, options: dict[str, Any], std: list[
 
 def group(job: Job, kind: str, train: set[str], judged: dict[str, set[str]], members: list[Member],
           looks: dict[str, Looks], teachers: dict[str, Any], plan: Plan, scale: Any, options: dict[str, Any],
-          ) -> Callable[[float], None]:  # fmt: skip
+          kind_of: Callable[..., Together] = Together) -> Callable[[float], None]:  # fmt: skip
     """Make ready; the function that is returned trains for so many seconds and writes what came of it."""
     x, y = job.part(kind, train)
-    together = Together(members, looks, teachers, x, y, *scale, {k: job.part(kind, v) for k, v in judged.items()},
+    together = kind_of(members, looks, teachers, x, y, *scale, {k: job.part(kind, v) for k, v in judged.items()},
                         plan, job.device, job.graphs, seed=sum(map(ord, job.name)))  # fmt: skip
 
     def finish(seconds: float) -> None:

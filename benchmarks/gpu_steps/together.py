@@ -117,7 +117,7 @@ class Together:
                 images, goals = cutmix(looks(z, self.centre / self.spread), hard, self.plan.cutmix)
                 images = images.contiguous(memory_format=torch.channels_last)
                 with self._fast():
-                    taught = {t: self.teachers[t](images) for t in sorted({t for _, m in mine for t in m.taught})}
+                    taught = self._answers(name, images, sorted({t for _, m in mine for t in m.taught}))
             for i, member in mine:
                 goal = goals
                 if member.taught:
@@ -131,6 +131,10 @@ class Together:
                     right = (out.argmax(1) == true).float().mean()
                     self.totals[i] += torch.stack([loss.detach(), right])
         self.flat.update()
+
+    def _answers(self, looks: str, images: Any, names: list[str]) -> dict[str, Any]:
+        """Teacher -> its probabilities of these images."""
+        return {name: self.teachers[name](images) for name in names}
 
     def prepare(self) -> float:
         """Capture the steps; seconds of one, by trying it. Weights are as they were afterwards."""

@@ -16,6 +16,7 @@ sys.path.insert(0, str(BENCHMARKS))
 from gpu_steps import card_tiles  # noqa: E402
 from gpu_steps.flat import Flat  # noqa: E402
 from gpu_steps.looks import Looks, crops, cutmix  # noqa: E402
+from gpu_steps.remembered import Remembered  # noqa: E402
 from gpu_steps.teacher_stages import LOOKS, ranking, statistics  # noqa: E402
 from gpu_steps.together import Member, Plan, Together  # noqa: E402
 from skytrigger.optimize.students import build  # noqa: E402
@@ -175,3 +176,39 @@ def test_a_student_goes_on_from_weights_and_standardisation_of_another(tmp_path:
     for key, value in job.weights("first", "r4-a").items():
         if key.endswith("weight"):
             torch.testing.assert_close(job.weights("second", "r4-a")[key], value, atol=1e-5, rtol=1e-4)
+
+
+def test_teachers_are_asked_once_for_crops_that_come_again(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.integers(0, 256, (16, 3, 16, 16), dtype=np.uint8), rng.integers(0, 10, 16)
+    plan = Plan(batch=4, epochs=5, sides=(8, 12), judged=1)
+
+    def trained(first: int, cycle: int, folder: Path, asked: list[bytes]) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        network = build("student", 3, (16, 16), 10, **TINY)
+
+        def teach(images: torch.Tensor) -> torch.Tensor:
+            asked.append(images.numpy().tobytes())
+            return (images.mean((2, 3)) @ torch.ones(3, 10) + torch.arange(10)).softmax(1)
+
+        group = Remembered([Member("s", network, "plain", ("t",))], {"plain": LOOKS["plain"]}, {"t": teach}, x, y,
+                           [128.0] * 3, [60.0] * 3, {"val": (x, y)}, plan, torch.device("cpu"), graphs=False,
+                           folder=folder, cycle=cycle, first=first)  # fmt: skip
+        group.run(1e9, lambda _: None)
+        assert len(group.history) == 5
+        return group.weights()["s"]
+
+    once: list[bytes] = []
+    trained(0, 2, tmp_path, once)
+    tried = 3 * len(plan.sides)  # to find the pace
+    assert len(once) == tried + 2 * 4
+    assert len(set(once[tried:])) == 8
+    again: list[bytes] = []
+    trained(1, 2, tmp_path, again)
+    assert len(again) == tried  # another training finds the answers
+    anew: list[bytes] = []
+    (tmp_path / "other").mkdir()
+    weights = trained(1, 2, tmp_path / "other", anew)
+    assert set(anew[tried:]) == set(once[tried:])
+    for name, value in trained(1, 2, tmp_path / "other", []).items():
+        torch.testing.assert_close(value, weights[name])
