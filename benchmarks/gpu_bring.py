@@ -6,13 +6,15 @@ r"""What a bare machine with a card and no network must be brought, in parts tha
 That machine has Python 3.12, PyTorch, CuPy, nvcc and a Numba that may not accept its NumPy; networks are made there.
 Whole files lie in ``build/bring/whole``: wheels, packages that scenes are read with (unpacked, xz), RGB archives, and
 the 13-band tiles that train and validate (no others). They are cut by bytes into ``build/bring/part1``, ``part2`` ...,
-each at most 64 MiB less the checkout; `join` puts them together there (``gpu_plan.py --bring build/bring``).
+each at most 64 MiB less the checkout; `brought` puts them together there (``gpu_plan.py --bring build/bring``).
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import lzma
+import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +24,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from skytrigger.core.errors import SkytriggerError
 from skytrigger.core.files import read_json, write_json
+from skytrigger.core.progress import say
 
 LIMIT = 64 << 20
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
@@ -89,27 +93,68 @@ def cut(files: Sequence[Path], out: Path, limit: int) -> list[Path]:
 
 
 def join(folder: Path, out: Path) -> list[str]:
-    """Put the files of `cut` together in `out`; names of those that are not all there.
+    """Put the files of `cut` together in `out`; names of those that are not all there, or not of one making.
 
     Raises
     ------
     SystemExit
-        No part at all, or a file that is not what it was.
+        No part at all.
     """
     lists = sorted(folder.rglob(LIST))
     if not lists:
         raise SystemExit(f"no {LIST} below {folder}: parts of gpu_bring.py")
     missing = []
     for name, facts in read_json(lists[0]).items():
-        pieces = [folder / piece for piece in facts["pieces"]]
+        pieces = [lists[0].parents[1] / piece for piece in facts["pieces"]]
         if not all(piece.is_file() for piece in pieces):
             missing.append(name)
             continue
         content = b"".join(piece.read_bytes() for piece in pieces)
         if hashlib.sha256(content).hexdigest() != facts["sha256"]:
-            raise SystemExit(f"{name}: its pieces are not of one making")
+            say(f"{name}: its pieces are not of one making")
+            missing.append(name)
+            continue
         (out / name).write_bytes(content)
     return missing
+
+
+def brought(folder: Path, scratch: Path) -> tuple[Path, Path | None, Path | None]:
+    """(Folder of whole files, of wheels that Numba needs, of packages) of the parts in `folder`, made in `scratch`.
+
+    What is missing or broken is said and left out: the steps that need it fail by themselves. Wheels are taken where
+    Numba does not load without them, and does with them.
+    """
+    whole, site, unpacked = (scratch / name for name in ("whole", "wheels", "packages"))
+    for place in (whole, site, unpacked):
+        place.mkdir()
+    wanted = packed = False
+    try:
+        if missing := join(folder, whole):
+            say(f"parts are missing of {', '.join(missing)}")
+        if (whole / PACKAGES).is_file():
+            with tarfile.open(whole / PACKAGES) as archive:
+                archive.extractall(unpacked, filter="data")
+            packed = True
+        wheels_here = sorted(whole.glob("*.whl"))
+        if wheels_here and not numba_loads():
+            for wheel in wheels_here:
+                shutil.unpack_archive(wheel, site, "zip")
+            wanted = numba_loads(site)
+            say("Numba loads with the wheels alone" if wanted else "Numba loads neither with the wheels nor without")
+    except (OSError, EOFError, lzma.LZMAError, tarfile.TarError, shutil.ReadError, SkytriggerError) as error:
+        say(f"what was brought is not all there: {error}")
+    return whole, site if wanted else None, unpacked / "site" if packed else None
+
+
+def numba_loads(first: Path | None = None) -> bool:
+    """Whether what Numba compiles kernels with loads here, with `first` in front of the import path."""
+    path = os.pathsep.join([*([str(first)] if first else []), os.environ.get("PYTHONPATH", "")])
+    try:
+        done = subprocess.run([sys.executable, "-c", "import numba.cuda.np.arrayobj"], capture_output=True, timeout=90,
+                              env=os.environ | {"PYTHONPATH": path})  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
 
 
 def checkout_bytes() -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import shutil
 import zipfile
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -37,6 +38,12 @@ class Tiles:
         """Places of the tiles of these names that are here."""
         some = set(wanted)
         return np.array([i for i, name in enumerate(self.names) if name in some], np.int64)
+
+
+def in_memory(room: int = 4 << 30) -> Path | None:
+    """The folder that is kept in memory, if it has `room` bytes; None: where temporary files usually are."""
+    shared = Path("/dev/shm")
+    return shared if shared.is_dir() and shutil.disk_usage(shared).free >= room else None
 
 
 def listed(name: str) -> set[str]:

@@ -7,10 +7,8 @@ its records and weights lie whole in at most seven files in ``OUT``, none over 1
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tarfile
@@ -23,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_steps.card_tiles import bands, listed, rgb
+from gpu_steps.card_tiles import bands, in_memory, listed, rgb
 from skytrigger.core.host import host_facts
 from skytrigger.measure.records import Record, Samples, append
 
@@ -44,8 +42,7 @@ def run(out: Path, simulate: bool, data: Path | None = None, seconds: float = SE
     """All stages; records, logits and weights into `out`."""
     begin = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="teacher-", dir=shared if shared.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(prefix="teacher-", dir=in_memory()) as folder:
         work = Path(folder)
         prepare(work, data or Path("build/bring"))
         say(begin, "tiles are ready")
@@ -113,7 +110,7 @@ class Stage:
         source = os.pathsep.join([str(PROGRAM.parent.with_name("src")), os.environ.get("PYTHONPATH", "")])
         threads = "1" if self.simulate else "2"
         environment = os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
-        self.process = subprocess.Popen(command, start_new_session=True, env=environment)
+        self.process = subprocess.Popen(command, env=environment)  # of this group, which goes at once if it must
 
     def go(self, seconds: float, graphs: bool) -> None:
         """Its seconds begin."""
@@ -130,9 +127,8 @@ class Stage:
             return None
 
     def end(self) -> None:
-        """Stop what is still there of it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Stop it if it is still there."""
+        self.process.kill()
         self.process.wait()
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gpu_steps.card_tiles import in_memory
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.files import sha256_json
 from skytrigger.core.host import host_facts
@@ -39,7 +40,7 @@ ORDER = [("basic", seed) for seed in range(3)] + [(n, s) for s in range(3) for n
 def run(out: Path, simulate: bool, data: Path | None = None) -> None:
     """Records of the step into `out`; `data` holds the tiles' archives."""
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
+    with tempfile.TemporaryDirectory(dir=in_memory()) as scratch:
         if not simulate:
             rgb(data or Path("build/bring"))  # packed once, before the processes open it
         jobs = [("basic", 0)] if simulate else list(ORDER)
