@@ -1,7 +1,6 @@
 r"""What a bare machine with a card and no network must be brought, in parts that travel with the checkout.
 
-    python benchmarks/gpu_bring.py --wheels numpy==2.3.5 --packages rasterio==1.4.4 zarr==3.1.6 numcodecs affine cligj \
-        donfig google-crc32c --rgb eurosat_rgb_train.zip eurosat_rgb_val.zip --ms eurosat_ms_train.zip
+    python benchmarks/gpu_bring.py --bare --rgb eurosat_rgb_train.zip eurosat_rgb_val.zip --ms eurosat_ms_train.zip
 
 That machine has Python 3.12, PyTorch, CuPy, nvcc and a Numba that may not accept its NumPy; networks are made there.
 Whole files lie in ``build/bring/whole``: wheels, packages that scenes are read with (unpacked, xz), RGB archives, and
@@ -31,6 +30,9 @@ from skytrigger.core.progress import say
 LIMIT = 64 << 20
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 LIST = "bring.json"
+NUMPY = ["numpy==2.3.5"]  # one that Numba takes
+SCENES = ["rasterio==1.4.4", "zarr==3.1.6", "numcodecs==0.16.6", "affine==3.0.1", "cligj==0.7.2", "donfig==0.8.1.post1",
+          "google-crc32c==1.9.0"]  # fmt: skip
 PACKAGES = "packages.tar.xz"
 
 
@@ -38,7 +40,8 @@ def wheels(wanted: list[str], out: Path) -> None:
     """Fetch wheels for Python 3.12 on x86-64, alone."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", str(out)]
     command += ["--python-version", "3.12", "--implementation", "cp"]
-    subprocess.run([*command, *(f"--platform={p}" for p in PLATFORMS), *wanted], check=True)
+    if subprocess.run([*command, *(f"--platform={p}" for p in PLATFORMS), *wanted]).returncode:
+        raise SystemExit(f"pip cannot fetch {', '.join(wanted)}")
 
 
 def packages(wanted: list[str], out: Path) -> None:
@@ -118,11 +121,11 @@ def join(folder: Path, out: Path) -> list[str]:
     return missing
 
 
-def brought(folder: Path, scratch: Path) -> tuple[Path, Path | None, Path | None]:
+def brought(folder: Path, scratch: Path, numba: bool = True) -> tuple[Path, Path | None, Path | None]:
     """(Folder of whole files, of wheels that Numba needs, of packages) of the parts in `folder`, made in `scratch`.
 
     What is missing or broken is said and left out: the steps that need it fail by themselves. Wheels are taken where
-    Numba does not load without them, and does with them.
+    Numba does not load without them, and does with them; it is not tried where no step needs it.
     """
     whole, site, unpacked = (scratch / name for name in ("whole", "wheels", "packages"))
     for place in (whole, site, unpacked):
@@ -136,7 +139,7 @@ def brought(folder: Path, scratch: Path) -> tuple[Path, Path | None, Path | None
                 archive.extractall(unpacked, filter="data")
             packed = True
         wheels_here = sorted(whole.glob("*.whl"))
-        if wheels_here and not numba_loads():
+        if numba and wheels_here and not numba_loads():
             for wheel in wheels_here:
                 shutil.unpack_archive(wheel, site, "zip")
             wanted = numba_loads(site)
@@ -170,8 +173,11 @@ def main() -> None:
     parser.add_argument("--ms", nargs="*", type=Path, default=[], help="archives of 13-band tiles")
     parser.add_argument("--wheels", nargs="*", default=[], help="requirements, e.g. numpy==2.3.5")
     parser.add_argument("--packages", nargs="*", default=[], help="requirements of scenes, e.g. rasterio==1.4.4")
+    parser.add_argument("--bare", action="store_true", help="the wheels and packages that are usually missing there")
     parser.add_argument("--out", type=Path, default=Path("build/bring"))
     args = parser.parse_args()
+    if args.bare:
+        args.wheels, args.packages = args.wheels or NUMPY, args.packages or SCENES
     whole = args.out / "whole"
     for old in (whole, *args.out.glob("part*")):
         shutil.rmtree(old, ignore_errors=True)

@@ -2,6 +2,7 @@ r"""Everything that needs a GPU, as one plan that can be cut off and gone on wit
 
     python benchmarks/gpu_plan.py --plan                           # what it would do, and how long that takes
     python benchmarks/gpu_plan.py --minutes 9 --out results/gpu    # what fits into nine minutes, dearest first
+    python benchmarks/gpu_plan.py --call 1 --bring build/bring --out OUT    # what waits for a card, in two calls
     python benchmarks/gpu_plan.py --simulate --out /tmp/gpu        # every step end to end without a GPU
 
 Each step is a process (group) of its own and is killed at its limit. Its records lie in ``OUT/<card>/<step>/``; while
@@ -36,6 +37,7 @@ BENCHMARKS = Path(__file__).resolve().parent
 RECORDS = BENCHMARKS.parent / "results" / "gpu"
 ENDING_S, GONE_S = 30.0, 10.0  # between the seconds that a step is given and its end; to wait for what was killed
 PACKAGES_PATH = "GPU_PLAN_PACKAGES"
+WITHOUT_NUMBA = ("training", "teacher", "basic_again", "eager_streams", "batch_half")  # no time goes to trying it
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,12 @@ STEPS = (
     Step("teacher", "large RGB teachers, and the packaged architectures taught by them", 460, 500, least_s=180),
     Step("checks", "pytest tests/gpu", 80, 180),
 )
+
+CALLS = {
+    1: (8.5, ("clue_many", "scenes", "basic_again", "eager_streams", "batch_half", "training")),
+    2: (5.0, ("teacher",)),
+}
+"""What waits for a card: minutes and steps of each of two calls."""
 
 
 def chosen(steps: Sequence[Step], done: set[str], seconds: float, only: Sequence[str] = ()) -> list[Step]:
@@ -208,7 +216,8 @@ def print_plan(steps: Sequence[Step], done: set[str], seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("results/gpu"))
-    parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--minutes", type=float, help="9, or those of --call")
+    parser.add_argument("--call", type=int, choices=CALLS, help="the steps that wait for a card, those of this call")
     parser.add_argument("--plan", action="store_true", help="print it and do nothing")
     parser.add_argument(
         "--simulate", action="store_true", help="without a GPU: tiny sizes, the CPU in the card's place"
@@ -228,9 +237,10 @@ def main() -> None:
         )
         return
     folder = args.out / (card(args.simulate) if not args.plan or args.simulate else "any card")
-    seconds = float("inf") if args.simulate else 60 * args.minutes
+    minutes, only = CALLS.get(args.call, (9.0, ()))
+    seconds = float("inf") if args.simulate else 60 * (args.minutes or minutes)
     done = finished(folder)
-    steps = chosen(STEPS, done, seconds, args.only)
+    steps = chosen(STEPS, done, seconds, args.only or only)
     print_plan(steps, done, seconds)
     if not args.plan:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -245,7 +255,8 @@ def go(steps: Sequence[Step], folder: Path, seconds: float, args: argparse.Names
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="gpu-plan-", ignore_cleanup_errors=True) as place:
         scratch = Path(place)
-        whole, wheels, packages = brought(args.bring, scratch) if args.bring else (None, None, None)
+        numba = any(step.name not in WITHOUT_NUMBA for step in steps)
+        whole, wheels, packages = brought(args.bring, scratch, numba) if args.bring else (None, None, None)
         data = args.data or whole
         options = ["--simulate"] * args.simulate + (["--data", str(data)] if data else [])
         seconds -= time.perf_counter() - begin

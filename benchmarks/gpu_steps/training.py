@@ -38,8 +38,15 @@ ORDER = [("basic", seed) for seed in range(3)] + [(n, s) for s in range(3) for n
 
 
 def run(out: Path, simulate: bool, data: Path | None = None) -> None:
-    """Records of the step into `out`; `data` holds the tiles' archives."""
+    """Records of the step into `out`; `data` holds the tiles' archives.
+
+    Raises
+    ------
+    SystemExit
+        A run failed; the others' records are whole.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    lost: list[str] = []
     with tempfile.TemporaryDirectory(dir=in_memory()) as scratch:
         if not simulate:
             rgb(data or Path("build/bring"))  # packed once, before the processes open it
@@ -57,7 +64,8 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
                 name, seed, start, process = job
                 taken = time.perf_counter() - start
                 if process.returncode:
-                    say(f"{name} seed {seed} failed with {process.returncode}")
+                    lost.append(f"{name} seed {seed} ({process.returncode})")
+                    say(f"{lost[-1]} failed")
                     continue
                 history = [json.loads(t) for t in (Path(scratch) / f"{name}-{seed}.jsonl").read_text().splitlines()]
                 last = history[-1]
@@ -74,6 +82,8 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
                     Record("training", what, where, {"whole": Samples("s", (taken,))}, extra=extra),
                 )
                 say(f"{name} seed {seed}: {last['val_accuracy']:.4f} after {len(history)} epochs, {taken:.0f} s")
+    if lost:
+        raise SystemExit(f"failed: {', '.join(lost)}")
 
 
 def rgb(folder: Path) -> tuple[Dataset, Split]:

@@ -272,10 +272,13 @@ def test_a_step_that_does_with_less_takes_what_is_left(tmp_path: Path) -> None:
 
 
 def test_what_waits_for_a_card_fits_two_calls() -> None:
-    waits = ("clue_many", "basic_again", "eager_streams", "batch_half", "scenes", "training", "teacher")
-    first = names(gpu_plan.chosen(gpu_plan.STEPS, set(), 8.5 * 60, only=waits))
-    assert set(first) == set(waits) - {"teacher"}
-    assert names(gpu_plan.chosen(gpu_plan.STEPS, set(first), 3.5 * 60, only=waits)) == ["teacher"]
+    (first_m, first), (second_m, second) = gpu_plan.CALLS.values()
+    assert names(gpu_plan.chosen(gpu_plan.STEPS, set(), 60 * first_m, only=first)) == list(first)
+    assert names(gpu_plan.chosen(gpu_plan.STEPS, set(first), 3.5 * 60, only=second)) == list(second) == ["teacher"]
+    assert first_m + second_m <= 15
+    (path,) = gpu_plan.RECORDS.glob("*/summary.json")
+    done = {name for name, entry in read_json(path).items() if entry["outcome"] == "done"}
+    assert {*first, *second, *done} | {"batch"} == {s.name for s in gpu_plan.STEPS}  # its rows that lack: batch_half
 
 
 def test_no_script_hides_a_folder_of_tests() -> None:
