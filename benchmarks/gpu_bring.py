@@ -178,6 +178,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.bare:
         args.wheels, args.packages = args.wheels or NUMPY, args.packages or SCENES
+    for archive in (*args.rgb, *args.ms):  # before anything is fetched or cleared away
+        if not archive.is_file():
+            parser.error(f"{archive} is no file")
     whole = args.out / "whole"
     for old in (whole, *args.out.glob("part*")):
         shutil.rmtree(old, ignore_errors=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import os
 import re
@@ -28,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_bring import brought
+from gpu_steps.card_tiles import MEMORY, in_memory
 from skytrigger.core.errors import SkytriggerError
 from skytrigger.core.files import read_json, write_json
 from skytrigger.core.host import nvml_gpus
@@ -253,18 +255,21 @@ def main() -> None:
 def go(steps: Sequence[Step], folder: Path, seconds: float, args: argparse.Namespace) -> None:
     """Put together what was brought, run the steps, tell what they came to."""
     begin = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="gpu-plan-", ignore_cleanup_errors=True) as place:
+    temporary = functools.partial(tempfile.TemporaryDirectory, prefix="gpu-plan-", ignore_cleanup_errors=True)
+    with temporary() as place, temporary(dir=in_memory()) as memory:
         scratch = Path(place)
         numba = any(step.name not in WITHOUT_NUMBA for step in steps)
         whole, wheels, packages = brought(args.bring, scratch, numba) if args.bring else (None, None, None)
         data = args.data or whole
         options = ["--simulate"] * args.simulate + (["--data", str(data)] if data else [])
         seconds -= time.perf_counter() - begin
-        environment = environment_of(scratch, wheels, packages)
+        environment = environment_of(scratch, wheels, packages) | {MEMORY: memory}
         run_plan(steps, folder, seconds, options, environment, slack=10.0 if args.simulate else 1.0)
     if (folder / "summary.json").is_file():
         for name, entry in read_json(folder / "summary.json").items():
             say(f"{name:13s} {entry['outcome']:14s} {entry['seconds']:.0f} s")
+    if not {step.name for step in steps} <= finished(folder):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import os
 import shutil
 import zipfile
 from collections.abc import Collection, Iterable
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+MEMORY = "GPU_PLAN_MEMORY"
 LISTS = Path(__file__).parents[2] / "results/packaged/lists"
 TEST = Path(__file__).parents[2] / "results/split/test.txt"
 CLASSES = ("AnnualCrop", "Forest", "HerbaceousVegetation", "Highway", "Industrial", "Pasture", "PermanentCrop",
@@ -41,7 +43,12 @@ class Tiles:
 
 
 def in_memory(room: int = 4 << 30) -> Path | None:
-    """The folder that is kept in memory, if it has `room` bytes; None: where temporary files usually are."""
+    """A folder that is kept in memory, if it has `room` bytes; None: where temporary files usually are.
+
+    The plan gives its steps one that it removes at its end, since a step that is killed cannot.
+    """
+    if given := os.environ.get(MEMORY):
+        return Path(given)
     shared = Path("/dev/shm")
     return shared if shared.is_dir() and shutil.disk_usage(shared).free >= room else None
 

@@ -174,7 +174,8 @@ def test_cheap_steps_and_their_page_in_simulation(tmp_path: Path) -> None:
     steps = ("power", "training", "scenes")
     done = subprocess.run([*command, *steps], capture_output=True, text=True, env=environment)
     folder = tmp_path / "simulated"
-    assert gpu_plan.finished(folder) == set(steps), done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert gpu_plan.finished(folder) == set(steps)
     for name in steps:
         assert all(r.extra["simulated"] for r in read(folder / name / "records.jsonl"))
     power = [r for r in read(folder / "power" / "records.jsonl") if r.what["scenario"] == "window"]
@@ -237,12 +238,12 @@ def test_packages_come_after_the_machine_s_own(parts: Path, tmp_path: Path) -> N
     _, wheels, packages = brought(parts, tmp_path)
     assert wheels is None
     environment = gpu_plan.environment_of(tmp_path / "scratch", wheels, packages)
-    step = "import gpu_plan, sys; sys.argv[1:] = ['--step', 'checks', '--out', '.', '--simulate']; gpu_plan.main()"
-    fake = "import rich, brought_package\ndef run(*a):\n    print(brought_package.WHERE, rich.__name__)\n"
-    (tmp_path / "gpu_steps").mkdir()
-    (tmp_path / "gpu_steps" / "__init__.py").touch()
-    (tmp_path / "gpu_steps" / "checks.py").write_text(fake)
-    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])
+    step = (
+        "import gpu_plan, sys, types\n"
+        "def run(*a):\n    import rich, brought_package\n    print(brought_package.WHERE, rich.__name__)\n"
+        "sys.modules['gpu_steps.checks'] = types.SimpleNamespace(run=run)\n"
+        f"sys.argv[1:] = ['--step', 'checks', '--out', {str(tmp_path)!r}, '--simulate']; gpu_plan.main()"
+    )
     done = subprocess.run([sys.executable, "-c", step], capture_output=True, text=True, env=environment)
     assert done.stdout.split() == ["1", "rich"], done.stderr
 
