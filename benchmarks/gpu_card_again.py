@@ -132,3 +132,13 @@ def eager_section(records: list[Record]) -> list[str]:
         best = max(w.items / float(np.median(w.values)) for w in whole.values())
         lines.append(f"| {precision} | {batch} | {driven} | {way} | {' | '.join(each)} | {best:,.0f} |")
     return [*lines, ""]
+
+
+def teacher_section(records: list[Record]) -> list[str]:
+    """What became of the stages; what they trained is told by the records beside and where it was packaged."""
+    lines = ["## Teachers and students", "", "Stages of the step `teacher`; accuracies, weights and logits lie beside "
+             "its records.", "", "| stage | outcome | s given | s taken |", "|---|---|--:|--:|"]  # fmt: skip
+    for r in records:
+        taken = r.samples["whole"].values[0]
+        lines.append(f"| {r.what['network']} | {r.extra['outcome']} | {r.extra['given_s']:.0f} | {taken:.0f} |")
+    return [*lines, ""]

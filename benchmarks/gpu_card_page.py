@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpu_card_again import basic_section, eager_section, fastest, many_section, own_many
+from gpu_card_again import basic_section, eager_section, fastest, many_section, own_many, teacher_section
 from gpu_card_pictures import pictures
 from gpu_card_text import engine, find, spread, us
 from gpu_scene_page import scene_goals, scenes_section
@@ -33,7 +33,7 @@ def card_page(folder: Path) -> None:
         name, _, partial = path.parent.name.partition(".")
         if not partial:
             records[name] = read(path)
-        elif not (folder / name / "records.jsonl").is_file():
+        elif partial == "partial" and not (folder / name / "records.jsonl").is_file():
             records[name] = read(path)
             cut.append(name)
     if not records:
@@ -262,5 +262,6 @@ def checks_section(records: list[Record]) -> list[str]:
 SECTIONS = {
     "clue": clue_section, "clue_many": many_section, "networks": networks_section, "basic_again": basic_section,
     "power": power_section, "doublets": doublets_section, "eager_streams": eager_section, "batch": batch_section,
-    "scenes": scenes_section, "training": training_section, "checks": checks_section,
+    "scenes": scenes_section, "training": training_section, "teacher": teacher_section,
+    "checks": checks_section,
 }  # fmt: skip

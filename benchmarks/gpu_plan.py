@@ -2,6 +2,7 @@ r"""Everything that needs a GPU, as one plan that can be cut off and gone on wit
 
     python benchmarks/gpu_plan.py --plan                           # what it would do, and how long that takes
     python benchmarks/gpu_plan.py --minutes 9 --out results/gpu    # what fits into nine minutes, dearest first
+    python benchmarks/gpu_plan.py --call 1 --bring build/bring --out OUT    # what waits for a card, in two calls
     python benchmarks/gpu_plan.py --simulate --out /tmp/gpu        # every step end to end without a GPU
 
 Each step is a process (group) of its own and is killed at its limit. Its records lie in ``OUT/<card>/<step>/``; while
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import os
 import re
@@ -20,20 +22,24 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_bring import PACKAGES, join
+from gpu_bring import brought
+from gpu_steps.card_tiles import MEMORY, in_memory
+from skytrigger.core.errors import SkytriggerError
 from skytrigger.core.files import read_json, write_json
 from skytrigger.core.host import nvml_gpus
 from skytrigger.core.progress import say
 
 BENCHMARKS = Path(__file__).resolve().parent
-ENDING_S = 30.0  # between the seconds that a step is given and its end
+RECORDS = BENCHMARKS.parent / "results" / "gpu"
+ENDING_S, GONE_S = 30.0, 10.0  # between the seconds that a step is given and its end; to wait for what was killed
+PACKAGES_PATH = "GPU_PLAN_PACKAGES"
+WITHOUT_NUMBA = ("training", "teacher", "basic_again", "eager_streams", "batch_half")  # no time goes to trying it
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,12 @@ STEPS = (
     Step("checks", "pytest tests/gpu", 80, 180),
 )
 
+CALLS = {
+    1: (8.5, ("clue_many", "scenes", "basic_again", "eager_streams", "batch_half", "training")),
+    2: (5.0, ("teacher",)),
+}
+"""What waits for a card: minutes and steps of each of two calls."""
+
 
 def chosen(steps: Sequence[Step], done: set[str], seconds: float, only: Sequence[str] = ()) -> list[Step]:
     """Steps that are not done and fit into `seconds`, in order of their worth."""
@@ -79,21 +91,24 @@ def chosen(steps: Sequence[Step], done: set[str], seconds: float, only: Sequence
 
 def finished(folder: Path) -> set[str]:
     """Names of the steps whose records are there."""
-    return {p.parent.name for p in folder.glob("*/records.jsonl") if not p.parent.name.endswith(".partial")}
+    return {p.parent.name for p in folder.glob("*/records.jsonl") if "." not in p.parent.name}
 
 
 def run_killed(command: Sequence[str], limit_s: float, environment: dict[str, str]) -> tuple[int | None, float]:
-    """(exit status, or None where the limit killed it; seconds); the whole process group goes at once."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    """(exit status, or None where the limit killed it; seconds); the whole process group goes at once.
+
+    The group stays in this session, so that whatever ends the session ends the step, too.
+    """
+    start, status = time.perf_counter(), None
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
     try:
-        status: int | None = process.wait(limit_s)
-    except subprocess.TimeoutExpired:
-        status = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = process.wait(limit_s)
     finally:
         with contextlib.suppress(ProcessLookupError):  # what the step left behind, too
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # one that a driver holds cannot be killed
+            process.wait(GONE_S)
     return status, time.perf_counter() - start
 
 
@@ -107,89 +122,104 @@ def card(simulate: bool) -> str:
     return re.sub(r"[^a-z0-9]+", "-", str(gpus[0]["name"]).lower()).strip("-")
 
 
-def brought(folder: Path | None) -> tuple[Path | None, list[str]]:
-    """(folder of whole files, folders for the import path) of the parts that `gpu_bring.py` made.
-
-    Wheels are installed where Numba does not load without them; packages come last on the path, so that none takes the
-    place of the machine's own.
-    """
-    if folder is None:
-        return None, []
-    whole, site = Path(tempfile.mkdtemp(prefix="brought-")), tempfile.mkdtemp(prefix="wheels-")
-    if missing := join(folder, whole):
-        say(f"parts are missing of {', '.join(missing)}")
-    path = []
-    if subprocess.run([sys.executable, "-c", "import numba.cuda.np.arrayobj"], capture_output=True).returncode:
-        how = ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--quiet", "--target", site]
-        if files := sorted(str(p) for p in whole.glob("*.whl")):
-            subprocess.run([sys.executable, "-m", "pip", "install", *how, *files], check=True)
-            path.append(site)
-    path.append("")  # here comes the project's own source
-    if (whole / PACKAGES).is_file():
-        with tarfile.open(whole / PACKAGES) as archive:
-            archive.extractall(whole, filter="data")
-        path.append(str(whole / "site"))
-    return whole, path
+def environment_of(scratch: Path, wheels: Path | None = None, packages: Path | None = None) -> dict[str, str]:
+    """Of a step: `wheels` come first on its import path; `packages` last, see `main`, so that the machine's own win."""
+    own = [str(BENCHMARKS.parent / "src"), str(BENCHMARKS), os.environ.get("PYTHONPATH", "")]
+    found = os.environ | {
+        "GPU_PLAN_MODELS": str(scratch / "models"),  # made once for all steps
+        "PYTHONPATH": os.pathsep.join(p for p in [str(wheels or ""), *own] if p),
+        "PYTHONUNBUFFERED": "1",
+        "NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS": "0",
+    }
+    (scratch / "models").mkdir(exist_ok=True)
+    return found | ({PACKAGES_PATH: str(packages)} if packages else {})
 
 
 def run_plan(steps: Sequence[Step], folder: Path, seconds: float, options: Sequence[str] = (),
-             path: Sequence[str] = (), program: Path = BENCHMARKS / "gpu_plan.py",
+             environment: dict[str, str] | None = None, program: Path = BENCHMARKS / "gpu_plan.py",
              slack: float = 1.0) -> None:  # fmt: skip
     """Run the steps until the time is over; each leaves whole records or a ``.partial`` folder.
 
-    `program` is called with ``--step NAME --out FOLDER`` and the options, with `path` first on its import path (what
-    follows an empty name in it: last). Limits are of a card; `slack` times as much is given where there is none.
+    `program` is called with ``--step NAME --out FOLDER`` and the options. Limits are of a card; `slack` times as much
+    is given where there is none.
     """
     begin = time.perf_counter()
-    own = [str(BENCHMARKS.parent / "src"), str(BENCHMARKS), os.environ.get("PYTHONPATH", "")]
-    place = path.index("") if "" in path else len(path)
-    source = os.pathsep.join(p for p in [*path[:place], *own, *path[place + 1 :]] if p)
-    models = tempfile.mkdtemp(prefix="models-")  # made once for all steps
-    environment = (
-        os.environ
-        | {"GPU_PLAN_MODELS": models}
-        | {"PYTHONPATH": source, "PYTHONUNBUFFERED": "1", "NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS": "0"}
-    )
     for step in steps:
         left = seconds - (time.perf_counter() - begin)
         if left < min(step.usual_s, 20):
             note(folder, step, "no time left", 0.0)
             continue
-        target, partial = folder / step.name, folder / f"{step.name}.partial"
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True, exist_ok=True)
-        say(f"--- {step.name}: {step.what} (at most {min(step.limit_s, left):.0f} s)")
-        command = [
-            sys.executable,
-            str(program),
-            "--step",
-            step.name,
-            "--out",
-            str(partial),
-            *options,
-        ]
-        if step.least_s:
-            command += ["--seconds", f"{min(step.usual_s, left) - ENDING_S:.0f}"]
-        status, taken = run_killed(command, min(slack * step.limit_s, left), environment)
-        if status == 0 and (partial / "records.jsonl").is_file():
-            partial.rename(target)
-        note(folder, step, "killed" if status is None else "done" if status == 0 else f"failed ({status})", taken)
-    shutil.rmtree(models, ignore_errors=True)
+        start, outcome = time.perf_counter(), "interrupted"
+        try:
+            partial = room(folder, step.name)
+            say(f"--- {step.name}: {step.what} (at most {min(slack * step.limit_s, left):.0f} s)")
+            command = [sys.executable, str(program), "--step", step.name, "--out", str(partial), *options]
+            if step.least_s:
+                command += ["--seconds", f"{min(step.usual_s, left) - ENDING_S:.0f}"]
+            limit = min(slack * step.limit_s, left)
+            status, _ = run_killed(command, limit, dict(os.environ) if environment is None else environment)
+            outcome = "killed" if status is None else "done" if status == 0 else f"failed ({status})"
+            if status == 0 and not (partial / "records.jsonl").is_file():
+                outcome = "failed (no records)"
+            settle(folder, step.name, done=outcome == "done")
+        except OSError as error:  # a full disk is no reason not to try the next one
+            outcome = f"failed ({error})"
+        finally:
+            note(folder, step, outcome, time.perf_counter() - start)
+
+
+def room(folder: Path, name: str) -> Path:
+    """An empty ``.partial`` folder; what an earlier try left stands beside it until this one has left more."""
+    settle(folder, name, done=False)
+    partial = folder / f"{name}.partial"
+    if partial.exists():
+        partial.rename(folder / f"{name}.earlier")
+    partial.mkdir(parents=True)
+    return partial
+
+
+def settle(folder: Path, name: str, done: bool) -> None:
+    """Give a step that is done its name; of two tries that are not done, keep the one with more records."""
+    partial, earlier = folder / f"{name}.partial", folder / f"{name}.earlier"
+    sizes = [p.stat().st_size if (p := f / "records.jsonl").is_file() else -1 for f in (partial, earlier)]
+    if earlier.exists() and not done and sizes[1] > sizes[0]:
+        shutil.rmtree(partial, ignore_errors=True)
+        earlier.rename(partial)
+    shutil.rmtree(earlier, ignore_errors=True)
+    if done:
+        partial.rename(folder / name)
 
 
 def note(folder: Path, step: Step, outcome: str, seconds: float) -> None:
     """Write down what a step came to."""
     path = folder / "summary.json"
-    summary = read_json(path) if path.is_file() else {}
-    write_json(path, summary | {step.name: {"outcome": outcome, "seconds": round(seconds, 1)}})
+    try:
+        summary = read_json(path) if path.is_file() else {}
+        write_json(path, summary | {step.name: {"outcome": outcome, "seconds": round(seconds, 1)}})
+    except (OSError, SkytriggerError) as error:
+        say(f"summary.json: {error}")
     say(f"--- {step.name}: {outcome} in {seconds:.1f} s")
+
+
+def print_plan(steps: Sequence[Step], done: set[str], seconds: float) -> None:
+    """What is run, what a card has taken for it, and whether it fits."""
+    took = {name: f"{entry['seconds']:.0f} s{'' if entry['outcome'] == 'done' else ', ' + entry['outcome']}"
+            for path in sorted(RECORDS.glob("*/summary.json")) for name, entry in read_json(path).items()}  # fmt: skip
+    for step in STEPS:
+        mark = "run" if step in steps else "done" if step.name in done else "left out"
+        least = f"{step.least_s:.0f} to " if step.least_s else ""
+        planned = f"{least}{step.usual_s:.0f} s, limit {step.limit_s:.0f}, took {took.get(step.name, '?')}"
+        say(f"{mark:8s} {step.name:13s} {planned:40s} {step.what}")
+    planned_s = sum(step.least_s or step.usual_s for step in steps)
+    given = "" if seconds == float("inf") else f" of {seconds:.0f} s"
+    say(f"{len(steps)} steps, {planned_s:.0f} s{given}; `took`: on the card of results/gpu")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("results/gpu"))
-    parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--minutes", type=float, help="9, or those of --call")
+    parser.add_argument("--call", type=int, choices=CALLS, help="the steps that wait for a card, those of this call")
     parser.add_argument("--plan", action="store_true", help="print it and do nothing")
     parser.add_argument(
         "--simulate", action="store_true", help="without a GPU: tiny sizes, the CPU in the card's place"
@@ -201,6 +231,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="with --step: of a step that does with less than usual")
     args = parser.parse_args()
     if args.step:
+        sys.path += [p for p in [os.environ.get(PACKAGES_PATH)] if p]
         if args.simulate:
             os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
         importlib.import_module(f"gpu_steps.{args.step}").run(
@@ -208,23 +239,37 @@ def main() -> None:
         )
         return
     folder = args.out / (card(args.simulate) if not args.plan or args.simulate else "any card")
-    seconds = 60 * args.minutes
-    steps = chosen(STEPS, finished(folder), float("inf") if args.simulate else seconds, args.only)
-    for step in STEPS:
-        mark = "run" if step in steps else "done" if step.name in finished(folder) else "left out"
-        say(f"{mark:8s} {step.name:10s} {step.usual_s:4.0f} s (limit {step.limit_s:.0f})  {step.what}")
+    minutes, only = CALLS.get(args.call, (9.0, ()))
+    seconds = float("inf") if args.simulate else 60 * (args.minutes or minutes)
+    done = finished(folder)
+    steps = chosen(STEPS, done, seconds, args.only or only)
+    print_plan(steps, done, seconds)
     if not args.plan:
-        begin = time.perf_counter()
-        whole, path = brought(args.bring)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            go(steps, folder, seconds, args)
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+
+
+def go(steps: Sequence[Step], folder: Path, seconds: float, args: argparse.Namespace) -> None:
+    """Put together what was brought, run the steps, tell what they came to."""
+    begin = time.perf_counter()
+    temporary = functools.partial(tempfile.TemporaryDirectory, prefix="gpu-plan-", ignore_cleanup_errors=True)
+    with temporary() as place, temporary(dir=in_memory()) as memory:
+        scratch = Path(place)
+        numba = any(step.name not in WITHOUT_NUMBA for step in steps)
+        whole, wheels, packages = brought(args.bring, scratch, numba) if args.bring else (None, None, None)
         data = args.data or whole
         options = ["--simulate"] * args.simulate + (["--data", str(data)] if data else [])
         seconds -= time.perf_counter() - begin
-        if args.simulate:
-            run_plan(steps, folder, float("inf"), options, path, slack=10.0)
-        else:
-            run_plan(steps, folder, seconds, options, path)
+        environment = environment_of(scratch, wheels, packages) | {MEMORY: memory}
+        run_plan(steps, folder, seconds, options, environment, slack=10.0 if args.simulate else 1.0)
+    if (folder / "summary.json").is_file():
         for name, entry in read_json(folder / "summary.json").items():
-            say(f"{name:10s} {entry['outcome']:14s} {entry['seconds']:.0f} s")
+            say(f"{name:13s} {entry['outcome']:14s} {entry['seconds']:.0f} s")
+    if not {step.name for step in steps} <= finished(folder):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

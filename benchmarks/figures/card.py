@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from figures import figure
-from figures.text import digits, records, table
+from figures.text import digits, loaded, records, table
 from skytrigger.measure.records import Record
 
 FOLDER = "gpu/nvidia-h100-80gb-hbm3"
@@ -94,3 +94,20 @@ def many(strategy: str, size: str) -> str:
     record = _one("clue", kind="throughput", strategy=int(strategy), hits=int(size))
     call = record.samples["call"]
     return f"{call.items / float(np.median(call.values)):,.0f}"
+
+
+@figure("card.seconds")
+def seconds(step: str) -> str:
+    """What the plan's step took."""
+    return f"{loaded(f'{FOLDER}/summary.json')[step]['seconds']:.0f}"
+
+
+@figure("card.basic")
+def basic(what: str) -> str:
+    """`basic` in float16 at batch 1,024, in bursts: us an image, or the time of PyTorch's float32 over its own."""
+    cell = {"network": "basic", "scenario": "burst", "streams": 1, "input_type": "float32"}
+    own, eager = (
+        np.array(_one("networks", runtime=r, precision=p, **cell).samples["call"].values)
+        for r, p in (("hopper", "fp16"), ("torch", "fp32"))
+    )
+    return f"{_spread(1e6 * own / 1024)} us" if what == "us" else f"{_spread(eager / own)} times"

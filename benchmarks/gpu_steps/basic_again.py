@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpu_steps.engines import Bench, Engine, meter_of, repeats_for, seconds_a_call, window
+from skytrigger.core.errors import SkytriggerError
 from skytrigger.core.progress import say
 from skytrigger.measure.records import Samples
 from skytrigger.runtimes.hopper import session as hopper
@@ -65,6 +66,9 @@ def opened_as(bench: Bench, batch: int, how: Variant, kind: str = "float32") -> 
     hopper.PART, hopper.WAYS, hopper.STEM = how
     try:
         return bench.open("basic", "hopper:fp16", batch, 1, kind)
+    except SkytriggerError as error:  # this variant alone: does not compile, or is refused by the driver
+        say(f"{how} {kind}: {error}")
+        return None
     finally:
         hopper.PART, hopper.WAYS, hopper.STEM = usual
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import lzma
+import os
+import shutil
 import zipfile
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+MEMORY = "GPU_PLAN_MEMORY"
 LISTS = Path(__file__).parents[2] / "results/packaged/lists"
 TEST = Path(__file__).parents[2] / "results/split/test.txt"
 CLASSES = ("AnnualCrop", "Forest", "HerbaceousVegetation", "Highway", "Industrial", "Pasture", "PermanentCrop",
@@ -37,6 +40,17 @@ class Tiles:
         """Places of the tiles of these names that are here."""
         some = set(wanted)
         return np.array([i for i, name in enumerate(self.names) if name in some], np.int64)
+
+
+def in_memory(room: int = 4 << 30) -> Path | None:
+    """A folder that is kept in memory, if it has `room` bytes; None: where temporary files usually are.
+
+    The plan gives its steps one that it removes at its end, since a step that is killed cannot.
+    """
+    if given := os.environ.get(MEMORY):
+        return Path(given)
+    shared = Path("/dev/shm")
+    return shared if shared.is_dir() and shutil.disk_usage(shared).free >= room else None
 
 
 def listed(name: str) -> set[str]:

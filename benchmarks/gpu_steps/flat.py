@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
+ALIGNED = 64  # values that each tensor's place is a multiple of: libraries' kernels may ask for as much of an address
 
 
 class Flat:
@@ -23,8 +24,8 @@ class Flat:
         parameters = [p for net in networks for p in net.parameters()]
         buffers = [(m, name, b) for net in networks for m in net.modules()
                    for name, b in m.named_buffers(recurse=False) if b.is_floating_point()]  # fmt: skip
-        learned = sum(p.numel() for p in parameters)
-        self.all = torch.empty(learned + sum(b.numel() for *_, b in buffers), device=device)
+        learned = sum(_room(p) for p in parameters)
+        self.all = torch.zeros(learned + sum(_room(b) for *_, b in buffers), device=device)
         self.gradient = torch.zeros(learned, device=device)
         self.decay = torch.zeros(learned, device=device)
         place = 0
@@ -33,10 +34,10 @@ class Flat:
             gradient = _view(self.gradient, place, p)
             p.data = _view(self.all, place, p).copy_(p.data)
             p.grad = gradient
-            place += p.numel()
+            place += _room(p)
         for module, name, b in buffers:
             module._buffers[name] = _view(self.all, place, b).copy_(b)
-            place += b.numel()
+            place += _room(b)
         self.learned = self.all[:learned]
         self.average = self.all.clone()
         self.first, self.second = torch.zeros(learned, device=device), torch.zeros(learned, device=device)
@@ -64,6 +65,10 @@ class Flat:
         kept = self.all.clone()
         self.all.copy_(self.average)
         self.average.copy_(kept)
+
+
+def _room(like: Any) -> int:
+    return -(-like.numel() // ALIGNED) * ALIGNED
 
 
 def _view(flat: Any, place: int, like: Any) -> Any:

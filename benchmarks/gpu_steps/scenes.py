@@ -9,10 +9,11 @@ missing, its arms are left out.
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import tempfile
 import time
+import traceback
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -59,17 +60,18 @@ class Scenes:
 
     def granules(self) -> dict[str, Path]:
         """One of each form that can be written here."""
-        import scene_granule
-
         found = {}
         for form, package in FORMS.items():
-            if importlib.util.find_spec(package) is None:
-                say(f"no {package} here: no {form}")
-                continue
             start = time.perf_counter()
-            found[form] = scene_granule.make(
-                self.folder, form, self.bench.size(10_980, 700), self.bench.size(400, 20), threads=cores_in_mask()
-            )
+            try:
+                import scene_granule
+
+                found[form] = scene_granule.make(
+                    self.folder, form, self.bench.size(10_980, 700), self.bench.size(400, 20), threads=cores_in_mask()
+                )
+            except Exception as error:  # a form that cannot be written takes no other with it
+                say(f"no {form}, which needs {package}: {error!r}")
+                continue
             say(f"{form}: made in {time.perf_counter() - start:.1f} s")
         return found
 
@@ -214,22 +216,34 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
     torch.backends.cudnn.benchmark = False  # as a user has it
     with tempfile.TemporaryDirectory(prefix="scenes-") as folder:
         scenes = Scenes(bench, Path(folder))
+        if not scenes.sources:
+            raise SystemExit("no form of a scene can be made here: rasterio is missing")
         arms = [(getattr(scenes, arm), form, name) for form in scenes.sources for name in scenes.models
                 for arm in ("whole", "device")]  # fmt: skip
         arms += [(scenes.decode, form, "") for form in scenes.sources]
-        for arm, form, name in arms:  # imports, algorithms, memory: not counted
-            arm(form, name)
+        arms = [arm for arm in arms if visited(*arm)]  # imports, algorithms, memory: not counted
         first = {"|".join(k): v[0]["seconds"] for k, v in scenes.samples.items()}
         bench.keep("control", {"network": None, "scenario": "first visit, not warm"}, {}, seconds=first)
         scenes.samples.clear()
         rounds = 0
         while rounds < 2 or (rounds < 8 and time.perf_counter() - begin < bench.size(SECONDS, 0)):
             for i in bench.rng.permutation(len(arms)):
-                arm, form, name = arms[int(i)]
-                if rounds == 0 or time.perf_counter() - begin < LATEST:
-                    arm(form, name)
+                if time.perf_counter() - begin < bench.size(LATEST, 600):
+                    visited(*arms[int(i)])
             rounds += 1
         scenes.keep()
         for form in list(scenes.sources)[:1]:
             for name in scenes.models:
-                scenes.agreement(form, name)
+                visited(scenes.agreement, form, name)
+        if not any(arm == "whole" for arm, *_ in scenes.samples):
+            raise SystemExit("no whole scene was classified")
+
+
+def visited(arm: Callable[[str, str], None], form: str, name: str) -> bool:
+    """Visit an arm; whether it went well: one that fails takes no other with it."""
+    try:
+        arm(form, name)
+    except Exception:
+        say(f"{arm.__name__} {form} {name} failed:\n{traceback.format_exc()}")
+        return False
+    return True

@@ -7,10 +7,8 @@ its records and weights lie whole in at most seven files in ``OUT``, none over 1
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tarfile
@@ -23,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_steps.card_tiles import bands, listed, rgb
+from gpu_steps.card_tiles import bands, in_memory, listed, rgb
 from skytrigger.core.host import host_facts
 from skytrigger.measure.records import Record, Samples, append
 
@@ -41,33 +39,48 @@ PROGRAM = Path(__file__).parents[1] / "gpu_teacher.py"
 
 
 def run(out: Path, simulate: bool, data: Path | None = None, seconds: float = SECONDS) -> None:
-    """All stages; records, logits and weights into `out`."""
+    """All stages; records, logits and weights into `out`.
+
+    Raises
+    ------
+    SystemExit
+        A stage did not end well; what the others left is whole.
+    """
     begin = time.perf_counter()
+    lost: list[str] = []
     out.mkdir(parents=True, exist_ok=True)
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="teacher-", dir=shared if shared.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(prefix="teacher-", dir=in_memory()) as folder:
         work = Path(folder)
         prepare(work, data or Path("build/bring"))
         say(begin, "tiles are ready")
         waiting = [[Stage(name, work, simulate) for name in names] for names, _ in STAGES[:1]]
         graphs = not simulate
-        for number, (_, share) in enumerate(STAGES):
-            if number + 1 < len(STAGES):  # the next ones import and wait meanwhile
-                waiting.append([Stage(name, work, simulate) for name in STAGES[number + 1][0]])
-            left = seconds - (time.perf_counter() - begin)
-            given = left * share / sum(s for _, s in STAGES[number:]) if not simulate else 600.0
-            if left < LEAST_S and not simulate:
-                say(begin, f"{', '.join(s.name for s in waiting[number])}: no time left")
-            else:
-                graphs = turn(waiting[number], given, left, begin, out, graphs)
-                keep(work, out)
-        for stages in waiting:
-            for stage in stages:
-                stage.end()
+        try:
+            for number, (_, share) in enumerate(STAGES):
+                if number + 1 < len(STAGES):  # the next ones import and wait meanwhile
+                    waiting.append([Stage(name, work, simulate) for name in STAGES[number + 1][0]])
+                left = seconds - (time.perf_counter() - begin)
+                given = left * share / sum(s for _, s in STAGES[number:]) if not simulate else 600.0
+                if left < LEAST_S and not simulate:
+                    lost += [s.name for s in waiting[number]]
+                    say(begin, f"{', '.join(s.name for s in waiting[number])}: no time left")
+                else:
+                    graphs = turn(waiting[number], given, left, begin, out, graphs, lost)
+                    keep(work, out)
+        finally:
+            for stages in waiting:
+                for stage in stages:
+                    stage.end()
+    if lost:
+        raise SystemExit(f"not done: {', '.join(lost)}")
 
 
-def turn(stages: list[Stage], given: float, left: float, begin: float, out: Path, graphs: bool) -> bool:
-    """Let the stages of one turn train, once more without graphs where one fails; whether the next ones use graphs."""
+def turn(stages: list[Stage], given: float, left: float, begin: float, out: Path, graphs: bool,
+         lost: list[str]) -> bool:  # fmt: skip
+    """Let the stages of one turn train, once more without graphs where one fails; whether the next ones use graphs.
+
+    Names of those that do not end well are added to `lost`.
+    """
     start, simulate = time.perf_counter(), stages[0].simulate
     say(begin, f"{', '.join(s.name for s in stages)}: {given:.0f} s")
     limit = given if simulate else min(given + GRACE_S, max(left, LEAST_S))
@@ -85,6 +98,7 @@ def turn(stages: list[Stage], given: float, left: float, begin: float, out: Path
         taken = time.perf_counter() - start
         outcome = "killed" if status is None else f"failed ({status})" if status else "done"
         say(begin, f"{stage.name}: {outcome} after {taken:.0f} s")
+        lost += [stage.name] if outcome != "done" else []
         where = {k: v for k, v in host_facts().items() if k in ("gpus", "cpu", "os", "python", "packages")}
         what = {"network": stage.name, "runtime": "torch", "precision": "bf16", "scenario": "training",
                 "device": "cpu" if simulate else "cuda"}  # fmt: skip
@@ -113,7 +127,7 @@ class Stage:
         source = os.pathsep.join([str(PROGRAM.parent.with_name("src")), os.environ.get("PYTHONPATH", "")])
         threads = "1" if self.simulate else "2"
         environment = os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
-        self.process = subprocess.Popen(command, start_new_session=True, env=environment)
+        self.process = subprocess.Popen(command, env=environment)  # of this group, which goes at once if it must
 
     def go(self, seconds: float, graphs: bool) -> None:
         """Its seconds begin."""
@@ -130,9 +144,8 @@ class Stage:
             return None
 
     def end(self) -> None:
-        """Stop what is still there of it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Stop it if it is still there."""
+        self.process.kill()
         self.process.wait()
 
 

@@ -168,7 +168,8 @@ class Together:
         pool = None
         for side in self.plan.sides:
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=pool):
+            # on the stream of the warm-up: a gradient's node that was made there would break another stream's capture
+            with torch.cuda.graph(graph, pool=pool, stream=aside):
                 self.step(side)
             pool = pool or graph.pool()
             self.replay[side] = graph.replay

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gpu_steps.card_tiles import in_memory
 from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.files import sha256_json
 from skytrigger.core.host import host_facts
@@ -37,9 +38,16 @@ ORDER = [("basic", seed) for seed in range(3)] + [(n, s) for s in range(3) for n
 
 
 def run(out: Path, simulate: bool, data: Path | None = None) -> None:
-    """Records of the step into `out`; `data` holds the tiles' archives."""
+    """Records of the step into `out`; `data` holds the tiles' archives.
+
+    Raises
+    ------
+    SystemExit
+        A run failed; the others' records are whole.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
+    lost: list[str] = []
+    with tempfile.TemporaryDirectory(dir=in_memory()) as scratch:
         if not simulate:
             rgb(data or Path("build/bring"))  # packed once, before the processes open it
         jobs = [("basic", 0)] if simulate else list(ORDER)
@@ -56,7 +64,8 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
                 name, seed, start, process = job
                 taken = time.perf_counter() - start
                 if process.returncode:
-                    say(f"{name} seed {seed} failed with {process.returncode}")
+                    lost.append(f"{name} seed {seed} ({process.returncode})")
+                    say(f"{lost[-1]} failed")
                     continue
                 history = [json.loads(t) for t in (Path(scratch) / f"{name}-{seed}.jsonl").read_text().splitlines()]
                 last = history[-1]
@@ -73,6 +82,8 @@ def run(out: Path, simulate: bool, data: Path | None = None) -> None:
                     Record("training", what, where, {"whole": Samples("s", (taken,))}, extra=extra),
                 )
                 say(f"{name} seed {seed}: {last['val_accuracy']:.4f} after {len(history)} epochs, {taken:.0f} s")
+    if lost:
+        raise SystemExit(f"failed: {', '.join(lost)}")
 
 
 def rgb(folder: Path) -> tuple[Dataset, Split]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -17,7 +21,7 @@ from gpu_steps import card_tiles  # noqa: E402
 from gpu_steps.flat import Flat  # noqa: E402
 from gpu_steps.looks import Looks, crops, cutmix  # noqa: E402
 from gpu_steps.remembered import Remembered  # noqa: E402
-from gpu_steps.teacher_stages import LOOKS, ranking, statistics  # noqa: E402
+from gpu_steps.teacher_stages import LOOKS, Job, ranking, statistics, taught_by  # noqa: E402
 from gpu_steps.together import Member, Plan, Together  # noqa: E402
 from skytrigger.optimize.students import build  # noqa: E402
 
@@ -112,6 +116,62 @@ def test_one_vector_learns_as_adamw_does() -> None:
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
 
 
+class Elsewhere(TorchDispatchMode):
+    """Notes what a CUDA graph cannot hold: tensors that are not on the device, and operations that wait for it."""
+
+    WAIT = ("_local_scalar_dense", "nonzero", "masked_select", "equal.", "unique", "is_nonzero")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.calls = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.calls += 1
+        here = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, torch.Tensor)]
+        masks = "index" in str(func) and any(t.dtype == torch.bool for t in here)
+        if masks or any(w in str(func) for w in self.WAIT) or any(t.device.type != "meta" for t in here):
+            self.found.append(str(func))
+        return out
+
+
+@pytest.mark.parametrize("channels", [3, 13])
+def test_a_step_can_be_captured(channels: int, tmp_path: Path) -> None:
+    """On torch's device without memory: nothing that a step uses or makes lies on the CPU or is waited for."""
+    options = {**TINY, "stem": "k4"}
+    member = {"options": options, "looks": "plain", "figures": {}}
+    facts = {"channels": 3, "members": {"t": member}, "mean": [90.0, 95.0, 80.0], "std": [50.0, 40.0, 30.0]}
+    (tmp_path / "teachers.json").write_text(json.dumps(facts))
+    (tmp_path / "teachers").mkdir()
+    save_file(build("student", 3, (64, 64), 10, **options).state_dict(), tmp_path / "teachers" / "t.safetensors")
+    meta = torch.device("meta")
+    scale = ([1000.0] * channels, [500.0] * channels)
+    teach = taught_by(Job(tmp_path, "", meta, True, False), "teachers", "t", scale if channels == 13 else None)
+    members = [Member(name, build("student", channels, (64, 64), 10, **options), name, ("t",) * (i % 2))
+               for i, name in enumerate(LOOKS)]  # fmt: skip
+    x, y = np.zeros((20, channels, 64, 64), np.uint16), np.zeros(20, np.int64)
+    together = Together(members, LOOKS, {"t": teach}, x, y, *scale, {}, Plan(batch=16), meta, graphs=False)
+    together._fast = contextlib.nullcontext  # type: ignore[method-assign]  # autocast knows no such device
+    with Elsewhere() as elsewhere:
+        together.step(48)
+    assert not elsewhere.found
+    assert elsewhere.calls > 1000
+    with Elsewhere() as elsewhere:
+        together._draw(np.arange(16))
+    assert "aten.copy_.default" in elsewhere.found
+
+
+def test_tensors_of_the_vector_lie_where_libraries_want_them() -> None:
+    networks = [build("student", 3, (16, 16), 10, **TINY) for _ in range(2)]
+    flat = Flat([n.to(memory_format=torch.channels_last) for n in networks], 0.05, torch.device("cpu"))
+    base = flat.all.data_ptr()
+    for network in networks:
+        for tensor in (*network.parameters(), *(b for b in network.buffers() if b.is_floating_point())):
+            assert (tensor.data_ptr() - base) % 256 == 0
+            assert base <= tensor.data_ptr() < base + 4 * flat.all.numel()
+
+
 def test_a_group_learns_what_can_be_learned() -> None:
     """Classes that differ by brightness; the taught one learns from the teacher alone."""
     random = np.random.default_rng(4)
@@ -154,7 +214,6 @@ def test_the_best_looks_have_few_errors_on_both_kinds_of_tiles() -> None:
 
 def test_a_student_goes_on_from_weights_and_standardisation_of_another(tmp_path: Path, monkeypatch) -> None:
     import cpu_teacher
-    from gpu_steps.teacher_stages import Job
 
     names = [f"{kind}_{i}" for kind in ("River", "Forest") for i in range(40)]
     x = np.random.default_rng(5).integers(0, 256, (80, 3, 64, 64), dtype=np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from skytrigger.core.errors import UnavailableError
+from skytrigger.runtimes.hopper.kernels import compiled
 from skytrigger.runtimes.hopper.shapes import SOURCE, Shape
 from skytrigger.runtimes.hopper.stem import SOURCE as STEM
 from skytrigger.runtimes.hopper.stem import Stem
@@ -81,3 +84,17 @@ def test_planted_errors_are_found(tmp_path: Path, plant: str) -> None:
     stem = Stem(Shape(13, 32, 32, 32), Shape(32, 32, 32, 32, "image"))
     error, found, wanted = run(built(tmp_path, stem, "float32", f"-DPLANT_{plant}"), stem, "float32", 1, 1, 2)
     assert error or not np.allclose(found, wanted, rtol=4e-3, atol=4e-3)
+
+
+@pytest.mark.parametrize(("blocks", "squares"), [(2, 3), (3, 1)])
+def test_the_card_s_own_compiler_takes_it(blocks: int, squares: int) -> None:
+    """Where it is installed; no GPU is needed."""
+    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.bindings") is None:
+        pytest.skip("NVIDIA's bindings are not installed")
+    stem = Stem(Shape(13, 32, 64, 64), Shape(32, 32, 64, 64, "image"), blocks, squares)
+    assert stem.fits
+    try:
+        code = compiled(stem, "float32")
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    assert b".text.stem" in code
