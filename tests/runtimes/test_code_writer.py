@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,6 +58,22 @@ def test_answers_are_the_engines_bit_for_bit(monkeypatch: pytest.MonkeyPatch, na
     np.testing.assert_array_equal(session.run(locked), expected[:3])
     assert not locked.flags.writeable
     assert tiles.flags.writeable
+
+
+def test_threads_share_a_large_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of one batch; the same codes, and no threads are left."""
+    model = read_model(packaged("eurosat_ms_fast"))
+    tiles = tiles_of("eurosat_ms_fast", 7)
+    expected = code_writer(model, EngineSpec(batch_size=7, input_type="uint16")).write(tiles, 0)
+    monkeypatch.setattr(module, "SHARE", expected.size // 3)
+    before = threading.active_count()
+    writer = code_writer(model, EngineSpec(batch_size=7, threads=16, input_type="uint16"))
+    for _ in range(3):
+        writer.buffers[0][:] = 0
+        np.testing.assert_array_equal(writer.write(tiles, 0), expected)
+    assert threading.active_count() == before + 2
+    writer.close()
+    assert threading.active_count() == before
 
 
 def test_without_numba_the_engine_does_it(monkeypatch: pytest.MonkeyPatch) -> None:

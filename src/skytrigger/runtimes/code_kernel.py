@@ -47,18 +47,6 @@ def _code(value: Any, gain: Any, back: Any) -> Any:
 
 
 @compiled
-def _read_ahead(tiles: Any, k: int, b: int, g: int, columns: Any, line: Any) -> None:
-    """The group of rows `AHEAD` of g, in this tile or the next."""
-    g += AHEAD
-    if g >= tiles.shape[2]:
-        g -= tiles.shape[2]
-        k += 1
-    if k < tiles.shape[0] and g < tiles.shape[2]:
-        for x in range(np.uint64(0), columns, line):
-            _prefetch(tiles, k, b, g, x)
-
-
-@compiled
 def write_blocks(tiles: Any, gains: Any, backs: Any, row: Any, words: Any, out: Any) -> None:
     """Codes of the first rows of each group, in blocks (`model.code_blocks`).
 
@@ -69,23 +57,31 @@ def write_blocks(tiles: Any, gains: Any, backs: Any, row: Any, words: Any, out: 
     gains, backs
         (c,) float32, see `_code`.
     row, words
-        Room for a group's codes, uint8, and the same memory as words of a window's width (rows, across).
+        Room for a group's codes, uint8, and the same memory as words of a window's width.
     out
         (n, groups, across, at least c x rows), words of that width; what is beyond stays as it is.
     """
-    columns, across = np.uint64(row.shape[0]), np.uint64(words.shape[1])
+    n, channels, groups, _ = tiles.shape
+    columns, across = np.uint64(row.shape[0]), np.uint64(out.shape[2])
+    rows = words.shape[0] // out.shape[2]
     line = np.uint64(64 // tiles.itemsize)
-    for k in range(tiles.shape[0]):
-        for g in range(tiles.shape[2]):
-            for b in range(tiles.shape[1]):
-                _read_ahead(tiles, k, b, g, columns, line)
+    for k in range(n):
+        for g in range(groups):
+            later, next_group = k, g + AHEAD
+            if next_group >= groups:
+                later, next_group = k + 1, next_group - groups
+            if later >= n or next_group >= groups:
+                later, next_group = k, g
+            for b in range(channels):
+                for x in range(np.uint64(0), columns, line):
+                    _prefetch(tiles, later, b, next_group, x)
                 gain, back = gains[b], backs[b]
                 for x in range(columns):
                     row[x] = _code(tiles[k, b, g, x], gain, back)
-                for i in range(words.shape[0]):
-                    place = np.uint64(b * words.shape[0] + i)
+                for i in range(rows):
+                    place, first = np.uint64(b * rows + i), np.uint64(i) * across
                     for x in range(across):
-                        out[k, g, x, place] = words[i, x]
+                        out[k, g, x, place] = words[first + x]
 
 
 @compiled

@@ -5,6 +5,8 @@ Needs Numba; without it the engine does all, with the same answers.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from skytrigger.runtimes.spec import EngineSpec
 
 WRITTEN = ("float32", "uint16", "uint8")
 WIDTHS = (1, 2, 4, 8)  # bytes of a word
+SHARE = 1 << 19  # codes, the least that another thread is woken for: that alone takes about as long
 
 
 class CodeWriter:
@@ -31,39 +34,54 @@ class CodeWriter:
 
     def __init__(self, model: ModelFile, codes: InputCodes, blocks: CodeBlocks | None, spec: EngineSpec) -> None:
         channels, (height, width) = len(model.card.channels), model.card.size
-        self._gains = codes.gains
+        self._window, self._gains = blocks.window if blocks else None, codes.gains
         self._backs = np.float32(12_582_912.0) - codes.zeros
         kept, step = codes.rows
         if blocks:
-            self.content, self._window = blocks.content, blocks.window
-            self.shape: tuple[int, ...] = (blocks.rows, blocks.columns, blocks.depth)
+            self.content = blocks.content
+            self.shape: tuple[int, ...] = blocks.rows, blocks.columns, blocks.depth
             kept, step = (kept, step) if step > 1 else (blocks.window[0], blocks.window[0])
         else:
             short = from_codes(model)
             self.content, self.shape = short.content, (channels, *short.card.size)
             kept, step = (kept, step) if step > 1 else (height, height)
-        self._blocks, self._kept = bool(blocks), kept * width
+        self._kept = kept * width
         self._given = (channels, height // step, step * width)
         size = (spec.batch_size, *self.shape)
         self.buffers = [np.zeros(size, np.uint8) for _ in range(spec.streams)]
-        self._rows = [np.zeros(self._kept, np.uint8) for _ in range(spec.streams)]
+        self._threads = min(spec.threads, self.buffers[0].size // SHARE)
+        self._pool = ThreadPoolExecutor(spec.streams * (self._threads - 1)) if self._threads > 1 else None
         self.write(np.zeros((1, channels, height, width), spec.input_type), 0)  # compiles, or loads what was compiled
 
     def write(self, tiles: NDArray[Any], stream: int) -> NDArray[np.uint8]:
         """At most a batch of tiles (n, c, h, w) -> (n, *shape) in the stream's memory."""
-        from skytrigger.runtimes.code_kernel import write_blocks, write_planes
-
         given = np.ascontiguousarray(tiles).reshape(len(tiles), *self._given)
         given.flags.writeable = False  # one compilation for arrays and memory-mapped files
         made = self.buffers[stream][: len(tiles)]
-        if not self._blocks:
-            out = made.reshape(len(tiles), *self._given[:2], -1)
-            write_planes(given, self._gains, self._backs, out)
+        if self._pool is None:
+            self._write(given, made)
             return made
-        high, wide = self._window
-        row, word = self._rows[stream], f"u{wide}"
-        write_blocks(given, self._gains, self._backs, row, row.view(word).reshape(high, -1), made.view(word))
+        cuts = [len(tiles) * i // self._threads for i in range(self._threads + 1)]
+        parts = [(given[i:j], made[i:j]) for i, j in pairwise(cuts) if j > i]
+        others = [self._pool.submit(self._write, *part) for part in parts[1:]]
+        self._write(*parts[0])
+        for other in others:
+            other.result()
         return made
+
+    def _write(self, given: NDArray[Any], made: NDArray[np.uint8]) -> None:
+        from skytrigger.runtimes.code_kernel import write_blocks, write_planes
+
+        if self._window is None:
+            write_planes(given, self._gains, self._backs, made.reshape(*given.shape[:3], -1))
+            return
+        row, word = np.empty(self._kept, np.uint8), f"u{self._window[1]}"
+        write_blocks(given, self._gains, self._backs, row, row.view(word), made.view(word))
+
+    def close(self) -> None:
+        """End its threads."""
+        if self._pool:
+            self._pool.shutdown()
 
 
 def code_writer(model: ModelFile, spec: EngineSpec) -> CodeWriter | None:

@@ -88,6 +88,12 @@ class OpenVinoSession(Session):
         # copied, because the next call overwrites them
         return tuple(np.array(results[output], dtype=np.float32) for output in self._outputs)
 
+    def close(self) -> None:
+        """Free the engine, and end threads."""
+        super().close()
+        if self._writer:
+            self._writer.close()
+
 
 def _from_tiles(model: ModelFile, spec: EngineSpec) -> bytes:
     """The model's content for tiles of the spec's input type."""
