@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -31,25 +32,28 @@ def tiles_of(name: str, count: int, kind: str = "uint16") -> np.ndarray:
     return np.random.default_rng(0).integers(0, most, shape).astype(kind)
 
 
-def by_engine(monkeypatch: pytest.MonkeyPatch, name: str, tiles: np.ndarray) -> np.ndarray:
-    """What OpenVINO makes of the tiles itself, with its own mean."""
-    openvino = pytest.importorskip("skytrigger.runtimes.openvino_session")
+def by_engine(monkeypatch: pytest.MonkeyPatch, name: str, runtime: str, tiles: np.ndarray) -> np.ndarray:
+    """What the engine makes of the tiles itself; OpenVINO with its own mean."""
+    engine = importlib.import_module(f"skytrigger.runtimes.{runtime}_session")
     with monkeypatch.context() as patched:
-        patched.setattr(openvino, "code_writer", lambda *_: None)
-        patched.setattr(openvino, "pool_by_windows", lambda _: None)
-        session = open_session(packaged(name), "openvino", "int8", 4, 1, input_type=str(tiles.dtype))
+        patched.setattr(engine, "code_writer", lambda *_: None)
+        patched.setattr(engine, "pool_by_windows", lambda _: None, raising=False)
+        session = open_session(packaged(name), runtime, "int8", 4, 1, input_type=str(tiles.dtype))
     assert session.facts["codes_by"] == "engine"
     return session.run(tiles)
 
 
 @pytest.mark.parametrize("kind", ["float32", "uint16", "uint8"])
 @pytest.mark.parametrize("name", NAMES)
-def test_answers_are_the_engines_bit_for_bit(monkeypatch: pytest.MonkeyPatch, name: str, kind: str) -> None:
-    pytest.importorskip("openvino")
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_answers_are_the_engines_bit_for_bit(
+    monkeypatch: pytest.MonkeyPatch, runtime: str, name: str, kind: str
+) -> None:
+    pytest.importorskip(runtime)
     tiles = tiles_of(name, 11, kind)
-    expected = by_engine(monkeypatch, name, tiles)
+    expected = by_engine(monkeypatch, name, runtime, tiles)
     for streams in (1, 2):
-        session = open_session(packaged(name), "openvino", "int8", 4, 1, streams=streams, input_type=kind)
+        session = open_session(packaged(name), runtime, "int8", 4, 1, streams=streams, input_type=kind)
         assert session.facts["codes_by"] == "numba"
         np.testing.assert_array_equal(session.run(tiles), expected)
         np.testing.assert_array_equal(session.run(tiles[::-1])[::-1], expected)  # strides; no trace of a call before
@@ -77,9 +81,8 @@ def test_threads_share_a_large_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_numba_the_engine_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("openvino")
     monkeypatch.setattr(module, "find", lambda _: None)
-    session = open_session(packaged("eurosat_rgb_fast"), "openvino", "int8", 2, 1)
+    session = open_session(packaged("eurosat_rgb_fast"), "onnxruntime", "int8", 2, 1)
     assert session.facts["codes_by"] == "engine"
 
 

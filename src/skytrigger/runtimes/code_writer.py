@@ -88,10 +88,21 @@ def code_writer(model: ModelFile, spec: EngineSpec) -> CodeWriter | None:
     """For an INT8 file on a CPU that begins with codes, where Numba is installed; else None."""
     fits = model.card.precision == "int8" and not model.native and spec.device == "cpu"
     codes = input_codes(model) if fits and spec.input_type in WRITTEN else None
-    if codes is None or find("numba") is None:
+    if codes is None or not _compiles():
         return None
     blocks = code_blocks(model)
     # each group of rows that is read must be one row of blocks
     if blocks and (blocks.window[1] not in WIDTHS or codes.rows not in ((1, 1), (blocks.window[0], codes.rows[1]))):
         blocks = None
     return CodeWriter(model, codes, blocks, spec)
+
+
+def _compiles() -> bool:
+    """Whether Numba is there, and has a place for what it compiles."""
+    if find("numba") is None:
+        return False
+    try:
+        find("skytrigger.runtimes.code_kernel")
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written to
+        return False
+    return True

@@ -73,26 +73,11 @@ class OpenVinoSession(Session):
         found = {g.input: [size, len(g.channels), g.side, g.side] for g in native} or {INPUT: [size, *self._shape]}
         return found | ({PHASE: [2]} if any(g.phases > 1 for g in native) else {})
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Those of every session, and who writes the codes that an INT8 network begins with."""
-        return {**super().facts, "codes_by": "numba" if self._writer else "engine"}
-
     def _infer(self, tiles: Tiles, stream: int) -> Answers:
-        request = self._requests[stream]
-        if self._writer and isinstance(tiles, np.ndarray):
-            self._writer.write(tiles, stream)
-            results = request.infer(share_outputs=True)
-        else:
-            results = request.infer(feeds(tiles), share_inputs=True, share_outputs=True)
-        # copied, because the next call overwrites them
+        given = self._feeds(tiles, stream)
+        # codes lie where the request reads them; answers are copied, because the next call overwrites them
+        results = self._requests[stream].infer(None if self._writer else given, share_inputs=True, share_outputs=True)
         return tuple(np.array(results[output], dtype=np.float32) for output in self._outputs)
-
-    def close(self) -> None:
-        """Free the engine, and end threads."""
-        super().close()
-        if self._writer:
-            self._writer.close()
 
 
 def _from_tiles(model: ModelFile, spec: EngineSpec) -> bytes:
