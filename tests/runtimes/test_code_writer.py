@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,6 +63,17 @@ def test_answers_are_the_engines_bit_for_bit(
     np.testing.assert_array_equal(session.run(locked), expected[:3])
     assert not locked.flags.writeable
     assert tiles.flags.writeable
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_callers_in_several_threads_do_not_mix_their_tiles(runtime: str) -> None:
+    pytest.importorskip(runtime)
+    session = open_session(packaged("eurosat_rgb_fast"), runtime, "int8", 4, 1, input_type="uint8")
+    tiles = tiles_of("eurosat_rgb_fast", 48, "uint8").reshape(12, 4, 3, 64, 64)
+    alone = [session.run(batch) for batch in tiles]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(session.run, [*tiles] * 8))
+    np.testing.assert_array_equal(together, alone * 8)
 
 
 def test_threads_share_a_large_batch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,10 @@ class OnnxRuntimeSession(Session):
         )
 
     def _infer(self, tiles: Tiles, stream: int) -> Answers:
-        return tuple(self._session.run(self._outputs, self._feeds(tiles, stream)))
+        if self._writer is None:
+            return tuple(self._session.run(self._outputs, feeds(tiles)))
+        with self._busy[stream]:
+            return tuple(self._session.run(self._outputs, self._feeds(tiles, stream)))
 
 
 def precision_of(content: bytes) -> str:

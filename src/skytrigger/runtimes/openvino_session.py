@@ -74,10 +74,12 @@ class OpenVinoSession(Session):
         return found | ({PHASE: [2]} if any(g.phases > 1 for g in native) else {})
 
     def _infer(self, tiles: Tiles, stream: int) -> Answers:
-        given = self._feeds(tiles, stream)
-        # codes lie where the request reads them; answers are copied, because the next call overwrites them
-        results = self._requests[stream].infer(None if self._writer else given, share_inputs=True, share_outputs=True)
-        return tuple(np.array(results[output], dtype=np.float32) for output in self._outputs)
+        request = self._requests[stream]
+        with self._busy[stream]:
+            given = self._feeds(tiles, stream)
+            # codes lie where the request reads them; answers are copied, because the next call overwrites them
+            results = request.infer(None if self._writer else given, share_inputs=True, share_outputs=True)
+            return tuple(np.array(results[output], dtype=np.float32) for output in self._outputs)
 
 
 def _from_tiles(model: ModelFile, spec: EngineSpec) -> bytes:

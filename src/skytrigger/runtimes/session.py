@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ class Session(ABC):
         self.engine: EngineFacts
         self._shape = (len(model.card.channels), *model.card.size)
         self._pool = ThreadPoolExecutor(spec.streams) if spec.streams > 1 else None
+        self._busy = [Lock() for _ in range(spec.streams)]  # of the memory that a stream's codes are written to
 
     @property
     def facts(self) -> dict[str, Any]:
