@@ -12,6 +12,7 @@ from figures import (  # noqa: F401 (they register their figures)
     comparisons,
     doublets,
     engines,
+    fast,
     gpu,
     mutants,
     onboard,

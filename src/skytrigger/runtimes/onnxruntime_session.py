@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from skytrigger.core.errors import UnavailableError
 from skytrigger.model.file import ModelFile
 from skytrigger.model.native_inputs import native_of
+from skytrigger.runtimes.code_writer import code_writer
 from skytrigger.runtimes.input_type import with_input_type
 from skytrigger.runtimes.offers import Offer, cpu_precisions, precision
 from skytrigger.runtimes.session import Answers, EngineFacts, Session, Tiles, feeds
@@ -46,7 +47,8 @@ class OnnxRuntimeSession(Session):
         # idle workers must not burn the cores that another stream or the caller needs
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spec.streams == 1 else "0")
         start = time.perf_counter()
-        given = with_input_type(model, spec.input_type)
+        self._writer = code_writer(model, spec)
+        given = self._writer.content if self._writer else with_input_type(model, spec.input_type)
         with tempfile.TemporaryDirectory() as folder:
             optimised = Path(folder) / "optimised.onnx"
             if kind == "cpu":
@@ -67,7 +69,10 @@ class OnnxRuntimeSession(Session):
         )
 
     def _infer(self, tiles: Tiles, stream: int) -> Answers:
-        return tuple(self._session.run(self._outputs, feeds(tiles)))
+        if self._writer is None:
+            return tuple(self._session.run(self._outputs, feeds(tiles)))
+        with self._busy[stream]:
+            return tuple(self._session.run(self._outputs, self._feeds(tiles, stream)))
 
 
 def precision_of(content: bytes) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from skytrigger.core.card import ModelCard
 from skytrigger.core.errors import InputError, UnavailableError
 from skytrigger.model.file import INPUT, ModelFile
 from skytrigger.model.native_inputs import NativeTiles, native_of
+from skytrigger.runtimes.code_writer import CodeWriter
 from skytrigger.runtimes.spec import EngineSpec
 
 Tiles = NDArray[Any] | NativeTiles
@@ -55,6 +57,7 @@ class Session(ABC):
     """
 
     fixed_batch = False
+    _writer: CodeWriter | None = None  # of engines that begin behind the codes which it writes
 
     def __init__(self, model: ModelFile, spec: EngineSpec) -> None:
         self.card: ModelCard = model.card
@@ -63,11 +66,14 @@ class Session(ABC):
         self.engine: EngineFacts
         self._shape = (len(model.card.channels), *model.card.size)
         self._pool = ThreadPoolExecutor(spec.streams) if spec.streams > 1 else None
+        self._busy = [Lock() for _ in range(spec.streams)]  # of the memory that a stream's codes are written to
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Spec, engine and model, as records keep them."""
-        return {**asdict(self.spec), **asdict(self.engine), "model": self.card.name, "model_hash": self.model.sha256}
+        """Spec, engine and model, as records keep them; of an INT8 network, who writes the codes it begins with."""
+        found = {**asdict(self.spec), **asdict(self.engine), "model": self.card.name, "model_hash": self.model.sha256}
+        codes = {"codes_by": "numba" if self._writer else "engine"} if self.card.precision == "int8" else {}
+        return found | codes
 
     def given(self, tiles: Tiles) -> Tiles:
         """What the network takes of `tiles`: windows of native pixels where it wants these, else the tiles themselves.
@@ -162,6 +168,12 @@ class Session(ABC):
             padded = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)])
         return tuple(values[: len(part)] for values in self._infer(padded, stream))
 
+    def _feeds(self, tiles: Tiles, stream: int) -> dict[str, NDArray[Any]]:
+        """Input -> array, for an engine that takes them by name: tiles, or the codes that are written of them."""
+        if self._writer is not None and isinstance(tiles, np.ndarray):
+            return {INPUT: self._writer.write(tiles, stream)}
+        return feeds(tiles)
+
     @abstractmethod
     def _infer(self, tiles: Any, stream: int) -> Answers:
         """One batch on one stream."""
@@ -195,6 +207,8 @@ class Session(ABC):
         """Free threads and the engine."""
         if self._pool is not None:
             self._pool.shutdown()
+        if self._writer is not None:
+            self._writer.close()
 
 
 def feeds(tiles: Tiles) -> dict[str, NDArray[Any]]:
