@@ -230,9 +230,9 @@ def stage_accuracy(stage: str, member: str, tiles: str) -> str:
 
 
 @figure("packaged.stage_epochs")
-def stage_epochs(stage: str) -> str:
-    """Epochs of a stage."""
-    return str(loaded(f"packaged/stages/{stage}.json")["epochs"])
+def stage_epochs(*stages: str) -> str:
+    """Epochs of stages, together."""
+    return str(sum(loaded(f"packaged/stages/{stage}.json")["epochs"] for stage in stages))
 
 
 @figure("packaged.tried")
