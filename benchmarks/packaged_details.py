@@ -10,9 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from figures.engines import arm_ms, fastest_engine, title
+from figures.engines import arm_ms, fastest_engine, packaged_timed, title
+from figures.models import confused
 from figures.text import loaded
 from figures.tiles import NAMES
 from skytrigger.applications.models import DETAILS, facts_of
@@ -21,24 +20,10 @@ from skytrigger.core.host import host_label
 from skytrigger.eo.packaged import packaged
 from skytrigger.model.file import read_model
 
-LEAST = 2  # images taken for another class, and
-SHARE = 0.02  # of the class, so that single images make no rule
-
-
-def confused(classes: list[str], table: Any) -> list[dict[str, Any]]:
-    """Pairs of classes by the share of the true one that is taken for the other, largest first."""
-    counts = np.array(table)
-    found = []
-    for i, j in zip(*np.nonzero(counts), strict=True):
-        of, n = int(counts[i].sum()), int(counts[i, j])
-        if i != j and n >= LEAST and n / of >= SHARE:
-            found.append({"true": classes[i], "taken_for": classes[j], "images": n, "of": of})
-    return sorted(found, key=lambda one: -one["images"] / one["of"])
-
 
 def details(name: str) -> dict[str, Any]:
     """Of one packaged classifier."""
-    judged, timed = loaded(f"packaged/{NAMES[name]}-test/metrics.json"), loaded(f"fast/{name}.json")
+    judged, timed = loaded(f"packaged/{NAMES[name]}-test/metrics.json"), packaged_timed(name)
     engine = fastest_engine(name)
     return {
         "name": name,

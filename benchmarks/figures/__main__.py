@@ -13,6 +13,7 @@ from figures import (  # noqa: F401 (they register their figures)
     doublets,
     engines,
     gpu,
+    models,
     mutants,
     onboard,
     onboard_ground,
