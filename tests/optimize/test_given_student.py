@@ -92,3 +92,9 @@ def test_a_file_whose_layers_are_others_is_none_of_the_family(
     write_model(model.graph(), replace(model.card, options={**OPTIONS, "widths": [16, 40]}), other)
     problem = Problem(other, build, data, split, {"logits": ACCURACY})
     assert given_student(Search(problem, ASKED, Store(tmp_path / "out", {}))) is None
+
+
+def test_what_few_validation_images_can_show_is_known_before_the_search(problem: Problem) -> None:
+    few = replace(problem, split=replace(problem.split, val=problem.split.val[:10]))
+    assert few.least_drop() == pytest.approx(27.75, abs=0.01)  # z^2 / (n + z^2): no answer differs
+    assert problem.least_drop() < few.least_drop()

@@ -68,6 +68,11 @@ def run(args: argparse.Namespace) -> Outcome:
     settings = _settings(args, problem, augment)
     if levels := problem.levels():
         say(f"warning: {levels}")  # before hours of search, too
+    if problem.metric.name == "accuracy" and (least := problem.least_drop()) > settings.max_drop:
+        say(
+            f"warning: {len(problem.split.val)} validation images can exclude no drop smaller than {least:.1f} points, "
+            f"even if no answer differed, and {settings.max_drop:g} are asked for: more of them decide it"
+        )
     with track("optimize", total_cost(settings)) as advance:
         found = optimise(problem, settings, args.out, threads=max(settings.threads), advance=advance)
     pages = write_search_page(args.out)

@@ -16,6 +16,7 @@ from skytrigger.learn.leakage import Source, require_unseen
 from skytrigger.learn.levels import levels_sentence, unlike_channels
 from skytrigger.learn.run_folder import Build, RunFolder
 from skytrigger.learn.teacher import weights_hash
+from skytrigger.measure.accuracy import tango
 from skytrigger.optimize.metric import Answers, Metric
 from skytrigger.optimize.settings import Settings
 from skytrigger.optimize.store import Store
@@ -80,6 +81,10 @@ class Problem:
     def levels(self) -> str:
         """Where these images are unlike those that a given model file was trained on, in words; else empty."""
         return levels_sentence(unlike_channels(self.dataset, self.split.part("all"), self.card), self.card)
+
+    def least_drop(self) -> float:
+        """Points of accuracy that the validation images could exclude at best, had no answer differed."""
+        return -100 * tango(0, 0, len(self.split.val)).low
 
     @property
     def weights(self) -> str:
