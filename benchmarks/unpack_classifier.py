@@ -2,9 +2,8 @@
 
     python benchmarks/unpack_classifier.py eurosat_rgb --data TILES ... --out teacher
 
-Weights are the file's codes times their scales; the rounding of activations is gone. Batch normalisations get the
-statistics of `--images` tiles of the data, and gains and offsets that undo them, so that the network answers the same
-in training as in use.
+`skytrigger train --start eurosat_rgb` does that by itself; a folder is for teachers that take crops, and gets the
+lists of images that the file's card does not keep. See `learn.unpack`.
 """
 
 from __future__ import annotations
@@ -12,15 +11,11 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from onnx import numpy_helper
-from torch import nn
 
 from skytrigger.applications.registry import build, model_path
-from skytrigger.core.heads import outputs_of
 from skytrigger.core.progress import say
 from skytrigger.core.seen import NOTE, Seen, hashes_of
 from skytrigger.core.split import split_by
@@ -30,64 +25,10 @@ from skytrigger.learn.batches import Batches
 from skytrigger.learn.evaluate import align
 from skytrigger.learn.predict import answers
 from skytrigger.learn.run_folder import RunFolder, save_tensors
+from skytrigger.learn.unpack import network_of_file, settle
 from skytrigger.model.file import read_model
 from skytrigger.model.quantise import stratified
 from skytrigger.runtimes.open import open_session
-
-LAYERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
-
-
-def products(graph: Any) -> list[tuple[Any, Any]]:
-    """(weight, bias) float32 of convolutions and dense layers, in the order they run."""
-    constants = {t.name: numpy_helper.to_array(t) for t in graph.graph.initializer}
-    made = {n.output[0]: n for n in graph.graph.node}
-
-    def value(name: str) -> Any:
-        node = made.get(name)
-        if node is None or node.op_type != "DequantizeLinear":
-            return constants[name]
-        codes, steps, _ = (constants[i] for i in node.input)
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-        return codes.astype(np.float32) * steps.reshape([-1 if k == axis else 1 for k in range(codes.ndim)])
-
-    found = []
-    for node in graph.graph.node:
-        if node.op_type in ("Conv", "Gemm"):
-            weight = value(node.input[1])
-            if node.op_type == "Gemm" and not any(a.name == "transB" and a.i for a in node.attribute):
-                weight = weight.T
-            found.append((weight, value(node.input[2])))
-    return found
-
-
-def filled(network: nn.Module, graph: Any) -> None:
-    """The graph's weights in the network's convolutions; the biases in the batch normalisations behind them."""
-    layers = [m for m in network.modules() if isinstance(m, LAYERS)]
-    found = iter(products(graph))
-    for layer, after in zip(layers, [*layers[1:], None], strict=True):
-        if isinstance(layer, nn.BatchNorm2d):
-            continue
-        weight, bias = (torch.from_numpy(np.array(v, np.float32)) for v in next(found))
-        layer.weight.data.copy_(weight.view_as(layer.weight))
-        target = after if isinstance(after, nn.BatchNorm2d) else layer
-        target.bias.data.copy_(bias)
-
-
-def given_statistics(network: nn.Module, images: Any) -> None:
-    """Running statistics as `images` have them, with gains and offsets that leave the answers as they are."""
-
-    def settle(module: Any, inputs: Any) -> None:
-        variance, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)
-        module.running_mean.copy_(mean)
-        module.running_var.copy_(variance)
-        module.weight.data.copy_(torch.sqrt(variance + module.eps))
-        module.bias.data.add_(mean)
-
-    hooks = [m.register_forward_pre_hook(settle) for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    with torch.inference_mode():
-        network.eval()(images)
-    for hook in hooks:
-        hook.remove()
 
 
 def main() -> None:
@@ -103,11 +44,10 @@ def main() -> None:
     card = model.card
     dataset = align(load(args.data), card)
     split = split_by(dataset, args.split_lists)
-    network = build(card.name, len(card.channels), card.size, outputs_of(card.heads), **card.options)
-    filled(network, model.graph())
+    network, _ = network_of_file(model.path, build)
     batches = Batches(dataset, card.mean, card.std, torch.device("cpu"))
     rows = stratified(split.train, dataset.y, args.images)
-    given_statistics(network, batches.images(rows))
+    settle(network, batches.images(rows))
     (mine,) = answers(network, batches, split.val)
     session = open_session(model, "onnxruntime", "int8", 64, 1)
     theirs = np.concatenate([session.run(dataset.x[split.val[i : i + 64]].astype(np.float32))

@@ -14,6 +14,7 @@ from figures import (  # noqa: F401 (they register their figures)
     engines,
     fast,
     gpu,
+    models,
     mutants,
     onboard,
     onboard_ground,

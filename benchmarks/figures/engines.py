@@ -88,7 +88,7 @@ def _streams(name: str, network: str = "student", runtime: str = "openvino") -> 
 
 
 @cache
-def _packaged(name: str) -> dict[str, Any]:
+def packaged_timed(name: str) -> dict[str, Any]:
     """The run of the shipped file, ``two/NAME`` that of two threads; refuses one of another file."""
     found: dict[str, Any] = loaded(f"fast/{name}.json")
     if found["model"]["sha256"] != sha256_file(packaged(name.rpartition("/")[2])):
@@ -98,13 +98,13 @@ def _packaged(name: str) -> dict[str, Any]:
 
 def packaged_times(name: str, arm: str, engine: str) -> Interval:
     """How many times as long an arm of `basic` takes as the shipped file on an engine."""
-    arms = _packaged(name)["arms"]
+    arms = packaged_timed(name)["arms"]
     return times_of(plain_slots(arms[arm]), plain_slots(arms[f"model {engine}"]))
 
 
 def fastest_engine(name: str) -> str:
     """The stock runtime, with its streams, on which the shipped file is fastest."""
-    arms = _packaged(name)["arms"]
+    arms = packaged_timed(name)["arms"]
     return min(engines(arms), key=lambda e: float(np.median(arms[f"model {e}"]["slots"])))
 
 
@@ -126,13 +126,13 @@ def arm_ms(arm: dict[str, Any]) -> Interval:
 
 def best_eager(name: str) -> str:
     """The batch size at which eager `basic` is fastest, of those in the run."""
-    arms = _packaged(name)["arms"]
+    arms = packaged_timed(name)["arms"]
     return min((a for a in arms if a.startswith("eager")), key=lambda a: float(np.median(arms[a]["slots"])))
 
 
 def best_stored(name: str) -> str | None:
     """The fastest way from stored tiles; None where none was timed."""
-    arms = _packaged(name)["arms"]
+    arms = packaged_timed(name)["arms"]
     kept = [a for a in arms if a.startswith("stored")]
     return min(kept, key=lambda a: float(np.median(arms[a]["slots"])), default=None)
 
@@ -149,12 +149,17 @@ def packaged_stored(name: str) -> str:
     arm = best_stored(name)
     if arm is None:
         raise ValueError(f"{name} was not timed from stored tiles")
-    return f"{span(arm_ms(_packaged(name)['arms'][arm]))} ms"
+    return f"{span(arm_ms(packaged_timed(name)['arms'][arm]))} ms"
 
 
 def _cells(name: str) -> list[str]:
     """Time an image, times eager and stock `basic`, time from stored tiles."""
-    engine, arms, eager, stored = fastest_engine(name), _packaged(name)["arms"], best_eager(name), best_stored(name)
+    engine, arms, eager, stored = (
+        fastest_engine(name),
+        packaged_timed(name)["arms"],
+        best_eager(name),
+        best_stored(name),
+    )
     stock = min(engines(arms), key=lambda e: packaged_times(name, f"basic {e}", engine).estimate)
     return [
         f"{title(engine)}, {span(arm_ms(arms[f'model {engine}']))}",
@@ -198,7 +203,7 @@ def packaged_two() -> str:
 @figure("packaged.host")
 def packaged_host() -> str:
     """Where those times were taken."""
-    return host_label(_packaged("eurosat_ms")["host"])
+    return host_label(packaged_timed("eurosat_ms")["host"])
 
 
 def eager_times(slow: str, fast: str) -> Interval:

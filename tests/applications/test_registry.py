@@ -65,7 +65,8 @@ def test_what_the_environment_names_wrongly(
 def test_packaged_models_are_found_by_name(tmp_path: Path) -> None:
     assert registry.model_path("eurosat_ms.onnx").is_file()
     assert registry.model_path("doublets").is_file()
-    assert registry.model_path("other.onnx") == Path("other.onnx")
+    with pytest.raises(InputError, match=r"no run folder or model file 'other\.onnx'\n.*eurosat_ms, "):
+        registry.model_path("other.onnx")
 
 
 def test_an_application_is_added_in_one_place() -> None:

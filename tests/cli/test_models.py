@@ -62,3 +62,37 @@ def test_facts_of_another_file_are_refused(tmp_path: Path) -> None:
     copy.with_suffix(SUFFIX).write_text("[]")
     with pytest.raises(InputError, match="not valid"):
         describe(copy)
+
+
+def test_one_that_is_asked_for_tells_its_classes_cost_and_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "eurosat_rgb"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    words = ("found AnnualCrop ", "confused PermanentCrop taken for HerbaceousVegetation", "calibration error",
+             "of CPU an image", "seen ", "recipe ", "file /")  # fmt: skip
+    assert [word for word in words if word not in text] == []
+
+
+def test_the_level_is_read_from_channels_and_refusals() -> None:
+    levels = {one["name"]: one["level"] for one in described()}
+    assert levels["eurosat_ms"] == levels["eurosat_ms_fast"] == "Level-1C, top of the atmosphere"
+    assert levels["eurosat_l2a"] == "Level-2A, surface"
+    assert levels["eurosat_rgb"] is None
+
+
+def test_details_are_those_of_the_records() -> None:
+    for one in described():
+        if one["application"] != "eurosat":
+            continue
+        assert "judged" in one, f"{one['name']}: PYTHONPATH=benchmarks:src python benchmarks/packaged_details.py"
+        record = json.loads((RESULTS.parent / one["judged"]["record"] / "metrics.json").read_text())
+        assert record["model_hash"] == one["sha256"]
+        assert one["judged"]["calibration_error"] == record["expected_calibration_error"]
+        classes = record["classes"]
+        assert {k: v["recall"] for k, v in one["judged"]["classes"].items()} == {
+            k: v["recall"] for k, v in record["per_class"].items()
+        }
+        for pair in one["judged"]["confused"]:
+            row = record["confusion"][classes.index(pair["true"])]
+            assert (row[classes.index(pair["taken_for"])], sum(row)) == (pair["images"], pair["of"])
+        timed = json.loads((RESULTS.parent / one["time"]["record"]).read_text())
+        assert timed["model"]["sha256"] == one["sha256"]

@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from skytrigger.applications.registry import applications
+from skytrigger.core.application import Application
 from skytrigger.core.card import ModelCard
+from skytrigger.core.dataset import HELD, Dataset
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import read_json
+from skytrigger.core.seen import seen_of
 from skytrigger.model.file import read_model
 
 SUFFIX = ".facts.json"  # beside the model file: what its card does not say
+DETAILS = "details.json"  # beside all of them, by SHA-256: where each fails and what it costs, from the records
+LEVELS = {True: "Level-1C, top of the atmosphere", False: "Level-2A, surface"}
 
 
 def described() -> list[dict[str, Any]]:
@@ -29,6 +34,19 @@ def described() -> list[dict[str, Any]]:
     ]
 
 
+def fitting(application: Application, dataset: Dataset) -> list[str]:
+    """Names of the application's packaged models that take these images: units, size and channels."""
+    found = []
+    for name, path in application.packaged.items():
+        card = read_model(path).card
+        held = dataset.source.get(HELD, dataset.channels)
+        strange = any(channel in held for channel in card.notes.get("refuses", {}))
+        same = (card.units, tuple(card.size)) == (dataset.units, tuple(dataset.x.shape[2:]))
+        if same and not strange and set(card.channels) <= set(dataset.channels):
+            found.append(name)
+    return found
+
+
 def describe(path: Path) -> dict[str, Any]:
     """Of one model file, from its card and the facts beside it."""
     model = read_model(path)
@@ -41,8 +59,31 @@ def describe(path: Path) -> dict[str, Any]:
         "file": str(path), "bytes": len(model.content), "sha256": model.sha256, "precision": card.precision,
         "channels": list(card.channels), "units": card.units, "size": list(card.size), "heads": heads,
         "figure": facts.get("figure") or figure_of(card), "trained_on": facts.get("trained_on") or trained_on(card),
-        "recipe": facts.get("recipe"), "limits": facts.get("limits", []),
+        "recipe": facts.get("recipe"), "limits": facts.get("limits", []), "level": level_of(card),
+        "seen": seen_words(card), **details_of(path, model.sha256),
     }  # fmt: skip
+
+
+def level_of(card: ModelCard) -> str | None:
+    """Of a network for DN of Sentinel-2's bands: B10 is in Level-1C alone; None where its channels do not tell."""
+    refused = "B10" in card.notes.get("refuses", {})
+    return LEVELS["B10" in card.channels] if card.units == "DN" and (refused or "B10" in card.channels) else None
+
+
+def seen_words(card: ModelCard) -> str:
+    """Which list the card keeps of the images that it and all before it have learned from."""
+    seen = seen_of(card.notes, card.name)
+    if seen is None:
+        return "no list: leakage cannot be found"
+    share = "all" if seen.share == 1 else f"one of {seen.share}"
+    return f"{share} of the names it learned from ({len(seen.train):,}) and that chose it ({len(seen.val):,})"
+
+
+def details_of(path: Path, sha256: str) -> dict[str, Any]:
+    """``judged`` (calibration error, each class, which is taken for which) and ``time``; empty of another file."""
+    file = path.with_name(DETAILS)
+    found = read_json(file).get(sha256, {}) if file.is_file() else {}
+    return {key: found[key] for key in ("judged", "time") if key in found}
 
 
 def facts_of(path: Path, sha256: str) -> dict[str, Any]:

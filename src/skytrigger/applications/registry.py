@@ -116,9 +116,18 @@ def names() -> tuple[str, ...]:
 
 
 def model_path(given: str | Path) -> Path:
-    """`given` as a path; one that does not exist but names a packaged model means that."""
-    if not Path(given).exists():
-        for one in applications().values():
-            if (name := str(given).removesuffix(".onnx")) in one.packaged:
-                return one.packaged[name]
-    return Path(given)
+    """`given` as a path; one that does not exist but names a packaged model means that.
+
+    Raises
+    ------
+    InputError
+        There is neither.
+    """
+    if Path(given).exists():
+        return Path(given)
+    known = {name: path for one in applications().values() for name, path in one.packaged.items()}
+    if (name := str(given).removesuffix(".onnx")) in known:
+        return known[name]
+    raise InputError(
+        f"there is no run folder or model file {str(given)!r}", expected=f"a path, or one of {', '.join(known)}"
+    )

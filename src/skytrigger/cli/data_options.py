@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skytrigger.core.errors import InputError
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from skytrigger.core.application import Application
     from skytrigger.core.card import ModelCard
     from skytrigger.core.dataset import Dataset, Split
+
+
+TRAINED = "a network of one's own for these data: skytrigger train --start MODEL --data DATA"
 
 
 def add_data_arguments(
@@ -89,6 +92,30 @@ def load_data(args: argparse.Namespace, application: Application, card: ModelCar
     bands, skip_bad = getattr(args, "bands", "all"), getattr(args, "skip_bad", False)
     more = stated(args, application)
     return application.load(args.data, bands=bands, skip_bad=skip_bad, channels=channels, seed=seed, **more)
+
+
+def load_for(args: argparse.Namespace, application: Application, card: ModelCard) -> Dataset:
+    """`load_data`, aligned to the model; where they do not fit, the packaged networks that do are named."""
+    from skytrigger.applications.models import fitting
+    from skytrigger.learn.evaluate import align
+
+    dataset = load_data(args, application, card)
+    try:
+        return align(dataset, card)
+    except InputError as error:
+        names = fitting(application, dataset)
+        if not names and error.remedy:
+            raise
+        more = f"a packaged network for such data: {', '.join(names)}" if names else TRAINED
+        remedy = "; or ".join(filter(None, (error.remedy, more)))
+        raise InputError(error.problem, expected=error.expected, remedy=remedy) from error
+
+
+def notes_of(facts: Mapping[str, Any]) -> list[str]:
+    """What was taken for granted of the data that `facts` name, and where they are unlike the model's own."""
+    assumed = facts.get("data", {}).get("assumptions", {})
+    lines = [f"assumed: {what} ({count} tiles)" for what, count in assumed.items()]
+    return lines + ([f"warning: {facts['levels']['sentence']}"] if "levels" in facts else [])
 
 
 def load_from(args: argparse.Namespace, application: Application) -> tuple[Dataset, Split]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skytrigger.cli.data_options import notes_of
 from skytrigger.cli.outcome import Outcome
 from skytrigger.runtimes.registry import DEFAULT
 
@@ -38,13 +39,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.applications.registry import application_of, model_path
-    from skytrigger.cli.data_options import load_data
+    from skytrigger.cli.data_options import load_for
     from skytrigger.learn.evaluate import card_of
 
     model = model_path(args.model)
     card = card_of(model)
     application = application_of(card)
-    return judged(args, application, model, load_data(args, application, card))
+    return judged(args, application, model, load_for(args, application, card))
 
 
 def judged(args: argparse.Namespace, application: Application, model: Path, dataset: Dataset) -> Outcome:
@@ -94,7 +95,7 @@ def describe(metrics: Mapping[str, Any]) -> str:
     for name, found in _heads(metrics).items():
         where = " ".join(filter(None, (metrics["part"], name)))
         lines += _classes(found, where) if "confusion" in found else _values(found, where)
-    return "\n".join([*lines, *_leakage(metrics)])
+    return "\n".join([*lines, *_leakage(metrics), *notes_of(metrics)])
 
 
 def _leakage(metrics: Mapping[str, Any]) -> list[str]:
@@ -105,7 +106,7 @@ def _leakage(metrics: Mapping[str, Any]) -> list[str]:
     if not found["known"]:
         return ["leakage: not known (the model keeps no list of the images it learned from)"]
     share = "" if found["share"] == 1 else f", of a list of one in {found['share']}"
-    lines = [f"leakage: {w}" for w in found["warnings"]]
+    lines = [f"leakage: in its own training, {w}" for w in found["warnings"]]
     if found["images"]:
         names = ", ".join(found["examples"])
         count = f"{found['images']} of these {found['of']} images"

@@ -14,7 +14,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from skytrigger.cli.data_options import add_data_arguments
 
     parser.add_argument(
-        "run", metavar="RUN|MODEL.onnx", help="a run to export; a model file with --engine, --card or int8"
+        "run",
+        metavar="RUN|MODEL.onnx",
+        help="a run to export; a model file (packaged: its name) with --engine, --card, --native or int8",
     )
     parser.add_argument("--out", required=True, metavar="MODEL.onnx|X.engine")
     parser.add_argument(
@@ -43,6 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
+    from skytrigger.applications.registry import model_path
+
+    args.run = str(model_path(args.run))
     if args.native:
         return _native(args)
     return _adopted(args) if args.card else _engine(args) if args.engine else _model(args)
@@ -106,9 +111,8 @@ def _native(args: argparse.Namespace) -> Outcome:
 
 def _model(args: argparse.Namespace) -> Outcome:
     from skytrigger.applications.registry import application_of
-    from skytrigger.cli.data_options import load_data
+    from skytrigger.cli.data_options import load_for
     from skytrigger.core.errors import InputError
-    from skytrigger.learn.evaluate import align
     from skytrigger.learn.exporting import export_run
     from skytrigger.learn.run_folder import RunFolder
     from skytrigger.runtimes.registry import AUTOCAST
@@ -122,7 +126,7 @@ def _model(args: argparse.Namespace) -> Outcome:
     card = RunFolder(Path(args.run)).card()
     application = application_of(card)
     if args.data:  # parity on its validation images, int8 ranges from its training images
-        dataset = align(load_data(args, application, card), card)
+        dataset = load_for(args, application, card)
         data = (dataset, application.split_again(dataset, card, None))
     result = export_run(args.run, application, args.out, precision, data)
     return _told(result, args.out)
@@ -133,9 +137,9 @@ def _int8(args: argparse.Namespace) -> Outcome:
     import numpy as np
 
     from skytrigger.applications.registry import application_of
-    from skytrigger.cli.data_options import load_data
+    from skytrigger.cli.data_options import load_for
     from skytrigger.core.errors import InputError
-    from skytrigger.learn.evaluate import align
+    from skytrigger.learn.evaluate import trained_on
     from skytrigger.learn.exporting import export_file
     from skytrigger.model.file import read_model
 
@@ -146,8 +150,9 @@ def _int8(args: argparse.Namespace) -> Outcome:
             expected="a run folder; or of a file --precision int8 --data DATA, --engine or --card",
         )
     application = application_of(card)
-    dataset = align(load_data(args, application, card), card)
-    divided = bool(card.split.get("kind") or dataset.parts)
+    dataset = load_for(args, application, card)
+    own = not card.split.get("kind") or trained_on(dataset, card)  # the split of other data divides none of these
+    divided = bool(own and (card.split.get("kind") or dataset.parts))
     rows = application.split_again(dataset, card, None).train if divided else np.arange(len(dataset))
     result = export_file(args.run, application, args.out, (dataset, rows))
     which = "the training images" if divided else "all images given: none of them should judge it"

@@ -60,12 +60,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    from skytrigger.core.progress import track
+    from skytrigger.core.progress import say, track
     from skytrigger.optimize.optimise import optimise, total_cost
     from skytrigger.report.optimize_page import write_search_page
 
     problem, augment = _problem(args)
     settings = _settings(args, problem, augment)
+    if levels := problem.levels():
+        say(f"warning: {levels}")  # before hours of search, too
+    if problem.metric.name == "accuracy" and (least := problem.least_drop()) > settings.max_drop:
+        say(
+            f"warning: {len(problem.split.val)} validation images can exclude no drop smaller than {least:.1f} points, "
+            f"even if no answer differed, and {settings.max_drop:g} are asked for: more of them decide it"
+        )
     with track("optimize", total_cost(settings)) as advance:
         found = optimise(problem, settings, args.out, threads=max(settings.threads), advance=advance)
     pages = write_search_page(args.out)
@@ -92,6 +99,9 @@ def describe(found: dict[str, Any], pages: list[Path]) -> str:
         times = row["times"]
         span = f" ({times['low']:.1f} to {times['high']:.1f})" if times["low"] is not None else ""
         lines.append(f"{times['estimate']:.1f} times faster{span} than {row['against']} [{row['run']}]")
+    if winner["name"] == "given":
+        lines.append("no smaller network held the floor faster: the given network stays, on its fastest engine")
+    lines += [f"warning: {found['levels']}"] if found.get("levels") else []
     lines += [f"leakage: {warning}" for warning in found.get("leakage", ())]
     return "\n".join([*lines, f"report: {pages[0]}"])
 
@@ -168,15 +178,15 @@ def _bands(words: list[str], channels: tuple[str, ...]) -> tuple[tuple[str, ...]
 def _problem(args: argparse.Namespace) -> tuple[Problem, bool]:
     """What is to be replaced and judged, and whether changed images are fit to learn from."""
     from skytrigger.applications.registry import application_of, model_path
-    from skytrigger.cli.data_options import load_data
-    from skytrigger.learn.evaluate import align, card_of
+    from skytrigger.cli.data_options import load_for
+    from skytrigger.learn.evaluate import card_of
     from skytrigger.optimize.metric import metric_of
     from skytrigger.optimize.problem import Problem
 
     given = model_path(args.run)
     card = card_of(given)
     application = application_of(card)
-    dataset = align(load_data(args, application, card), card)
+    dataset = load_for(args, application, card)
     floors = {
         head.name: metric_of(head, args.metric or application.floor.get(head.name), dataset, application.figures)
         for head in card.heads

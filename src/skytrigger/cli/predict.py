@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     from skytrigger.applications.registry import application_of, model_path
-    from skytrigger.cli.data_options import stated
+    from skytrigger.cli.data_options import notes_of, stated
     from skytrigger.core.errors import InputError
     from skytrigger.learn.evaluate import card_of
     from skytrigger.learn.unlabelled import WRITERS, predict, table_of, write_table
@@ -67,5 +67,6 @@ def run(args: argparse.Namespace) -> Outcome:
     lines = [f"{out}: {len(found.ids):,} images, {len(skipped)} left out"]
     for names in counts.values():
         lines += [f"  {name:22} {count:7,}" for name, count in names.items()]
+    lines += notes_of(facts)
     data = {**facts, "images": len(found.ids), "predicted": counts, "out": str(out), "columns": list(table)}
     return Outcome(data, "\n".join(lines))

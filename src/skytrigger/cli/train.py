@@ -10,13 +10,16 @@ from skytrigger.cli.outcome import Outcome
 
 if TYPE_CHECKING:
     from skytrigger.core.application import Application
+    from skytrigger.core.card import ModelCard
     from skytrigger.learn.recipe import Recipe
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     from skytrigger.cli.data_options import add_data_arguments
 
-    parser.add_argument("--model", help="network, e.g. basic, regularized, student or doublets_small")
+    parser.add_argument(
+        "--model", help="network, e.g. basic, regularized, student or doublets_small (default: that of --start)"
+    )
     parser.add_argument("--application", metavar="NAME", help="default: the first that has the network")
     parser.add_argument("--out", required=True, help="run folder; an interrupted run there goes on")
     add_data_arguments(parser)
@@ -29,7 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schedule", help="constant, cosine or warm")
     parser.add_argument("--augment", action="store_true", default=None, help="random flips and quarter turns (D4)")
     parser.add_argument("--patience", type=int, help="stop after so many epochs without a better loss")
-    parser.add_argument("--start", metavar="RUN", help="start from this run's weights, also of other bands")
+    parser.add_argument(
+        "--start", metavar="RUN|MODEL.onnx", help="start from these weights, of other bands or classes perhaps"
+    )
     parser.add_argument(
         "--teacher", nargs="+", metavar="RUN|MODEL.onnx", help="distil from these (recipe: distil, temperature)"
     )
@@ -49,21 +54,44 @@ def recipe_from(args: argparse.Namespace, application: Application) -> Recipe:
     names = ("epochs", "batch_size", "learning_rate", "weight_decay", "precision", "schedule", "augment", "patience")
     said = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     if not getattr(args, "recipe", None):
-        return recipe_of(application, args.model, seed=args.seed, **said)
+        start = _started(args)
+        if start:
+            said |= {"options": start.options}
+        return recipe_of(application, args.model or _named(start).name, seed=args.seed, **said)
     more = {"seed": args.seed} if args.seed else {}
     more |= {"model": args.model} if args.model else {}
     return replace(Recipe.read(args.recipe), **said, **more)
 
 
+def _started(args: argparse.Namespace) -> ModelCard | None:
+    """The card of --start, where that is the network to train: its name and options hold unless others are given."""
+    from skytrigger.applications.registry import model_path
+    from skytrigger.learn.evaluate import card_of
+
+    if not getattr(args, "start", None):
+        return None
+    card = card_of(model_path(args.start))
+    return card if args.model in (None, card.name) else None
+
+
 def _application(args: argparse.Namespace) -> Application:
     from skytrigger.applications.registry import application, application_of
-    from skytrigger.core.errors import InputError
     from skytrigger.learn.recipe import Recipe
 
-    if not args.model and not args.recipe:
-        raise InputError("no network named", remedy="--model NAME, or --recipe FILE.toml")
-    network = args.model or Recipe.read(args.recipe).model
-    return application(args.application) if args.application else application_of(network)
+    if not args.model and args.recipe:
+        args.model = Recipe.read(args.recipe).model
+    start = _started(args)
+    if args.application:
+        return application(args.application)
+    return application_of(args.model or _named(start))
+
+
+def _named(start: ModelCard | None) -> ModelCard:
+    from skytrigger.core.errors import InputError
+
+    if start is None:
+        raise InputError("no network named", remedy="--model NAME, --start MODEL, or --recipe FILE.toml")
+    return start
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -95,7 +123,7 @@ def trained(args: argparse.Namespace, application: Application, dataset: Any, sp
             device=args.device,
             threads=args.threads,
             teacher=teacher,
-            start=getattr(args, "start", None),
+            start=model_path(args.start) if getattr(args, "start", None) else None,
             allow_seen=getattr(args, "allow_seen", False),
             on_epoch=lambda h: advance(
                 1, f"epoch {h['epoch']}: loss {h['train_loss']:.3f}, validation {describe_line(h, dataset.heads)}"

@@ -14,6 +14,7 @@ from skytrigger.core.errors import InputError
 from skytrigger.core.heads import CLASSES, ONLY, Head, heads_of
 
 PARTS = ("train", "val", "test")
+HELD = "held"  # of a source: all channels that its files have, where only some were loaded
 
 
 @dataclass(frozen=True)

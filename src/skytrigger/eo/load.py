@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from skytrigger.core.dataset import Dataset
+from skytrigger.core.dataset import HELD, Dataset
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import cache_folder, sha256_file, sha256_json
 from skytrigger.core.progress import say
@@ -82,7 +82,10 @@ def load(
         refuse_skipped(data.source.get("skipped", ()), True)
     else:
         data = _packed(texts, skip_bad, workers, reading)
-    return data.select(select_bands(bands, data.channels))
+    chosen = data.select(select_bands(bands, data.channels))
+    if len(chosen.channels) == len(data.channels):
+        return chosen
+    return replace(chosen, source={**chosen.source, HELD: list(data.channels)})
 
 
 def _packed(paths: Sequence[str], skip_bad: bool, workers: int | None, reading: Reading) -> Dataset:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skytrigger.core.application import Application
 from skytrigger.core.card import ModelCard
-from skytrigger.core.dataset import Dataset
+from skytrigger.core.dataset import HELD, Dataset
 from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.files import write_json
 from skytrigger.core.heads import CLASSES, ONLY, Head
@@ -21,6 +21,7 @@ from skytrigger.learn.batches import Batches
 from skytrigger.learn.device import resolve_device, resolve_precision, use_threads
 from skytrigger.learn.heads import rules_of
 from skytrigger.learn.leakage import judged_images
+from skytrigger.learn.levels import levels_sentence, unlike_channels
 from skytrigger.learn.predict import answers
 from skytrigger.learn.predictions import Predictions, predictions_of, write_predictions
 from skytrigger.learn.run_folder import Build, RunFolder
@@ -42,14 +43,15 @@ def align(dataset: Dataset, card: ModelCard) -> Dataset:
     if dataset.units != card.units:
         raise InputError(
             f"the data are in {dataset.units}, the model {card.name!r} wants {card.units}",
-            remedy=f"--scale says what a stored count is: 1e-4 for DN, 1 for reflectance (now {dataset.units})"
-            if {dataset.units, card.units} <= {"DN", "float", "reflectance"}
-            else "",
+            remedy=_of_units(dataset, card.units),
         )
     size = tuple(dataset.x.shape[2:])
     if size != tuple(card.size):
-        raise InputError(f"tiles of {size} pixels", expected=f"{tuple(card.size)} pixels for this model")
-    card.refuse_strangers(dataset.channels, "the dataset")
+        raise InputError(
+            f"tiles of {size} pixels", expected=f"{tuple(card.size)} pixels for this model",
+            remedy="cut tiles of that size, or train on these: skytrigger train --start MODEL --data DATA",
+        )  # fmt: skip
+    card.refuse_strangers(dataset.source.get(HELD, dataset.channels), "the dataset")
     dataset = dataset.select(card.channels)
     theirs = {head.name: head for head in dataset.heads}
     if missing := [head.name for head in card.heads if head.name not in theirs]:
@@ -59,6 +61,21 @@ def align(dataset: Dataset, card: ModelCard) -> Dataset:
         return dataset
     y = targets.get(ONLY, dataset.y)
     return replace(dataset, y=y, classes=card.classes, heads=card.heads, targets=targets)
+
+
+def _of_units(dataset: Dataset, wanted: str) -> str:
+    """What helps where the data are not in the units `wanted`."""
+    if wanted != "DN" or dataset.x.dtype.kind != "f":
+        if {dataset.units, wanted} <= {"DN", "float", "reflectance"}:
+            return f"--scale says what a stored count is: 1e-4 for DN, 1 for reflectance (now {dataset.units})"
+        return ""
+    largest = float(np.max(dataset.x[:: max(1, len(dataset) // 16)]))
+    if largest > 10:  # counts in a float's clothes
+        return "--scale 1e-4 where a stored count is 1e-4 of reflectance: DN"
+    return (
+        f"values up to {largest:.3g} are reflectance, and DN is reflectance x 10,000: "
+        "gdal_translate -ot UInt16 -scale 0 1 0 10000 IN OUT"
+    )
 
 
 def _renumbered(dataset: Dataset, here: Head, head: Head) -> NDArray[Any]:
@@ -75,7 +92,10 @@ def _renumbered(dataset: Dataset, here: Head, head: Head) -> NDArray[Any]:
         return true[:, [here.names.index(name) for name in head.names]]
     unknown = sorted({here.names[i] for i in np.unique(true)} - set(known))
     if unknown:
-        raise InputError(f"classes {unknown} are unknown to the model", expected=", ".join(head.names))
+        raise InputError(
+            f"classes {unknown} are unknown to the model", expected=", ".join(head.names),
+            remedy="folders by these names, or a network of your own: skytrigger train --start MODEL --data DATA",
+        )  # fmt: skip
     number = np.array([known.get(name, -1) for name in here.names], dtype=np.int64)
     return number[true]  # type: ignore[no-any-return]
 
@@ -213,6 +233,8 @@ def evaluate(
         finally:
             session.close()
     same = trained_on(dataset, card)
+    if unlike := unlike_channels(dataset, index, card):
+        facts["levels"] = {"channels": unlike, "sentence": levels_sentence(unlike, card)}
     facts |= {
         "part": part,
         "trained_on_these_data": same,

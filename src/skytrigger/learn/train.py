@@ -16,6 +16,7 @@ from skytrigger.core.errors import InputError, SkytriggerError
 from skytrigger.core.extras import require
 from skytrigger.core.files import sha256_json, write_text
 from skytrigger.core.heads import outputs_of
+from skytrigger.core.progress import say
 from skytrigger.core.seeds import derive
 from skytrigger.core.seen import NOTE
 from skytrigger.learn import distributed
@@ -24,18 +25,23 @@ from skytrigger.learn.checkpoint import State
 from skytrigger.learn.device import resolve_device, resolve_precision, use_threads
 from skytrigger.learn.energy import EpochMeter, watching
 from skytrigger.learn.epoch import Epochs
+from skytrigger.learn.evaluate import card_of
 from skytrigger.learn.heads import changed
 from skytrigger.learn.leakage import Source, require_unseen, seen_after
 from skytrigger.learn.predict import judge
 from skytrigger.learn.recipe import Recipe
 from skytrigger.learn.run_folder import Build, RunFolder, load_tensors, save_tensors
-from skytrigger.learn.start import start_from
+from skytrigger.learn.start import ALL, start_from
 from skytrigger.learn.steps import Average, make_optimiser, selected
 from skytrigger.learn.teacher import Teacher, weights_hash
+from skytrigger.learn.unpack import settle
 from skytrigger.measure.meters.protocol import Meter
+from skytrigger.model.quantise import stratified
 
 if TYPE_CHECKING:
     from torch import device as Device
+
+SETTLING_IMAGES = 512  # whose statistics the normalisations of a network from a file get
 
 
 def train(
@@ -76,7 +82,8 @@ def train(
     teacher
         Its probabilities and values are mixed into the targets, by ``recipe.distil``.
     start
-        Run folder whose weights training starts from, of other channels perhaps: see `start_from`.
+        Run folder or model file whose weights training starts from, of other channels or classes perhaps: see
+        `start_from`.
     allow_seen
         Go on where start or teacher have seen images that judge here; the card then says so.
 
@@ -108,7 +115,7 @@ def train(
 
 def learned_from(start: str | Path | None, teacher: Teacher | None) -> list[Source]:
     """The networks whose weights or answers a training begins with, and their cards."""
-    sources = [Source(Path(start).name, RunFolder(Path(start)).card())] if start else []
+    sources = [Source(Path(start).name, card_of(start))] if start else []
     taught = zip(teacher.runs, teacher.cards, strict=True) if teacher else ()
     return sources + [Source(run.name, card) for run, card in taught]
 
@@ -186,7 +193,7 @@ class _Job:
         if self.teacher:
             self.teacher.prepare([mean[i] for i in self.taught], [std[i] for i in self.taught], self.device)
         epochs = Epochs(recipe, self.heads, self.ranks, batches, precision, self.teacher, self.taught)
-        state = self._begin()
+        state = self._begin(batches)
         if self.ranks.first:
             self.folder.announce(state.folder_bytes(bool(recipe.patience)))
         state.resume(self.folder, self.identity())
@@ -223,13 +230,18 @@ class _Job:
             if self.on_epoch:
                 self.on_epoch(line)
 
-    def _begin(self) -> State:
+    def _begin(self, batches: Batches) -> State:
         torch = require("torch", why="training")
         recipe = self.recipe
         torch.manual_seed(derive(recipe.seed, "weights"))
         network = self.build(recipe.model, len(self.channels), self.size, outputs_of(self.heads), **recipe.options)
         if self.start:
-            start_from(network, self.start, self.channels)
+            taken = start_from(network, self.start, self.channels, self.heads, self.build)
+            if Path(self.start).is_file():
+                rows = np.sort(stratified(self.split.train, self.dataset.y, SETTLING_IMAGES))
+                settle(network, batches.images(rows)[:, self.seen].to("cpu"))
+            if self.ranks.first and taken != ALL:
+                say(f"start from {self.start}: {taken}")
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network = network.to(self.device)

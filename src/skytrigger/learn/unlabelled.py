@@ -17,7 +17,8 @@ from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
 from skytrigger.core.files import atomic_path
 from skytrigger.core.heads import CLASSES, ONLY
-from skytrigger.learn.evaluate import BATCH, card_of, predictions_of_call, predictions_of_run
+from skytrigger.learn.evaluate import BATCH, align, card_of, predictions_of_call, predictions_of_run
+from skytrigger.learn.levels import levels_sentence, unlike_channels
 from skytrigger.learn.predictions import Predictions
 from skytrigger.model.file import read_model
 from skytrigger.runtimes.open import open_session
@@ -56,7 +57,7 @@ def predict(
     """
     path = Path(model)
     card = card_of(path)
-    bare = without_truth(dataset, card)
+    bare = align(without_truth(dataset, card), card)
     rows = np.arange(len(bare))
     if path.is_dir():
         precision = precision or "fp32"
@@ -72,6 +73,8 @@ def predict(
             facts = dict(session.facts)
         finally:
             session.close()
+    if unlike := unlike_channels(bare, rows, card):
+        facts["levels"] = {"channels": unlike, "sentence": levels_sentence(unlike, card)}
     return found, {"model": str(model), **facts, "data_hash": dataset.content_hash, "data": dataset.source}
 
 

@@ -24,8 +24,8 @@ from skytrigger.optimize.files import float_files, given_file, int8_file
 from skytrigger.optimize.floor import confirm_once
 from skytrigger.optimize.judging import Judge, Made, answers_of_file, answers_of_run
 from skytrigger.optimize.metric import Answers
-from skytrigger.optimize.problem import Advance, Problem, Search
-from skytrigger.optimize.prune import pruned
+from skytrigger.optimize.problem import FAMILY, Advance, Problem, Search
+from skytrigger.optimize.prune import given_student, pruned
 from skytrigger.optimize.rows import engine_rows, ratios
 from skytrigger.optimize.settings import Settings
 from skytrigger.optimize.stages import Timed, finalists
@@ -95,6 +95,7 @@ def optimise(
         "settings": settings.to_json(),
         "problem": facts_of(problem),
         "leakage": list(leakage),
+        **({"levels": levels} if (levels := problem.levels()) else {}),
         "host": host_facts(),
         "given": {"file": f"candidates/given_{given.precision}.onnx", "multiply_adds": _multiply_adds(given),
                   metric: judge.facts(judge.given)[metric]},
@@ -134,6 +135,7 @@ def identity(problem: Problem, settings: Settings) -> dict[str, Any]:
         del asked["stored"]
     return {
         **asked,
+        **({"given_pruned": True} if problem.card.name == FAMILY else {}),  # as it was not at first
         "metric": metric_words(problem),
         "given": problem.weights,
         "teachers": [weights_hash(t) for t in problem.teachers],
@@ -156,7 +158,8 @@ def facts_of(problem: Problem) -> dict[str, Any]:
     data, split = problem.dataset, problem.split
     heads = problem.card.heads
     return {
-        "network": problem.card.name, "teachers": [t.name for t in problem.teachers], "metric": problem.metric.name,
+        "network": problem.card.name, "given": problem.given.stem,
+        "teachers": [t.name for t in problem.teachers], "metric": problem.metric.name,
         "channels": list(data.channels), "classes": list(heads[0].names), "data_hash": data.content_hash,
         "source": data.source, "units": data.units,
         "images": {part: len(split.part(part)) for part in ("train", "val", "test")}, "split": split.facts.get("kind"),
@@ -201,15 +204,22 @@ def candidates_table(trainer: Trainer, judge: Judge, last: Sequence[Timed]) -> t
 
 
 def prunings(trainer: Trainer, last: Sequence[Timed]) -> list[tuple[Candidate, Path]]:
-    """Of the finalists the most accurate and, where there is one, the fastest above the floor, with fewer channels."""
+    """With fewer channels: the most accurate finalist, the fastest above the floor, and the given network itself.
+
+    The last where it is of the family: it may have learned from far more images than there are here.
+    """
     best = max(last, key=lambda t: (t.value, -t.ms_per_image))
     above = sorted((t for t in last if t.accepted), key=lambda t: t.ms_per_image)
+    chosen = {t.candidate.name: t for t in [best, *above[:1]]}.values()
+    bases = [(t.candidate, t.run, t.candidate.name) for t in chosen if t.run]
+    given = given_student(trainer.search) if trainer.search.settings.cost.prunings else None
+    bases += [(*given, "the given network")] if given else []
     found: dict[str, tuple[Candidate, Path]] = {}
-    for base in {t.candidate.name: t for t in [best, *above[:1]]}.values():
+    for candidate, run, name in bases:
         for share in trainer.search.settings.cost.prunings:
-            smaller = pruned(trainer, base.candidate, base.run, share) if base.run else None
+            smaller = pruned(trainer, candidate, run, share)
             if smaller is not None:
-                origin = f"pruned to {share:.0%} from {base.candidate.name}"
+                origin = f"pruned to {share:.0%} from {name}"
                 found.setdefault(smaller[0].name, (replace(smaller[0], origin=origin), smaller[1]))
     return list(found.values())
 

@@ -13,8 +13,10 @@ from skytrigger.core.dataset import Dataset, Split
 from skytrigger.core.errors import InputError
 from skytrigger.learn.evaluate import card_of
 from skytrigger.learn.leakage import Source, require_unseen
+from skytrigger.learn.levels import levels_sentence, unlike_channels
 from skytrigger.learn.run_folder import Build, RunFolder
 from skytrigger.learn.teacher import weights_hash
+from skytrigger.measure.accuracy import tango
 from skytrigger.optimize.metric import Answers, Metric
 from skytrigger.optimize.settings import Settings
 from skytrigger.optimize.store import Store
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from skytrigger.bench.options import Bench
 
 Advance = Callable[[float, str], None]
+FAMILY = "student"  # the network that candidates are of
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,14 @@ class Problem:
         """What must be said of the images that the given network and the teachers have seen; see `require_unseen`."""
         sources = [Source(run.name, card_of(run)) for run in (self.given, *self.teachers)]
         return require_unseen(sources, self.dataset, self.split, self.allow_seen)
+
+    def levels(self) -> str:
+        """Where these images are unlike those that a given model file was trained on, in words; else empty."""
+        return levels_sentence(unlike_channels(self.dataset, self.split.part("all"), self.card), self.card)
+
+    def least_drop(self) -> float:
+        """Points of accuracy that the validation images could exclude at best, had no answer differed."""
+        return -100 * tango(0, 0, len(self.split.val)).low
 
     @property
     def weights(self) -> str:

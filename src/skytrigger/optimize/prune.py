@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skytrigger.core.errors import InputError
 from skytrigger.core.extras import require
+from skytrigger.learn.batches import Batches, channel_statistics
+from skytrigger.learn.device import resolve_device
 from skytrigger.learn.run_folder import RunFolder, save_tensors
+from skytrigger.learn.train import SETTLING_IMAGES
+from skytrigger.learn.unpack import network_of_file, settle
+from skytrigger.model.quantise import stratified
 from skytrigger.optimize.candidates import Candidate, counted
+from skytrigger.optimize.problem import FAMILY, Search
+from skytrigger.optimize.students import DEFAULTS
 from skytrigger.optimize.training import Trainer
 
 if TYPE_CHECKING:
@@ -142,6 +150,37 @@ def _is_weight_of(key: str, name: str) -> bool:
 def _largest(scores: NDArray[np.float64], count: int) -> Index:
     """Places of the `count` largest, ascending; the first of equals."""
     return np.sort(np.argsort(-scores, kind="stable")[:count])
+
+
+def given_student(search: Search) -> tuple[Candidate, Path] | None:
+    """The given network as one of the family, with a run folder of its weights; None where it is none.
+
+    A model file's weights become a run folder again, its normalisations settled on training images.
+    """
+    problem = search.problem
+    card = problem.card
+    if card.name != FAMILY:
+        return None
+    candidate = counted({**DEFAULTS, **card.options}, card.channels, problem.size, problem.outputs)
+    if candidate is None or problem.given.is_dir():
+        return (candidate, problem.given) if candidate else None
+
+    def make(folder: Path) -> dict[str, Any]:
+        try:
+            network, own = network_of_file(problem.given, problem.build)
+        except InputError as error:
+            return {"why": error.problem}
+        rows = np.sort(stratified(problem.split.train, problem.dataset.y, SETTLING_IMAGES))
+        batches = Batches(problem.dataset, *channel_statistics(problem.dataset, problem.split.train),
+                          resolve_device("cpu"))  # fmt: skip
+        settle(network, batches.images(rows))
+        begun = RunFolder(folder)
+        save_tensors(begun.weights, network.state_dict(), {})
+        begun.write_card(dataclasses.replace(own, precision="fp32"))
+        return {"folder": folder.name}
+
+    done = search.store.once("unpacked", {"sha256": problem.weights}, make)
+    return (candidate, search.folder / "work" / done["folder"]) if "folder" in done else None
 
 
 def pruned(trainer: Trainer, candidate: Candidate, run: Path, share: float) -> tuple[Candidate, Path] | None:

@@ -20,6 +20,8 @@ STEMS: dict[str, tuple[int | tuple[int, int], int, int]] = {
     "mix": (4, 2, 1), "native": (1, STRIDE, 0),
 }  # fmt: skip
 BLOCKS = ("plain", "dw")
+# of options that a card may leave out, as the builder has them
+DEFAULTS: dict[str, Any] = {"widths": [16, 32, 64, 96], "depths": [0, 1, 1, 1], "stem": "k4", "block": "plain"}
 MIXED = 8  # channels that the 1x1 band mix of stem `mix` leaves
 
 

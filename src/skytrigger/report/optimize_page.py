@@ -74,7 +74,8 @@ def _page(found: dict[str, Any]) -> Page:
         host_section({host_label(found["host"]): found["host"]}),
         reproduce_section(found),
     ]
-    network, drop = found["problem"]["network"], found["settings"]["max_drop"]
+    problem, drop = found["problem"], found["settings"]["max_drop"]
+    network = problem.get("given", "student") if problem["network"] == "student" else problem["network"]
     title = f"The fastest engine for {network} that loses at most {drop:g} points"
     badges = [SYNTHETIC] if found["problem"]["source"].get("kind") == "synthetic" else []
     badges.append((host_label(found["host"]), "plain"))
@@ -145,6 +146,8 @@ def choice_section(found: dict[str, Any]) -> Section:
     ]  # fmt: skip
     if found.get("leakage"):
         blocks.append(Prose("Leakage: " + "; ".join(found["leakage"]) + ".", "bad"))
+    if found.get("levels"):
+        blocks.append(Prose("Levels: " + found["levels"] + ".", "bad"))
     if settings.get("stored"):
         blocks.append(
             Prose("Times begin at tiles as the data stores them: what an engine does not take so is cast first.")

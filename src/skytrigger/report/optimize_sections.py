@@ -55,6 +55,11 @@ def ratio_section(found: dict[str, Any]) -> Section:
     """Paired speed-ups."""
     rows = [[words(r["against"]), words(r["run"]), estimate(interval_of(r["times"]), "{:.2f}", 1, "x"),
              words(r["verdict"]), words("; ".join(r["reasons"]))] for r in found["ratios"]]  # fmt: skip
+    if not rows:
+        told = (
+            "Nothing: the chosen engine is the given network's own fastest, and there was no other to set it against."
+        )
+        return Section("ratios", "How much faster", [Prose(told)])
     note = "How many times less time the chosen engine takes, within one run of counterbalanced blocks."
     head = ("against", "run", "times faster", "verdict", "remarks")
     return Section("ratios", "How much faster", [Table(head, rows, note)])
@@ -121,7 +126,7 @@ def search_section(found: dict[str, Any]) -> Section:
             for n in stage["networks"]
         ]  # fmt: skip
         head = ("network", "multiply-adds", "parameters", "ms/image, one thread", "validation", "goes on")
-        note = f"{stage['stage']}: {len(rows)} networks."
+        note = f"{stage['stage']}: {len(rows)} network{'' if len(rows) == 1 else 's'}."
         if "distil" in stage:
             note += " The teacher goes on teaching." if stage["distil"] else " Students learn from the labels alone."
         blocks.append(Table(head, rows, note))
@@ -131,8 +136,11 @@ def search_section(found: dict[str, Any]) -> Section:
 def data_section(found: dict[str, Any]) -> Section:
     """What was judged on."""
     problem = found["problem"]
+    images = problem["images"]
     facts = [
-        ("images", ", ".join(f"{count} {part}" for part, count in problem["images"].items())),
+        ("training images", f"{images['train']:,}: weights, ranges of INT8, which bands are tried"),
+        ("validation images", f"{images['val']:,}: the floor and every choice (teacher, networks, INT8, engine)"),
+        ("test images", f"{images['test']:,}: " + ("read once, after the choice" if images["test"] else "none")),
         ("teachers", ", ".join(problem["teachers"]) or "the given network"),
         ("split", problem["split"]), ("channels", ", ".join(problem["channels"])), ("units", problem["units"]),
         ("classes", ", ".join(problem["classes"])), ("data hash", problem["data_hash"]),
@@ -144,5 +152,5 @@ def reproduce_section(found: dict[str, Any]) -> Section:
     """How to run and check the winner."""
     evaluate = "skytrigger evaluate best.onnx --data ... --out DIR"
     return Section(
-        "use", "Use it", [Code(f"{evaluate}\nskytrigger bench best.onnx candidates/given_fp32.onnx --out DIR")]
+        "use", "Use it", [Code(f"{evaluate}\nskytrigger bench best.onnx {found['given']['file']} --out DIR")]
     )
