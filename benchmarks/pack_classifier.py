@@ -4,9 +4,10 @@
         --trained-on "EuroSAT ..." --out src/skytrigger/eo/models/eurosat_rgb.onnx
 
 Validation images choose the temperature of the logits and, of three, the method of the ranges; calibration images are
-of the training part. Weights have seven bits, which no CPU's products overflow: the same answers everywhere. The test
-part is read once, by the file that is written, and not at all for a `--candidate`. Rows that the first convolution does
-not touch are not in the graph.
+of the training part. Where validation images are few and all answered well they would make a network too sure: with
+``--held`` the temperature is that of a network trained alike, on images of places that it has not seen. Weights have
+seven bits, which no CPU's products overflow: the same answers everywhere. The test part is read once, by the file that
+is written, and not at all for a `--candidate`. Rows that the first convolution does not touch are not in the graph.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.optimize import minimize_scalar
 
 from skytrigger.applications.registry import build
 from skytrigger.core.progress import say
 from skytrigger.core.split import split_again
+from skytrigger.core.split_files import find, places, read_list
 from skytrigger.eo.load import load
+from skytrigger.learn.batches import Batches
 from skytrigger.learn.evaluate import align, predictions_of_call
 from skytrigger.learn.metrics import cross_entropy
+from skytrigger.learn.predict import answers
 from skytrigger.learn.run_folder import RunFolder
 from skytrigger.measure.stats import wilson
 from skytrigger.model.calibration import METHODS, tensor_ranges
@@ -45,6 +50,23 @@ def logits_of(file: Path, precision: str, dataset: Any, rows: Any) -> Any:
         return predictions_of_call(session.run, model.card, dataset, rows, 64).logits
     finally:
         session.close()
+
+
+def fitted(logits: Any, true: Any) -> float:
+    """The temperature of least loss."""
+    least = minimize_scalar(lambda t: cross_entropy(logits / t, true).mean(), bounds=(0.05, 5), method="bounded")
+    return float(least.x)
+
+
+def held_temperature(run: Path, lists: list[Path], sources: list[str]) -> float:
+    """The one that a network trained alike, without the tiles of `lists`, needs there."""
+    network, card = RunFolder(run).load(build)
+    dataset = align(load(sources), card)
+    where = places(dataset.ids)
+    rows = [find(s, where, dataset.ids, file) for file in lists for s in read_list(file)[0]]
+    known = np.array([r for r in rows if r is not None])
+    logits = answers(network, Batches(dataset, card.mean, card.std, torch.device("cpu")), known)[0]
+    return fitted(logits, dataset.y[known])
 
 
 def temper(model: Any, temperature: float) -> None:
@@ -74,6 +96,8 @@ def main() -> None:
     parser.add_argument("--trained-on", required=True, help="for the metadata")
     parser.add_argument("--refuses", nargs=2, metavar=("CHANNEL", "WHY"), help="data that are not for it")
     parser.add_argument("--judged-on", default=WHERE, help="what the test part is, for the metadata")
+    parser.add_argument("--held", help="run of a network trained alike but for --held-lists: it gives the temperature")
+    parser.add_argument("--held-lists", nargs="+", type=Path, default=[])
     parser.add_argument("--candidate", action="store_true", help="not chosen yet: the test part stays unread")
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
@@ -85,9 +109,11 @@ def main() -> None:
     export_onnx(network, card, work / "fp32.onnx")
     found = logits_of(work / "fp32.onnx", "fp32", dataset, split.val)
     true = dataset.y[split.val]
-    loss = minimize_scalar(lambda t: cross_entropy(found / t, true).mean(), bounds=(0.2, 5), method="bounded")
-    temperature = float(loss.x)
+    temperature = fitted(found, true)
     say(f"float32: {100 * (found.argmax(1) == true).mean():.2f} % of validation images; temperature {temperature:.3f}")
+    if args.held:
+        temperature = held_temperature(Path(args.held), args.held_lists, args.data)
+        say(f"temperature {temperature:.3f} by {args.held}")
 
     model = fold(read_model(work / "fp32.onnx").graph(), input_too=False)
     temper(model, temperature)
@@ -95,6 +121,8 @@ def main() -> None:
     ids = tuple(dataset.ids[i] for i in rows)
     ranges = tensor_ranges(model, quantised_tensors(model), dataset.x[rows])
     notes = {**card.notes, "trained_on": args.trained_on, "temperature": round(temperature, 4)}
+    if args.held:
+        notes["temperature_by"] = "a network trained alike, on places held out from it"
     if args.refuses:
         notes["refuses"] = dict([args.refuses])
 

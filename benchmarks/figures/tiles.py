@@ -229,6 +229,15 @@ def stage_accuracy(stage: str, member: str, tiles: str) -> str:
     return f"{100 * found['accuracy']:.1f} %"
 
 
+@figure("packaged.stage_sum")
+def stage_correct(stage: str, member: str) -> str:
+    """Tiles that it has right, of all sets that judged it together."""
+    found = loaded(f"packaged/stages/{stage}.json")
+    counts, figures = found["judged"], found["members"][member]["figures"]
+    right = sum(round(figures[name]["accuracy"] * n) for name, n in counts.items())
+    return f"{right} of {sum(counts.values())}"
+
+
 @figure("packaged.stage_epochs")
 def stage_epochs(*stages: str) -> str:
     """Epochs of stages, together."""
