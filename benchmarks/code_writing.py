@@ -51,7 +51,7 @@ def core_with(**more: Any) -> type:
     return Core
 
 
-def without_inner_rounding(model: Any, spec: Any) -> Any:
+def without_inner_rounding(model: Any, spec: Any, planes: bool) -> Any:
     """The writer, of a network whose residual sum takes the convolution's answer before it is rounded to 8 bits."""
     writer = code_writer.code_writer(model, spec)
     graph = onnx.load_model_from_string(writer.content)
@@ -69,13 +69,13 @@ def ways(threads: int) -> dict[str, tuple[list[Patch], dict[str, int]]]:
     whole = {"batch_size": BATCH, "threads": threads}
     here = partial(patch.object, openvino_session)
     mean, tiles = here("pool_by_windows", lambda _: None), here("code_writer", lambda *_: None)
-    planes = patch.object(code_writer, "code_blocks", lambda _: None)
+    planes = [patch.object(code_writer, "code_blocks", lambda _: None), here("PLANES", code_writer.WRITTEN)]
     found = {
         SHIPPED: ([], whole),
         "control": ([], whole),
         BEFORE: ([mean, tiles], whole),
         "codes by the engine": ([tiles], whole),
-        "codes in planes": ([planes], whole),
+        "codes in planes": (planes, whole),
         "blocks not filled up": ([patch.object(code_blocks, "STEP", 1 << 20)], whole),
         "mean by ReduceMean": ([mean], whole),
         "no rounding before the sum": ([here("code_writer", without_inner_rounding)], whole),

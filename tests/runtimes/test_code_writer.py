@@ -51,6 +51,8 @@ def test_answers_are_the_engines_bit_for_bit(
     monkeypatch: pytest.MonkeyPatch, runtime: str, name: str, kind: str
 ) -> None:
     pytest.importorskip(runtime)
+    if runtime == "openvino":  # planes, too, where it would rather do it itself
+        monkeypatch.setattr("skytrigger.runtimes.openvino_session.PLANES", module.WRITTEN)
     tiles = tiles_of(name, 11, kind)
     expected = by_engine(monkeypatch, name, runtime, tiles)
     for streams in (1, 2):
@@ -154,6 +156,16 @@ def test_packaged_fast_networks_take_blocks_and_the_others_planes() -> None:
         assert input_codes(model) is not None
         blocks = code_blocks(model)
         assert (blocks.window if blocks else None) == window
+
+
+def test_openvino_is_given_planes_only_where_it_gains() -> None:
+    openvino = pytest.importorskip("skytrigger.runtimes.openvino_session")
+    for name, kind, writes in (("eurosat_ms", "uint16", True), ("eurosat_ms", "float32", False),
+                               ("eurosat_rgb", "uint8", False), ("eurosat_rgb_fast", "uint8", True)):  # fmt: skip
+        model = read_model(packaged(name))
+        session = openvino.OpenVinoSession(model, EngineSpec(batch_size=2, precision="int8", input_type=kind))
+        assert session.facts["codes_by"] == ("numba" if writes else "engine")
+        session.close()
 
 
 def test_means_over_images_become_windows_and_no_others() -> None:

@@ -84,8 +84,11 @@ class CodeWriter:
             self._pool.shutdown()
 
 
-def code_writer(model: ModelFile, spec: EngineSpec) -> CodeWriter | None:
-    """For an INT8 file on a CPU that begins with codes, where Numba is installed; else None."""
+def code_writer(model: ModelFile, spec: EngineSpec, planes: bool = True) -> CodeWriter | None:
+    """For an INT8 file on a CPU that begins with codes, where Numba is installed; else None.
+
+    Without `planes` only for files whose first convolution takes blocks.
+    """
     fits = model.card.precision == "int8" and not model.native and spec.device == "cpu"
     codes = input_codes(model) if fits and spec.input_type in WRITTEN else None
     if codes is None or not _compiles():
@@ -94,7 +97,7 @@ def code_writer(model: ModelFile, spec: EngineSpec) -> CodeWriter | None:
     # each group of rows that is read must be one row of blocks
     if blocks and (blocks.window[1] not in WIDTHS or codes.rows not in ((1, 1), (blocks.window[0], codes.rows[1]))):
         blocks = None
-    return CodeWriter(model, codes, blocks, spec)
+    return CodeWriter(model, codes, blocks, spec) if blocks or planes else None
 
 
 def _compiles() -> bool:

@@ -21,6 +21,8 @@ from skytrigger.runtimes.spec import EngineSpec
 
 _NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8"}
 
+PLANES = ("uint16",)  # other tiles it turns into codes in planes faster itself
+
 
 class OpenVinoSession(Session):
     """Compiled for the exact batch: with a dynamic batch OpenVINO loses its static memory plan."""
@@ -37,7 +39,7 @@ class OpenVinoSession(Session):
                 f"OpenVINO {ov.__version__} sees no device {device} here", expected=", ".join(core.available_devices)
             )
         start = time.perf_counter()
-        self._writer = code_writer(model, spec)
+        self._writer = code_writer(model, spec, spec.input_type in PLANES)
         graph = core.read_model(self._writer.content if self._writer else _from_tiles(model, spec))
         graph.reshape(self._shapes())
         if model.card.precision == "int8":
