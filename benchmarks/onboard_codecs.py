@@ -140,7 +140,7 @@ def main() -> None:
     model = model_for(args.model)
     card = model.card
     train, test = (load(p).select(card.channels) for p in (args.train, args.test))
-    lanes = Lanes(model, "onnxruntime", 1)
+    lanes = Lanes(model, "onnxruntime", 1, codes=False)
     truth = np.array([card.classes.index(test.classes[k]) for k in test.y])
     before = {id(d): answers(np.asarray(d.x), lanes) for d in (train, test)}
     plain = wilson(int((before[id(test)] == truth).sum()), len(test))

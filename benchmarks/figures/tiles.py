@@ -229,6 +229,12 @@ def stage_accuracy(stage: str, member: str, tiles: str) -> str:
     return f"{100 * found['accuracy']:.1f} %"
 
 
+@figure("packaged.stage_rate")
+def stage_rate(stage: str) -> str:
+    """Highest learning rate of a stage."""
+    return f"{loaded(f'packaged/stages/{stage}.json')['plan']['rate']:g}"
+
+
 @figure("packaged.stage_sum")
 def stage_correct(stage: str, member: str) -> str:
     """Tiles that it has right, of all sets that judged it together."""

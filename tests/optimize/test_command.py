@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from made_up import MadeUp
 from test_search import TINY
@@ -18,6 +19,7 @@ from skytrigger.cli import optimize as command
 from skytrigger.cli.main import main
 from skytrigger.core.dataset import Dataset
 from skytrigger.core.errors import InputError
+from skytrigger.core.seen import NOTE
 from skytrigger.eo.application import EUROSAT, load_tiles
 from skytrigger.hep.doublets.application import DOUBLETS, default_recipe, prepare
 from skytrigger.hep.doublets.metrics import auc_difference, scores
@@ -50,9 +52,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def without_list(name: str, file: Path) -> None:
+    """A copy of a packaged model whose card does not say what it has seen."""
+    model = onnx.load(model_path(name))
+    (entry,) = model.metadata_props
+    card = json.loads(entry.value)
+    del card["notes"][NOTE]
+    entry.value = json.dumps(card)
+    onnx.save(model, file)
+
+
 def test_from_a_packaged_model_on_other_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = "optimize eurosat_ms --data synthetic:120 --max-drop 90 --effort quick --runtime onnxruntime --threads 1"
-    words += " --batch-size 8 --precision int8 --bands-candidates none --stored --json --out"
+    without_list("eurosat_ms", tmp_path / "old.onnx")
+    words = f"optimize {tmp_path / 'old.onnx'} --data synthetic:120 --max-drop 90 --effort quick --runtime onnxruntime"
+    words += " --threads 1 --batch-size 8 --precision int8 --bands-candidates none --stored --json --out"
     whole = [*words.split(), str(tmp_path / "out")]
     assert main(whole) == 2  # nothing divides data that the network was not trained on, unless it is said
     assert "--split random" in capsys.readouterr().err
@@ -62,7 +75,7 @@ def test_from_a_packaged_model_on_other_data(tmp_path: Path, capsys: pytest.Capt
     found = json.loads(capsys.readouterr().out)
     given = [row for row in found["engines"] if row["name"] == "given"]
     assert {row["precision"] for row in given} == {"int8"}
-    assert found["leakage"] == ["eurosat_ms.onnx: not known which images it has seen (its card keeps no list)"]
+    assert found["leakage"] == ["old.onnx: not known which images it has seen (its card keeps no list)"]
     assert len(read_model(tmp_path / "out" / "best.onnx").card.channels) == 13
 
 
@@ -82,8 +95,8 @@ def test_other_data_are_divided_by_lists(tmp_path: Path) -> None:
 
 def test_from_the_command_line_to_the_page(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    words = "--data synthetic:120 --bands rgb --max-drop 90 --effort quick --runtime onnxruntime --threads 1"
-    words += " --batch-size 8 --precision int8 --json --out"
+    words = "--data synthetic:120 --bands rgb --max-drop 90 --effort quick --runtime onnxruntime"
+    words += " --threads 1 --batch-size 8 --precision int8 --json --out"
     assert main(["optimize", str(run), *words.split(), str(out)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["winner"]["engine"]["precision_run"] == found["winner"]["precision"] == "int8"
