@@ -132,7 +132,8 @@ def ms_students(job: Job) -> Run:
             one = f"{name}-{kind}"
             members.append(Member(one, widened(job, "students", name, made, scale[1]), looks, tuple(by)))
             options[one] = job.options(made)
-    plan = _plan(job, Plan(batch=64, rate=2e-3, epochs=1000, average=0.995))
+    # a small rate keeps what the RGB networks know of colours that few 13-band tiles show (results/packaged)
+    plan = _plan(job, Plan(batch=64, rate=2e-4, epochs=1000, average=0.995))
     return group(job, "ms", train, judged, members, {looks: BANDS_LOOKS[looks]}, taught, plan, scale, options)
 
 
