@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +73,37 @@ def test_engines_agree(name: str) -> None:
     tiles = np.maximum(0, mean + std * random.standard_normal((8, len(card.channels), 64, 64), np.float32))
     found = [open_session(packaged(name), runtime, "int8", 8, 1).run(tiles) for runtime in ("onnxruntime", "openvino")]
     assert np.abs(found[0] - found[1]).max() < 0.1 * np.abs(found[0]).max()
+
+
+ANSWERS = """
+import sys
+import numpy as np
+from skytrigger.eo.packaged import PACKAGED, packaged
+from skytrigger.model.file import read_model
+from skytrigger.runtimes.open import open_session
+random = np.random.default_rng(0)
+found = {}
+for name in PACKAGED:
+    card = read_model(packaged(name)).card
+    mean, std = (np.array(v, np.float32)[None, :, None, None] for v in (card.mean, card.std))
+    tiles = np.maximum(0, mean + std * random.standard_normal((32, len(mean), 64, 64), np.float32))
+    found[name] = open_session(packaged(name), "openvino", "int8", 32, 1).run(tiles)
+np.savez(sys.argv[1], **found)
+"""
+
+
+def test_a_cpu_without_vnni_decides_alike(tmp_path: Path) -> None:
+    """oneDNN, held to AVX2, adds pairs of products in 16 bits, which seven bits of weights never overflow."""
+    pytest.importorskip("openvino")
+    for file, more in (("as_it_is", {}), ("avx2", {"ONEDNN_MAX_CPU_ISA": "AVX2"})):
+        command = [sys.executable, "-c", ANSWERS, str(tmp_path / file)]
+        subprocess.run(command, check=True, env=os.environ | more, timeout=200)
+    ours, theirs = (np.load(tmp_path / f"{file}.npz") for file in ("as_it_is", "avx2"))
+    for name in PACKAGED:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=0.5)
+        same = ours[name].argmax(1) == theirs[name].argmax(1)
+        assert same[np.diff(np.sort(ours[name], 1)[:, -2:])[:, 0] > 0.5].all()
+        assert same.mean() > 0.95
 
 
 def test_names_stand_for_files_that_do_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
